@@ -1,0 +1,49 @@
+"""Static bad-pixel masks from calibrated Hubble exposures.
+
+The public names are `create_masks`, `createMask` (for scripts written for
+DrizzlePac), the errors they raise and `__version__`. They are imported when
+they are first used: importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from staticmask_cli._version import __version__
+    from staticmask_cli.api import create_masks, createMask
+    from staticmask_cli.errors import ConfigError, InputError, OutputError, StaticMaskError
+
+__all__ = [
+    "ConfigError",
+    "InputError",
+    "OutputError",
+    "StaticMaskError",
+    "__version__",
+    "createMask",
+    "create_masks",
+]
+
+_HOMES = {
+    "__version__": "_version",
+    "createMask": "api",
+    "create_masks": "api",
+    "ConfigError": "errors",
+    "InputError": "errors",
+    "OutputError": "errors",
+    "StaticMaskError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - not before it is needed
+
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,68 @@
+"""Bad pixels of chips to one mask: a pixel that is bad once is bad.
+
+Arrays in, arrays out; nothing here knows of files. Masks on the way are kept
+as bits, eight pixels to a byte, as `numpy.packbits` orders them: that is what
+travels between workers and what is added up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bits = NDArray[np.uint8]
+
+
+def flagged_pixels(flags: NDArray[Any], good_bits: int) -> NDArray[np.bool_]:
+    """Tell which pixels have a DQ bit that does not count as good.
+
+    Parameters
+    ----------
+    flags : ndarray
+        DQ values, any integer type; the sign bit is a flag like any other.
+    good_bits : int
+        Sum of the bits that count as good; negative for "all but".
+
+    Returns
+    -------
+    ndarray of bool
+        Of the shape of `flags`.
+    """
+    unsigned = flags.view(f"u{flags.dtype.itemsize}")
+    every_bit = 2 ** (8 * flags.dtype.itemsize) - 1
+    return (unsigned & unsigned.dtype.type(~good_bits & every_bit)) != 0
+
+
+def pack(bad: NDArray[np.bool_]) -> Bits:
+    """Return bad pixels as bits."""
+    return np.packbits(bad)
+
+
+class MaskAccumulator:
+    """Adds up the bad pixels of one identity.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the mask.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self._bits: Bits = np.zeros((shape[0] * shape[1] + 7) // 8, dtype=np.uint8)
+
+    def add(self, bad: Bits) -> None:
+        """Count pixels as bad; the order of additions does not matter."""
+        np.bitwise_or(self._bits, bad, out=self._bits)
+
+    @property
+    def bad(self) -> int:
+        """Number of bad pixels."""
+        return int(np.bitwise_count(self._bits).sum(dtype=np.int64))
+
+    def mask(self) -> NDArray[np.int16]:
+        """Return the mask: 1 good, 0 bad."""
+        bad = np.unpackbits(self._bits, count=self.shape[0] * self.shape[1])
+        return (1 - bad.view(np.int8)).astype(np.int16).reshape(self.shape)

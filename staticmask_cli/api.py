@@ -1,0 +1,199 @@
+"""The library: the same runs as the command's, from Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from staticmask_cli.config import Configuration, keys, merge, parse, read_mapping
+from staticmask_cli.errors import ConfigError, printable
+from staticmask_cli.masking import Progress, make_masks
+from staticmask_cli.report import Report
+
+Input = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+# A float that no caller can hand in: tells createMask's own default from the
+# same number given on purpose, which must win over a configuration's.
+_DRIZZLEPAC_SIG = float("4.0")
+
+
+def create_masks(
+    input: Input | None = None,  # noqa: A002 - the configuration's name
+    *,
+    config: str | os.PathLike[str] | None = None,
+    group: str | int | None = None,
+    static: bool | None = None,
+    static_sig: float | None = None,
+    final_bits: str | int | Iterable[int] | None = None,
+    output_dir: str | os.PathLike[str] | None = None,
+    prefix: str | None = None,
+    jobs: int | None = None,
+    include_empty: bool | None = None,
+    dry_run: bool = False,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Make one static bad-pixel mask for every detector chip in the exposures.
+
+    Arguments that are None are taken from `config`, then from the packaged
+    defaults. The environment is not looked at.
+
+    Parameters
+    ----------
+    input : str, path, or iterable of these, optional
+        Names, patterns, comma lists, @lists and association tables.
+    config : str or path, optional
+        A configuration file, also an ``astrodrizzle.cfg``.
+    group : str or int, optional
+        Extensions to use: ``"sci,1"``, or HDU numbers.
+    static : bool, optional
+        False makes no mask.
+    static_sig : float, optional
+        A pixel is bad if it lies more than this many rms below the mode.
+    final_bits : str, int or iterable of int, optional
+        DQ bits that count as good; pixels with others are bad. ``"None"``
+        overrules a `config` that has some.
+    output_dir : str or path, optional
+        Folder for the masks; made if absent.
+    prefix : str, optional
+        Begins the masks' names in place of instrument and detector.
+    jobs : int, optional
+        Chips measured at the same time; 0 for as many as there are cores.
+    include_empty : bool, optional
+        Use exposures without exposure time or good pixels too.
+    dry_run : bool
+        Find out which masks would be made; measure and write nothing.
+    executor : concurrent.futures.Executor, optional
+        Does the measuring in place of threads.
+    progress : callable, optional
+        Called after each exposure with how many are done, and of how many.
+
+    Returns
+    -------
+    Report
+        Masks (``report.masks[0].read()`` reads one) with the statistics of
+        every chip, and warnings.
+
+    Raises
+    ------
+    ConfigError
+        If an argument or the configuration is wrong.
+    InputError
+        If an exposure is; nothing was written.
+    OutputError
+        If a mask cannot be written.
+    """
+    given = {
+        "input": _entries(input),
+        "group": group,
+        "static": static,
+        "static_sig": static_sig,
+        "final_bits": _bits(final_bits),
+        "output_dir": None if output_dir is None else os.fspath(output_dir),
+        "prefix": prefix,
+        "jobs": jobs,
+        "include_empty": include_empty,
+    }
+    flags = {name: (value, "argument") for name, value in given.items() if value is not None}
+    merged = merge(config_file=None if config is None else os.fspath(config), flags=flags)
+    return make_masks(merged.settings, dry_run=dry_run, executor=executor, progress=progress)
+
+
+def createMask(  # noqa: N802 - DrizzlePac's name
+    input: Input | None = None,  # noqa: A002 - DrizzlePac's name
+    static_sig: float = _DRIZZLEPAC_SIG,
+    group: str | int | None = None,
+    editpars: bool = False,
+    configObj: str | os.PathLike[str] | Mapping[str, Any] | None = None,  # noqa: N803 - same
+    **inputDict: Any,  # noqa: N803 - same
+) -> Report | None:
+    """Do what ``drizzlepac.staticMask.createMask`` documents.
+
+    Parameters
+    ----------
+    input : str, path, or iterable of these
+        As for `create_masks`; if None, `configObj` must name the exposures.
+    static_sig : float
+        As for `create_masks`; if it is not given, `configObj`'s counts.
+    group : str or int, optional
+        As for `create_masks`.
+    editpars : bool
+        Open the configuration in ``$EDITOR`` first.
+    configObj : str, path, mapping or ConfigObj, optional
+        A configuration file's name, ``"defaults"``, or its contents.
+    **inputDict
+        Further keys of the configuration, such as ``final_bits``.
+
+    Returns
+    -------
+    Report or None
+        As `create_masks`; None if the editor was left without saving.
+
+    Raises
+    ------
+    ConfigError
+        Also if neither `input` nor `configObj` names exposures; it is a
+        ValueError, as DrizzlePac's is.
+    InputError, OutputError
+        As `create_masks`.
+    """
+    given = dict(inputDict)
+    for name in ("updatewcs", "_task_name_"):  # DrizzlePac's scripts may pass them on
+        given.pop(name, None)
+    given |= {"input": _entries(input), "group": group}
+    if static_sig is not _DRIZZLEPAC_SIG or configObj is None:
+        given["static_sig"] = static_sig
+    given["final_bits"] = _bits(given.get("final_bits"))
+    unknown = [name for name in given if name not in keys()]
+    if unknown:
+        raise ConfigError(
+            *(
+                f"createMask: {printable(n)!r} is no key; they are {', '.join(keys())}"
+                for n in unknown
+            )
+        )
+    file, mapping = _source(configObj)
+    if input is None and not _names_input(file, mapping):
+        raise ConfigError("createMask: please supply an input image")
+    flags = {name: (value, "argument") for name, value in given.items() if value is not None}
+    merged: Configuration | None = merge(config_file=file, mapping=mapping, flags=flags)
+    if editpars and merged is not None:
+        from staticmask_cli.editor import edit  # noqa: PLC0415 - needs click, others do not
+
+        merged = edit(merged.layer)
+    return make_masks(merged.settings) if merged else None
+
+
+def _source(
+    config: str | os.PathLike[str] | Mapping[str, Any] | None,
+) -> tuple[str | None, Mapping[str, Any] | None]:
+    if config is None or config in ("", "defaults"):
+        return None, None
+    if isinstance(config, Mapping):
+        return None, config
+    return os.fspath(config), None
+
+
+def _names_input(file: str | None, mapping: Mapping[str, Any] | None) -> bool:
+    if file is not None:
+        mapping = parse(Path(file).expanduser(), printable(file))
+    return mapping is not None and "input" in read_mapping(mapping, "configObj")[0]
+
+
+def _entries(entries: Input | None) -> list[str] | None:
+    if entries is None:
+        return None
+    if isinstance(entries, (str, os.PathLike)):
+        entries = [entries]
+    return [os.fspath(entry) for entry in entries]
+
+
+def _bits(bits: str | int | Iterable[int] | None) -> str | None:
+    if bits is None or isinstance(bits, str):
+        return bits
+    if isinstance(bits, int):
+        return str(bits) if bits >= 0 else f"~{~bits}"
+    return ",".join(map(str, bits))

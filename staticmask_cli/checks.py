@@ -1,0 +1,112 @@
+"""Checks of single configuration values, as the configspec names them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from configobj.validate import Validator, VdtTypeError, VdtValueError
+
+from staticmask_cli.settings import Group
+
+#: Words by which DrizzlePac's configuration files say "not given".
+NOT_GIVEN = frozenset({"", "none", "indef"})
+
+#: What each check of the configspec takes, for messages; {min} and {max} are filled in.
+ALLOWED = {
+    "bits": "None, a sum of DQ bits such as 96, '64,32' or 64+32, ~ before it for all others, "
+    "or names of bits such as HOT,WARM",
+    "boolean": "True or False, yes or no, on or off, 1 or 0",
+    "group": "None, 'sci,N', or HDU numbers such as 1 or 1,4",
+    "integer": "a whole number from {min} to {max}",
+    "number": "a finite number, {min} or more",
+    "patterns": "file names, patterns, @lists or association tables",
+    "prefix": "None, or letters, digits, '.', '_', '+' and '-', beginning with a letter or digit",
+    "text": "text that is not empty",
+}
+
+
+def is_given(value: Any) -> bool:
+    """Say whether `value` is something else than None, INDEF or blank."""
+    if isinstance(value, (list, tuple)):
+        return any(is_given(item) for item in value)
+    return value is not None and str(value).strip().lower() not in NOT_GIVEN
+
+
+def _plain(value: Any) -> str:
+    """Join what configobj split at commas, and strip it."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(item).strip() for item in value)
+    return str(value).strip()
+
+
+def _number(value: Any, min: str) -> float:  # noqa: A002 - configspec's word
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise VdtTypeError(value) from None
+    if isinstance(value, bool) or not math.isfinite(number) or number < float(min):
+        raise VdtValueError(value)
+    return number
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    items = value if isinstance(value, (list, tuple)) else [value]
+    patterns = tuple(str(item) for item in items if str(item).strip())
+    if not patterns:
+        raise VdtValueError(value)
+    return patterns
+
+
+def _text(value: Any) -> str:
+    if not is_given(value):
+        raise VdtValueError(value)
+    return str(value) if not isinstance(value, (list, tuple)) else _plain(value)
+
+
+def _prefix(value: Any) -> str | None:
+    if not is_given(value):
+        return None
+    text = _plain(value)
+    # It begins a file name: nothing that could leave the folder or hide the file.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", text):
+        raise VdtValueError(value)
+    return text
+
+
+def _group(value: Any) -> Group | None:
+    if not is_given(value):
+        return None
+    text = _plain(value)
+    if match := re.fullmatch(r"sci\s*,\s*(\d{1,9})", text, re.IGNORECASE):
+        return Group(extver=int(match[1]))
+    if re.fullmatch(r"\d{1,9}(\s*,\s*\d{1,9})*", text):
+        return Group(hdus=tuple(dict.fromkeys(int(part) for part in text.split(","))))
+    raise VdtValueError(value)
+
+
+def _bits(value: Any) -> str | None:
+    if not is_given(value):
+        return None
+    text = _plain(value)
+    # Imported where it is needed: reading '--help' must not cost an import of astropy.
+    from staticmask_cli.dqbits import check_bits  # noqa: PLC0415
+
+    if check_bits(text) is not None:
+        raise VdtValueError(value)
+    return text
+
+
+def validator() -> Validator:
+    """Return configobj's validator with this package's checks added."""
+    return Validator(
+        {
+            "bits": _bits,
+            "group": _group,
+            "number": _number,
+            "patterns": _patterns,
+            "prefix": _prefix,
+            "text": _text,
+        }
+    )

@@ -1,0 +1,238 @@
+"""An exposure's HDUs to its chips: selection, identity, and the flags that belong to each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from staticmask_cli.dqbits import good_bits
+from staticmask_cli.errors import InputError, printable
+from staticmask_cli.exposures import Hdu, ImageArray, scan
+from staticmask_cli.instruments import DQ_BITS, ChipIdentity, identify
+from staticmask_cli.settings import Group, Settings
+
+_WFPC2_FLAGS_TWIN = ("_c0m.", "_c1m.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """One SCI extension of an exposure.
+
+    Attributes
+    ----------
+    file : str
+        Name of the exposure's file, without its folder.
+    extver : int
+        Version of the extension.
+    identity : ChipIdentity
+        The silicon it shows.
+    science : ImageArray
+        Where its pixels are.
+    flags : ImageArray or None
+        Where its DQ flags are; None if they are not asked for.
+    good_bits : int
+        DQ bits that count as good.
+    left_out : str or None
+        Why it must not be used, if it must not.
+    """
+
+    file: str
+    extver: int
+    identity: ChipIdentity
+    science: ImageArray
+    flags: ImageArray | None
+    good_bits: int
+    left_out: str | None = None
+
+
+def open_exposure(path: Path, settings: Settings) -> list[Chip]:
+    """Find the chips of an exposure; only headers are read.
+
+    Parameters
+    ----------
+    path : Path
+        The exposure's file.
+    settings : Settings
+        Which extensions to use, and whether flags are wanted.
+
+    Returns
+    -------
+    list of Chip
+        At least one.
+
+    Raises
+    ------
+    InputError
+        Everything that is wrong with the file, a line each.
+    """
+    hdus = scan(path)
+    primary = hdus[0].header
+    flags = _flags(path, hdus, primary) if settings.final_bits is not None else None
+    problems: list[str] = []
+    chips: list[Chip] = []
+    try:
+        science = _selected(hdus, settings.group)
+        left_out = None if settings.include_empty else _no_good_pixels(science)
+    except ValueError as error:
+        raise InputError(f"{printable(path)}: {printable(error)}") from None
+    for hdu in science:
+        try:
+            chips.append(_chip(path, hdu, primary, hdus, flags, settings, left_out))
+        except ValueError as error:
+            problems.append(f"{printable(path)}: SCI,{hdu.version}: {printable(error)}")
+    if problems:
+        raise InputError(*problems)
+    return chips
+
+
+def _selected(hdus: Sequence[Hdu], group: Group | None) -> list[Hdu]:
+    """Return the SCI extensions that take part."""
+    science = [hdu for hdu in hdus[1:] if hdu.name == "SCI"]
+    if not science:
+        raise ValueError("has no SCI extension, so it is no calibrated exposure")
+    versions = [hdu.version for hdu in science]
+    for version in versions:
+        if versions.count(version) > 1:
+            raise ValueError(f"has {versions.count(version)} extensions called SCI,{version}")
+    if group is None:
+        return science
+    if group.extver is not None:
+        chosen = [hdu for hdu in science if hdu.version == group.extver]
+        if not chosen:
+            there = ", ".join(f"'sci,{version}'" for version in versions)
+            raise ValueError(f"has no group '{group}'; there are {there}")
+        return chosen
+    by_index = {hdu.index: hdu for hdu in science}
+    for index in group.hdus:
+        if index not in by_index:
+            what = "is no SCI extension" if index < len(hdus) else "does not exist"
+            there = ", ".join(map(str, by_index))
+            raise ValueError(f"group {group}: HDU {index} {what}; SCI extensions are {there}")
+    return [by_index[index] for index in group.hdus]
+
+
+def _chip(
+    path: Path,
+    hdu: Hdu,
+    primary: Mapping[str, Any],
+    hdus: Sequence[Hdu],
+    flags: Mapping[int, ImageArray] | None,
+    settings: Settings,
+    left_out: str | None,
+) -> Chip:
+    science = hdu.array
+    if science is None:
+        raise ValueError("is a table, not an image")
+    if science.constant is not None and not science.shape:
+        science = _with_sibling_shape(science, hdu, hdus)
+    if not science.shape or 0 in science.shape:
+        raise ValueError("is empty")
+    if len(science.shape) != 2:  # noqa: PLR2004 - rows and columns
+        raise ValueError(f"has {len(science.shape)} dimensions, not 2")
+    rows, columns = science.shape
+    identity = identify(primary, hdu.header, hdu.version, (rows, columns))
+    chip_flags = None
+    bits = 0
+    if flags is not None and settings.final_bits is not None:
+        chip_flags = _matching_flags(flags, hdu.version, science)
+        try:
+            bits = good_bits(settings.final_bits, DQ_BITS.get(identity.instrument, {}))
+        except ValueError as error:
+            raise ValueError(f"final_bits for {identity.instrument}: {error}") from None
+    if left_out is None and not settings.include_empty:
+        left_out = _no_exposure_time(hdu.header, primary)
+    return Chip(
+        file=path.name,
+        extver=hdu.version,
+        identity=identity,
+        science=science,
+        flags=chip_flags,
+        good_bits=bits,
+        left_out=left_out,
+    )
+
+
+def _with_sibling_shape(science: ImageArray, hdu: Hdu, hdus: Sequence[Hdu]) -> ImageArray:
+    """Give a constant array whose header lacks NPIX1/2 the shape of its ERR or DQ array."""
+    for other in hdus:
+        if other.version == hdu.version and other.name in ("ERR", "DQ") and other.array:
+            if len(other.array.shape) == 2:  # noqa: PLR2004 - rows and columns
+                return _reshaped(science, other.array.shape)
+    raise ValueError("is constant (PIXVALUE) and nothing tells its shape: no NPIX1 and NPIX2")
+
+
+def _reshaped(array: ImageArray, shape: tuple[int, ...]) -> ImageArray:
+    return ImageArray(
+        path=array.path,
+        index=array.index,
+        name=array.name,
+        shape=shape,
+        dtype=array.dtype,
+        constant=array.constant,
+    )
+
+
+def _flags(
+    path: Path, hdus: Sequence[Hdu], primary: Mapping[str, Any]
+) -> dict[int, ImageArray] | None:
+    """Return the DQ arrays by EXTVER, from the file itself or WFPC2's _c1m twin."""
+    own = {hdu.version: hdu.array for hdu in hdus if hdu.name == "DQ" and hdu.array is not None}
+    if own or str(primary.get("INSTRUME", "")).strip().upper() != "WFPC2":
+        return own
+    twin = path.with_name(path.name.replace(*_WFPC2_FLAGS_TWIN))
+    if twin == path:
+        return own
+    if not twin.exists():
+        raise InputError(
+            f"{printable(path)}: its DQ file {printable(twin.name)} is missing; "
+            "put it beside, or leave final_bits at None"
+        )
+    # The twin's flags are in extensions that are often called SCI, too.
+    return {hdu.version: hdu.array for hdu in scan(twin)[1:] if hdu.array is not None}
+
+
+def _matching_flags(
+    flags: Mapping[int, ImageArray], extver: int, science: ImageArray
+) -> ImageArray:
+    array = flags.get(extver)
+    if array is None:
+        raise ValueError("has no DQ extension; leave final_bits at None to do without")
+    if array.constant is not None and not array.shape:
+        array = _reshaped(array, science.shape)
+    if array.shape != science.shape:
+        shapes = " and ".join("x".join(map(str, a.shape)) or "nothing" for a in (science, array))
+        raise ValueError(f"the shapes of SCI and DQ differ: {shapes}")
+    if array.dtype[1] == "f" and array.constant is None:
+        raise ValueError("its DQ array holds no integers")
+    return array
+
+
+def _no_good_pixels(science: Sequence[Hdu]) -> str | None:
+    """Return a reason if the exposure says that it has no good pixel at all."""
+    counts = [
+        _number(hdu.header["NGOODPIX"], "NGOODPIX") for hdu in science if "NGOODPIX" in hdu.header
+    ]
+    if len(counts) == len(science) and sum(counts) == 0:
+        return "NGOODPIX is 0: it has no good pixel"
+    return None
+
+
+def _no_exposure_time(header: Mapping[str, Any], primary: Mapping[str, Any]) -> str | None:
+    """Return a reason if the exposure time is not positive.
+
+    STIS and NICMOS keep it in the SCI headers, the others in the primary.
+    """
+    value = header.get("EXPTIME", primary.get("EXPTIME"))
+    if value is None:
+        return None
+    time = _number(value, "EXPTIME")
+    return f"EXPTIME is {time:g}" if time <= 0 else None
+
+
+def _number(value: Any, keyword: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{keyword} is {str(value)!r}, not a number")
+    return float(value)

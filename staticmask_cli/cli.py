@@ -1,0 +1,259 @@
+"""The command line: options, help, exit codes, progress; no arithmetic, no numpy.
+
+Everything that the options mean stands in the configspec; this module only
+hands over what the user typed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from staticmask_cli import config
+from staticmask_cli._version import __version__
+from staticmask_cli.errors import StaticMaskError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from staticmask_cli.report import Report
+
+log = logging.getLogger("staticmask_cli")
+
+_INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+
+# What the configspec does not tell of a key's option: short name, and the
+# word that stands for its value; None for a switch.
+_OPTIONS: dict[str, tuple[str | None, str | None]] = {
+    "static_sig": (None, "FLOAT"),
+    "static": (None, None),
+    "final_bits": (None, "TEXT"),
+    "group": (None, "TEXT"),
+    "output_dir": ("-o", "DIR"),
+    "prefix": (None, "TEXT"),
+    "jobs": ("-j", "N"),
+    "include_empty": (None, None),
+}
+
+_EPILOG = """
+\b
+Examples:
+  staticmask '*flt.fits' --static-sig 4.0
+  staticmask @exposures.txt -o masks --final-bits 64,32
+  staticmask j8xi01010_asn.fits --prefix combo -v
+
+Each option is also a configuration key, and an environment variable
+STATICMASK_<OPTION>. Flags win over the environment, that over --config FILE,
+that over the packaged defaults.
+
+Exit status: 0 done, 1 the run failed and nothing was written, 2 wrong usage or
+configuration.
+"""
+
+
+def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for every configuration key."""
+    for name, (short, metavar) in reversed(_OPTIONS.items()):
+        flag = "--" + name.replace("_", "-")
+        key = config.keys()[name]
+        value = config.default(name)
+        if metavar is None:
+            text = flag if value else f"--no-{name.replace('_', '-')}"
+            declared = (f"{flag}/--no-{name.replace('_', '-')}",)
+        else:
+            text = str(value)
+            declared = tuple(filter(None, (short, flag)))
+        help_text = f"{key.help}  [default: {text}]"
+        command = click.option(*declared, name, default=None, metavar=metavar, help=help_text)(
+            command
+        )
+    return command
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
+    epilog=_EPILOG,
+)
+@click.argument("inputs", metavar="[INPUT]...", nargs=-1)
+@_key_options
+@click.option(
+    "-c",
+    "--config",
+    "config_file",
+    metavar="FILE",
+    help="Configuration file to merge "
+    "over the defaults; DrizzlePac's staticMask.cfg and astrodrizzle.cfg do as they are.",
+)
+@click.option(
+    "--show-config",
+    is_flag=True,
+    help="Print the merged configuration, each value with "
+    "where it was set, as a file for --config; make nothing.",
+)
+@click.option(
+    "--editpars",
+    is_flag=True,
+    help="Edit the merged configuration in $EDITOR first; if it is not saved, nothing runs.",
+)
+@click.option(
+    "-n",
+    "--dry-run",
+    is_flag=True,
+    help="Print which masks would be made, of how many exposures; read no pixels, write nothing.",
+)
+@click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    help="Tell of every chip its mode, rms, threshold and number of low pixels.",
+)
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Print neither results nor warnings, only errors."
+)
+@click.option("--log-file", metavar="FILE", help="Append all messages to FILE, with times.")
+@click.version_option(__version__, prog_name="staticmask", message="%(prog)s %(version)s")
+def main(**options: Any) -> None:
+    """Make static bad-pixel masks from calibrated Hubble exposures.
+
+    Pixels that lie more than --static-sig rms below the mode of their chip, in
+    any of the exposures, are bad; so are, with --final-bits, the pixels that
+    the DQ arrays call bad. One mask file is written for each detector chip.
+
+    INPUT is one or several exposures, quoted patterns, comma lists, @lists or
+    association tables (*_asn.fits). Without INPUT the configuration's is used
+    ('*flt.fits').
+
+    Standard output gets a line for each mask: path, bad/total pixels, percent
+    bad, number of exposures.
+    """
+    try:
+        _logging(options["verbose"], quiet=options["quiet"], log_file=options["log_file"])
+        status = _run(options)
+    except StaticMaskError as error:
+        for problem in error.problems:
+            log.error("%s", problem)
+        status = error.exit_status
+    except KeyboardInterrupt:
+        log.error("interrupted; nothing was written")  # noqa: TRY400 - no bug of ours
+        status = _INTERRUPTED
+    sys.exit(status)
+
+
+def _run(options: dict[str, Any]) -> int:
+    merged = config.merge(
+        config_file=options["config_file"], environment=os.environ, flags=_flags(options)
+    )
+    for note in merged.notes:
+        log.log(
+            logging.WARNING if note.startswith(config.ENVIRONMENT_PREFIX) else logging.INFO,
+            "%s",
+            note,
+        )
+    if options["show_config"]:
+        click.echo(config.dump(merged.layer), nl=False)
+        return 0
+    if options["editpars"]:
+        from staticmask_cli.editor import edit  # noqa: PLC0415 - seldom needed
+
+        edited = edit(merged.layer)
+        if edited is None:
+            log.warning("--editpars: not saved, so nothing was run")
+            return 0
+        merged = edited
+    log.debug("settings: %s", merged.settings)
+    signal.signal(signal.SIGTERM, _terminated)
+    # Imported late: '--help' and a wrong option must not wait for numpy and astropy.
+    from staticmask_cli.masking import make_masks  # noqa: PLC0415
+
+    with _progress(quiet=options["quiet"]) as progress:
+        report = make_masks(merged.settings, dry_run=options["dry_run"], progress=progress)
+    if not options["quiet"]:
+        _print(report)
+    return 0
+
+
+def _flags(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
+    flags: dict[str, tuple[Any, str]] = {}
+    if options["inputs"]:
+        flags["input"] = (list(options["inputs"]), "INPUT")
+    for name in _OPTIONS:
+        if options[name] is not None:
+            off = "no-" if options[name] is False else ""
+            flags[name] = (options[name], f"--{off}{name.replace('_', '-')}")
+    return flags
+
+
+def _print(report: Report) -> None:
+    for mask in report.masks:
+        click.echo(mask.line())
+
+
+def _terminated(*_: Any) -> None:
+    """End as at Ctrl-C: workers stop, temporary files go."""
+    raise KeyboardInterrupt
+
+
+def _logging(verbose: int, *, quiet: bool, log_file: str | None) -> None:
+    """Send messages to standard error, and to the log file if there is one."""
+    log.setLevel(logging.DEBUG)
+    log.handlers.clear()
+    log.propagate = False
+    terminal = logging.StreamHandler()
+    level = logging.INFO if verbose else logging.WARNING
+    terminal.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose > 1 else level)
+    terminal.setFormatter(_Formatter())
+    log.addHandler(terminal)
+    if log_file:
+        try:
+            file = logging.FileHandler(log_file, encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(
+                f"--log-file: {printable(log_file)} cannot be written: {error.strerror}"
+            ) from None
+        file.setFormatter(
+            logging.Formatter(
+                "%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
+            )
+        )
+        log.addHandler(file)
+
+
+class _Formatter(logging.Formatter):
+    """``staticmask: warning: ...``, as Unix programs put it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        return f"staticmask: {level}{record.getMessage()}"
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar on a terminal, once more than a second's work turns out to be left."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    began = time.monotonic()
+    bar: Any = None
+
+    def progress(done: int, total: int) -> None:
+        nonlocal bar
+        elapsed = time.monotonic() - began
+        if bar is None and done < total and elapsed / done * (total - done) > 1:
+            bar = click.progressbar(length=total, label="exposures", file=sys.stderr)
+            bar.__enter__()
+        if bar is not None:
+            bar.update(done - bar.pos)
+
+    try:
+        yield progress
+    finally:
+        if bar is not None:
+            bar.__exit__(None, None, None)

@@ -1,0 +1,47 @@
+"""--editpars: the configuration in the user's editor."""
+
+from __future__ import annotations
+
+import click
+
+from staticmask_cli.config import Configuration, Layer, dump, merge, parse
+from staticmask_cli.errors import ConfigError
+
+_ORIGIN = "edited configuration"
+_MARK = "#! "
+
+
+def edit(layer: Layer) -> Configuration | None:
+    """Let the user edit a merged configuration, until it is right or given up.
+
+    Parameters
+    ----------
+    layer : dict
+        Every key's value and origin.
+
+    Returns
+    -------
+    Configuration or None
+        What was saved; None if nothing was.
+
+    Raises
+    ------
+    ConfigError
+        If the editor cannot be run.
+    """
+    text: str | None = dump(layer)
+    while text is not None:
+        try:
+            text = click.edit(text, extension=".cfg", require_save=True)
+        except click.ClickException as error:
+            raise ConfigError(f"--editpars: {error.format_message()}") from None
+        if text is None:
+            return None
+        lines = [line for line in text.splitlines() if not line.startswith(_MARK)]
+        try:
+            return merge(mapping=parse(lines, _ORIGIN))
+        except ConfigError as error:
+            complaints = [_MARK + problem for problem in error.problems]
+            complaints.append(f"{_MARK}Mend this and save, or leave without saving to give up.")
+            text = "\n".join([*complaints, *lines, ""])
+    return None

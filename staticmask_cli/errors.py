@@ -1,0 +1,52 @@
+"""What can go wrong for a user, each with its exit status."""
+
+from __future__ import annotations
+
+
+class StaticMaskError(Exception):
+    """One or several problems that a user can mend.
+
+    Parameters
+    ----------
+    *problems : str
+        One line each: the file or option, the reason, what to do.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        The same lines, in the order in which they were found.
+    """
+
+    exit_status = 1
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class ConfigError(StaticMaskError, ValueError):
+    """A configuration file, environment variable, option or argument is wrong."""
+
+    exit_status = 2
+
+
+class InputError(StaticMaskError):
+    """An exposure, a list or an association cannot be used."""
+
+
+class OutputError(StaticMaskError):
+    """A mask cannot be written."""
+
+
+def printable(text: object) -> str:
+    """Return `text` in one line that does no harm to a terminal.
+
+    File names and header values can hold line breaks and escape sequences;
+    those come out as ``\\n`` or ``\\x1b``.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
+    )

@@ -1,0 +1,285 @@
+"""FITS files, opened for reading only: what HDUs they hold, and their arrays."""
+
+from __future__ import annotations
+
+import math
+import stat
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from staticmask_cli.errors import InputError, printable
+
+# All that identities, selection and constant arrays need of the headers.
+_KEYWORDS = (
+    *("INSTRUME", "DETECTOR", "CAMERA", "CCDCHIP", "EXPTIME", "NGOODPIX"),
+    *("LTV1", "LTV2", "LTM1_1", "LTM2_2", "BINAXIS1", "BINAXIS2"),
+    *("PIXVALUE", "NPIX1", "NPIX2"),
+)
+
+# What astropy and the decompressors raise on damaged files.
+_DAMAGE = (
+    *(OSError, EOFError, ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, MemoryError, RuntimeError, zlib.error, fits.VerifyError),
+)
+
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"PK\x03\x04", b"\xfd7zXZ", b"\x1f\x9d")
+
+# Python's warning filters belong to the process, astropy's reading runs in
+# several threads: one at a time where warnings are silenced.
+_quiet = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageArray:
+    """Where an image's array is, so that it can be read later and elsewhere.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    index : int
+        Number of the HDU.
+    name : str
+        EXTNAME,EXTVER for messages.
+    shape : tuple of int
+        numpy's order: rows, columns.
+    dtype : str
+        numpy's name of the type in the file, with its byte order.
+    offset : int or None
+        Where the array begins in the file; None if only astropy can read it
+        (compressed, scaled).
+    constant : float or None
+        The value of all pixels, if the file holds no array (PIXVALUE).
+    """
+
+    path: str
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    offset: int | None = None
+    constant: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hdu:
+    """One HDU of a file.
+
+    Attributes
+    ----------
+    index : int
+        Its number, the primary being 0.
+    name : str
+        EXTNAME in upper case.
+    version : int
+        EXTVER.
+    header : mapping
+        Those of its keywords that have a value and that masks depend on.
+    array : ImageArray or None
+        Its image, if it is one.
+    """
+
+    index: int
+    name: str
+    version: int
+    header: Mapping[str, Any]
+    array: ImageArray | None
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[fits.HDUList]:
+    """Open a FITS file for reading, turning every sort of damage into an InputError."""
+    shown = printable(path)
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise InputError(f"{shown}: is not a regular file")
+            with fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
+                yield hdus
+        except InputError:
+            raise
+        except FileNotFoundError:
+            raise InputError(f"{shown}: there is no such file") from None
+        except PermissionError:
+            raise InputError(f"{shown}: permission to read it is denied") from None
+        except _DAMAGE as error:
+            reason = printable(error).rstrip(".") or type(error).__name__
+            if "SIMPLE" in reason or "Empty" in reason:
+                reason = "it does not begin as one"
+            raise InputError(f"{shown}: is not a readable FITS file: {reason}") from None
+
+
+def scan(path: Path) -> tuple[Hdu, ...]:
+    """List the HDUs of a file, reading nothing but headers.
+
+    Parameters
+    ----------
+    path : Path
+        A FITS file; it may be gzipped or tile-compressed.
+
+    Returns
+    -------
+    tuple of Hdu
+
+    Raises
+    ------
+    InputError
+        If it is not FITS, damaged or truncated.
+    """
+    with _open(path) as hdus:
+        plain = _is_plain(path)
+        size = path.stat().st_size
+        found = []
+        end = 0
+        for index, hdu in enumerate(hdus):
+            info = hdu.fileinfo()
+            if plain:
+                end = info["datLoc"] + info["datSpan"]
+                missing = info["datLoc"] + hdu.size - size
+                if missing > 0:
+                    raise InputError(
+                        f"{printable(path)}: is truncated: HDU {index} lacks {missing} bytes"
+                    )
+            found.append(_describe(path, index, hdu, info["datLoc"] if plain else None))
+        if plain and end < size:
+            _check_tail(path, end, len(found))
+    return tuple(found)
+
+
+def _is_plain(path: Path) -> bool:
+    with path.open("rb") as file:
+        return not file.read(6).startswith(_COMPRESSED)
+
+
+def _check_tail(path: Path, end: int, count: int) -> None:
+    """Refuse a file that goes on after its last readable HDU, unless with padding.
+
+    astropy stops at a header that it cannot read, as though the file ended there.
+    """
+    with path.open("rb") as file:
+        file.seek(end)
+        if file.read(2880).strip(b"\0 "):
+            raise InputError(
+                f"{printable(path)}: is damaged: the header of HDU {count} is not FITS"
+            )
+
+
+def _describe(path: Path, index: int, hdu: Any, offset: int | None) -> Hdu:
+    header = {}
+    name = str(hdu.name).strip().upper()
+    version = int(hdu.ver)
+    is_image = isinstance(hdu, (fits.ImageHDU, fits.PrimaryHDU, fits.CompImageHDU))
+    if index == 0 or is_image:
+        for keyword in _KEYWORDS:
+            value = hdu.header.get(keyword)
+            if value is not None and not isinstance(value, fits.card.Undefined):
+                header[keyword] = value
+    if not is_image:
+        return Hdu(index=index, name=name, version=version, header=header, array=None)
+    bitpix = int(hdu.header["BITPIX"])
+    constant = None
+    shape = tuple(int(n) for n in hdu.shape)
+    if not shape and "PIXVALUE" in header:
+        constant = _constant(header)
+        shape = _constant_shape(header)
+    as_it_is = (
+        not isinstance(hdu, fits.CompImageHDU)
+        and hdu.header.get("BSCALE", 1) == 1
+        and hdu.header.get("BZERO", 0) == 0
+        and "BLANK" not in hdu.header
+    )
+    array = ImageArray(
+        path=str(path),
+        index=index,
+        name=f"{name or 'HDU'},{version if name else index}",
+        shape=shape,
+        dtype=f">{'f' if bitpix < 0 else 'u' if bitpix == 8 else 'i'}{abs(bitpix) // 8}",  # noqa: PLR2004
+        offset=offset if as_it_is and constant is None else None,
+        constant=constant,
+    )
+    return Hdu(index=index, name=name, version=version, header=header, array=array)
+
+
+def _constant(header: Mapping[str, Any]) -> float:
+    value = header["PIXVALUE"]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"PIXVALUE is {value!r}, not a number")
+    return float(value)
+
+
+def _constant_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape that NPIX1 and NPIX2 tell; empty if they are missing."""
+    shape = tuple(int(header.get(f"NPIX{axis}", 0)) for axis in (2, 1))
+    return shape if min(shape) > 0 else ()
+
+
+def read(array: ImageArray) -> NDArray[Any]:
+    """Read an image's pixels.
+
+    Returns
+    -------
+    ndarray
+        Of the array's shape, in native byte order and the type in the file
+        (after scaling); not to be written to.
+
+    Raises
+    ------
+    InputError
+        If the file changed or cannot be read any more.
+    """
+    if array.constant is not None:
+        whole = np.dtype(array.dtype).kind != "f" and float(array.constant).is_integer()
+        value = np.asarray(array.constant, dtype=np.int64 if whole else np.float32)
+        return np.broadcast_to(value, array.shape)
+    path = Path(array.path)
+    if array.offset is None:
+        with _open(path) as hdus:
+            pixels = np.asarray(hdus[array.index].data)
+    else:
+        count = math.prod(array.shape)
+        try:
+            with path.open("rb") as file:
+                pixels = np.fromfile(file, array.dtype, count, offset=array.offset)
+        except OSError as error:
+            raise InputError(f"{printable(path)}: cannot be read: {error.strerror}") from None
+        if pixels.size == count:
+            pixels = pixels.reshape(array.shape)
+    if pixels.shape != array.shape:
+        raise InputError(f"{printable(path)}: changed while it was read; run again")
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def read_association(path: Path) -> list[tuple[str, str, bool]]:
+    """Read an association table.
+
+    Returns
+    -------
+    list of tuple
+        MEMNAME, MEMTYPE and MEMPRSNT of each row.
+
+    Raises
+    ------
+    InputError
+        If the file is no association table.
+    """
+    with _open(path) as hdus:
+        table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
+        wanted = ("MEMNAME", "MEMTYPE", "MEMPRSNT")
+        present = {name.upper() for name in table.columns.names} if table else set()
+        if table is None or not present.issuperset(wanted):
+            raise InputError(
+                f"{printable(path)}: is not an association: no table with {', '.join(wanted)}"
+            )
+        columns = [table.data[name] for name in wanted]
+        return [(str(n), str(t), bool(p)) for n, t, p in zip(*columns, strict=True)]

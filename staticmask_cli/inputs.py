@@ -1,0 +1,151 @@
+"""What a user names (patterns, names, lists, associations) to paths of exposures."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from staticmask_cli.errors import InputError, printable
+
+ASSOCIATION_SUFFIXES = ("_asn.fits", "_asc.fits", "_asn.fits.gz", "_asc.fits.gz")
+
+#: Suffixes of an association's members in the order in which they are tried.
+#: _flc comes before _flt, for only one of the two may count.
+MEMBER_SUFFIXES = ("_flc", "_flt", "_crj", "_sfl", "_cal", "_c0m")
+_MEMBER_ENDINGS = (".fits", ".fits.gz", ".fits.fz")
+
+#: What masks' names end with; no pattern matches them, so that a run over
+#: '*.fits' can be repeated in a folder that holds its own masks.
+MASK_ENDING = "_staticMask.fits"
+
+#: Reads an association table: (MEMNAME, MEMTYPE, MEMPRSNT) of each row.
+AssociationReader = Callable[[Path], list[tuple[str, str, bool]]]
+
+
+def resolve(
+    entries: Iterable[str], read_association: AssociationReader
+) -> tuple[list[Path], list[str]]:
+    """Find the exposures that a user names.
+
+    Parameters
+    ----------
+    entries : iterable of str
+        Each a name, a pattern, a comma list of those, an @list or an
+        association table. ``$VAR`` and ``~`` expand.
+    read_association : callable
+        Reads an association table.
+
+    Returns
+    -------
+    paths : list of Path
+        Each exposure once, in the order in which it was named; a pattern's
+        matches in the order of their names.
+    problems : list of str
+        A line for everything that leads nowhere.
+    """
+    walk = _Walk(read_association)
+    for entry in entries:
+        walk.entry(entry, ())
+    if not walk.paths and not walk.problems:
+        walk.problems.append("no input: name exposures, patterns, @lists or associations")
+    return list(walk.paths.values()), walk.problems
+
+
+class _Walk:
+    """One walk through a user's entries; lists may lead to further lists."""
+
+    def __init__(self, read_association: AssociationReader) -> None:
+        self.paths: dict[str, Path] = {}  # by real path: the same file counts once
+        self.problems: list[str] = []
+        self._read_association = read_association
+
+    def entry(self, text: str, lists: tuple[Path, ...]) -> None:
+        """Follow one entry; `lists` are the @lists that led to it."""
+        text = os.path.expanduser(os.path.expandvars(text.strip()))  # noqa: PTH111 - str
+        # A comma may also belong to a file's name.
+        if "," in text and not os.path.lexists(text):
+            for part in filter(None, map(str.strip, text.split(","))):
+                self.entry(part, lists)
+        elif text.startswith("@") and not os.path.lexists(text):
+            self._list(Path(text[1:]), lists)
+        elif os.path.lexists(text):
+            self._file(Path(text), lists)
+        elif glob.has_magic(text):
+            self._pattern(text, lists)
+        elif text:
+            self._problem(Path(text), "there is no such file", lists)
+
+    def _problem(self, path: Path | str, reason: str, lists: tuple[Path, ...]) -> None:
+        origin = f" (named in {printable(lists[-1])})" if lists else ""
+        line = f"{printable(path)}: {reason}{origin}"
+        if line not in self.problems:
+            self.problems.append(line)
+
+    def _pattern(self, pattern: str, lists: tuple[Path, ...]) -> None:
+        matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - str patterns
+        files = [m for m in matches if not m.endswith(MASK_ENDING) and not Path(m).is_dir()]
+        for match in files:
+            self._file(Path(match), lists)
+        if not files:
+            self._problem(pattern, "no file matches this pattern", lists)
+
+    def _list(self, path: Path, lists: tuple[Path, ...]) -> None:
+        real = path.resolve()
+        if real in (known.resolve() for known in lists):
+            self._problem(path, "this @list leads back to itself", lists)
+            return
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            self._problem(path, "this @list is not a text file in UTF-8", lists)
+            return
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            self._problem(path, f"this @list cannot be read: {reason}", lists)
+            return
+        words = [line.split()[0] for line in lines if line.strip()]
+        names = [word for word in words if not word.startswith("#")]
+        if not names:
+            self._problem(path, "this @list names no file", lists)
+        for name in names:
+            self.entry(name, (*lists, path))
+
+    def _file(self, path: Path, lists: tuple[Path, ...]) -> None:
+        if path.is_dir():
+            self._problem(path, f"is a folder; give a pattern such as '{path}/*flt.fits'", lists)
+        elif path.name.lower().endswith(ASSOCIATION_SUFFIXES):
+            self._association(path, lists)
+        else:
+            self.paths.setdefault(os.path.realpath(path), path)
+
+    def _association(self, path: Path, lists: tuple[Path, ...]) -> None:
+        try:
+            rows = self._read_association(path)
+        except InputError as error:
+            self.problems += error.problems
+            return
+        members = [
+            name.strip().lower()
+            for name, kind, present in rows
+            if present and kind.strip().upper().startswith("EXP")
+        ]
+        if not members:
+            self._problem(path, "the association has no exposure that is present", lists)
+        for member in members:
+            if "/" in member or not member:
+                self._problem(path, f"{member!r} is no name of a member", lists)
+                continue
+            candidates = (
+                path.with_name(member + suffix + ending)
+                for suffix in MEMBER_SUFFIXES
+                for ending in _MEMBER_ENDINGS
+            )
+            found = next((c for c in candidates if c.exists()), None)
+            if found is None:
+                tried = ", ".join(MEMBER_SUFFIXES)
+                reason = f"its member {member} is missing: no file with suffix {tried}"
+                self._problem(path, reason, lists)
+            else:
+                self._file(found, lists)

@@ -1,0 +1,80 @@
+"""One chip, measured: what a worker does, in whatever thread, process or machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from staticmask_cli.accumulate import Bits, flagged_pixels, pack
+from staticmask_cli.chips import Chip
+from staticmask_cli.exposures import read
+from staticmask_cli.output import ChipRecord
+from staticmask_cli.statistics import low_pixels, sky_statistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a worker sends back for one chip.
+
+    Attributes
+    ----------
+    record : ChipRecord
+        The numbers.
+    bad : ndarray of uint8 or None
+        Its bad pixels as bits; None if it gives nothing to a mask.
+    """
+
+    record: ChipRecord
+    bad: Bits | None
+
+
+def measure(chip: Chip, static_sig: float) -> Measured:
+    """Read a chip and find its bad pixels.
+
+    Parameters
+    ----------
+    chip : Chip
+        Where the pixels are.
+    static_sig : float
+        How many rms below the mode a pixel is bad.
+
+    Returns
+    -------
+    Measured
+
+    Raises
+    ------
+    InputError
+        If its file cannot be read.
+    """
+    pixels = read(chip.science)
+    statistics = sky_statistics(pixels)
+    bad = low_pixels(pixels, statistics, static_sig)
+    low = int(np.count_nonzero(bad))
+    flagged = 0
+    if chip.flags is not None:
+        flags = flagged_pixels(read(chip.flags), chip.good_bits)
+        flagged = int(np.count_nonzero(flags))
+        bad |= flags
+    used = statistics.is_usable or chip.flags is not None
+    record = ChipRecord(
+        file=chip.file,
+        extver=chip.extver,
+        mode=statistics.mode,
+        rms=statistics.rms,
+        nbins=statistics.nbins,
+        threshold=statistics.threshold(static_sig),
+        low=low,
+        flagged=flagged,
+        used=used,
+        reason="" if statistics.is_usable else "no low pixels found: its histogram has one bin",
+    )
+    return Measured(record=record, bad=pack(bad))
+
+
+def unmeasured(chip: Chip) -> Measured:
+    """Return the record of a chip that is left out, or not measured in a dry run."""
+    reason = f"left out: {chip.left_out}" if chip.left_out else ""
+    record = ChipRecord(file=chip.file, extver=chip.extver, used=not reason, reason=reason)
+    return Measured(record=record, bad=None)

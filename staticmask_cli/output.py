@@ -1,0 +1,266 @@
+"""The mask file: its header, its table of exposures, its checksums, and its arrival in one piece."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from staticmask_cli._version import __version__
+from staticmask_cli.accumulate import MaskAccumulator
+from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.instruments import ChipIdentity
+from staticmask_cli.settings import Settings
+
+CREATOR = f"staticmask {__version__}"
+TABLE = "EXPOSURES"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipRecord:
+    """What one chip of one exposure gave to a mask: a row of its table.
+
+    Attributes
+    ----------
+    file : str
+        Name of the exposure's file, without its folder.
+    extver : int
+        Version of its SCI extension.
+    mode, rms : float
+        The sky's, in the exposure's units; NaN if not measured.
+    nbins : int
+        Bins of the histogram.
+    threshold : float
+        mode - static_sig x rms; NaN if not measured.
+    low : int
+        Pixels below it.
+    flagged : int
+        Pixels that the DQ array calls bad.
+    used : bool
+        Whether it took part.
+    reason : str
+        Why it did not, or what it lacked; empty if nothing.
+    """
+
+    file: str
+    extver: int
+    mode: float = math.nan
+    rms: float = math.nan
+    nbins: int = 0
+    threshold: float = math.nan
+    low: int = 0
+    flagged: int = 0
+    used: bool = False
+    reason: str = ""
+
+
+# Column of the table, attribute of the record, FITS format, what it means.
+_COLUMNS = (
+    ("FILE", "file", "A", "file of the exposure"),
+    ("EXTVER", "extver", "J", "version of its SCI extension"),
+    ("MODE", "mode", "D", "mode of the sky, in the exposure's units"),
+    ("RMS", "rms", "D", "clipped rms of the sky"),
+    ("NBINS", "nbins", "K", "bins of the histogram; no mode below 2"),
+    ("THRESH", "threshold", "D", "mode - STATSIG x rms: lower pixels are bad"),
+    ("LOWPIX", "low", "K", "pixels below the threshold"),
+    ("DQPIX", "flagged", "K", "pixels that the DQ array calls bad"),
+    ("USED", "used", "L", "took part in the mask"),
+    ("REASON", "reason", "A", "why not, or what it lacked"),
+)
+
+
+def count_exposures(records: Sequence[ChipRecord]) -> int:
+    """Return how many exposures (files) took part."""
+    return len({record.file for record in records if record.used})
+
+
+def mask_hdus(
+    mask: MaskAccumulator,
+    identity: ChipIdentity,
+    records: Sequence[ChipRecord],
+    settings: Settings,
+) -> fits.HDUList:
+    """Make a mask file in memory.
+
+    Equal masks, records and settings give equal bytes: no clock, no folder,
+    no order of inputs goes in.
+
+    Parameters
+    ----------
+    mask : MaskAccumulator
+        The bad pixels.
+    identity : ChipIdentity
+        The silicon.
+    records : sequence of ChipRecord
+        One for each chip that belongs to the identity, in any order.
+    settings : Settings
+        Of the run.
+
+    Returns
+    -------
+    HDUList
+        The mask as primary HDU, then the table of exposures, with checksums.
+    """
+    records = sorted(records, key=lambda r: tuple(map(str, (r.file, f"{r.extver:09d}", r))))
+    primary = fits.PrimaryHDU(mask.mask())
+    primary.header.extend(
+        [
+            ("CREATOR", CREATOR, "program that made this mask"),
+            ("FILETYPE", "STATIC MASK", "1: good pixel, 0: bad pixel"),
+            ("INSTRUME", identity.instrument, "instrument"),
+            ("DETECTOR", identity.detector, "detector"),
+            ("CHIP", identity.number, "place of the chip in a full-frame file"),
+            ("XCORNER", identity.x0, "detector pixels left of the first column"),
+            ("YCORNER", identity.y0, "detector pixels below the first row"),
+            ("BINAXIS1", identity.xbin, "detector pixels to a pixel along axis 1"),
+            ("BINAXIS2", identity.ybin, "detector pixels to a pixel along axis 2"),
+            ("STATSIG", settings.static_sig, "bad if so many rms below the mode"),
+            ("FINBITS", settings.final_bits or "None", "DQ bits that count as good"),
+            ("NEXPOSUR", count_exposures(records), "exposures that took part"),
+            ("NCHIPS", sum(r.used for r in records), "SCI extensions that took part"),
+            ("NBAD", mask.bad, "bad pixels"),
+        ]
+    )
+    hdus = fits.HDUList([primary, _table(records)])
+    for hdu in hdus:
+        hdu.add_checksum(when="checksum of the HDU")
+        hdu.header.comments["CHECKSUM"] = "checksum of the HDU"
+        hdu.header.comments["DATASUM"] = "checksum of the data"
+    return hdus
+
+
+def _table(records: Sequence[ChipRecord]) -> fits.BinTableHDU:
+    columns = []
+    for name, attribute, letter, _ in _COLUMNS:
+        values: list[Any] = [getattr(record, attribute) for record in records]
+        width = ""
+        if letter == "A":
+            values = [printable(v).encode("ascii", "backslashreplace").decode() for v in values]
+            width = str(max(1, *map(len, values)))
+        columns.append(fits.Column(name=name, format=width + letter, array=values))
+    table = fits.BinTableHDU.from_columns(columns, name=TABLE)
+    for number, (*_, meaning) in enumerate(_COLUMNS, start=1):
+        table.header.comments[f"TTYPE{number}"] = meaning
+    return table
+
+
+def write_masks(files: Iterable[tuple[Path, Callable[[], fits.HDUList]]]) -> None:
+    """Write mask files so that each is there whole or not at all.
+
+    All are written beside their targets first and only then renamed into
+    place: a reader never sees half a mask, and if one cannot be written the
+    old ones all stay.
+
+    Parameters
+    ----------
+    files : iterable of tuple
+        Each file's path, and what makes its HDUs: called one after the other,
+        so that only one mask is in memory.
+
+    Raises
+    ------
+    OutputError
+        If a file or its folder cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        staged = []
+        for path, make in files:
+            with _writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            staged.append((stack.enter_context(_staged(path, make())), path))
+        for part, path in staged:
+            with _writing(path):
+                part.replace(path)
+
+
+@contextlib.contextmanager
+def _staged(path: Path, hdus: fits.HDUList) -> Iterator[Path]:
+    """Write a file beside its target; whatever is left of it is removed at the end."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with _writing(path), part.open("wb") as file:
+            hdus.writeto(file)
+        yield part
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"{printable(path)}: cannot be written: {printable(reason)}") from None
+
+
+def check_folder(folder: Path) -> None:
+    """See early that the output folder can be written to, or made where it is to be.
+
+    Raises
+    ------
+    OutputError
+        If it cannot.
+    """
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise OutputError(f"{printable(folder)}: {printable(existing)} is a file, not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        what = "cannot be written to" if existing == folder else "cannot be made"
+        raise OutputError(f"{printable(folder)}: the output folder {what}: permission denied")
+
+
+def holds_other(path: Path, identity: ChipIdentity) -> bool:
+    """Tell whether a file on disk is the mask of another identity.
+
+    Returns
+    -------
+    bool
+        False if there is no such file, it is a mask of this identity, or a
+        bare mask of this shape, such as DrizzlePac's.
+
+    Raises
+    ------
+    OutputError
+        If the file is no mask at all: it is not ours to replace.
+    """
+    if not os.path.lexists(path):
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = dict(fits.getheader(path))
+    except (OSError, ValueError, TypeError, LookupError, fits.VerifyError):
+        raise OutputError(f"{printable(path)}: is in the way and no mask; move it away") from None
+    shape = (header.get("NAXIS2"), header.get("NAXIS1"))
+    told = tuple(
+        header.get(keyword)
+        for keyword in (
+            *("INSTRUME", "DETECTOR", "CHIP"),
+            *("XCORNER", "YCORNER", "BINAXIS1", "BINAXIS2"),
+        )
+    )
+    own = (
+        *(identity.instrument, identity.detector, identity.number),
+        *(identity.x0, identity.y0, identity.xbin, identity.ybin),
+    )
+    is_bare = "CREATOR" not in header
+    return shape != identity.shape or not (is_bare or told == own)
+
+
+def read_mask(path: str | Path) -> NDArray[np.int16]:
+    """Read a mask: 1 good, 0 bad, int16, rows x columns."""
+    with fits.open(path, memmap=False) as hdus:
+        return np.asarray(hdus[0].data, dtype=np.int16)
