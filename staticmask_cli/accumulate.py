@@ -32,7 +32,8 @@ def flagged_pixels(flags: NDArray[Any], good_bits: int) -> NDArray[np.bool_]:
     """
     unsigned = flags.view(f"u{flags.dtype.itemsize}")
     every_bit = 2 ** (8 * flags.dtype.itemsize) - 1
-    return (unsigned & unsigned.dtype.type(~good_bits & every_bit)) != 0
+    bad: NDArray[np.bool_] = (unsigned & unsigned.dtype.type(~good_bits & every_bit)) != 0
+    return bad
 
 
 def pack(bad: NDArray[np.bool_]) -> Bits:

@@ -8,7 +8,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from staticmask_cli.config import Configuration, keys, merge, parse, read_mapping
+from staticmask_cli.config import Configuration, merge, parse, read_mapping
+from staticmask_cli.configspec import keys
 from staticmask_cli.errors import ConfigError, printable
 from staticmask_cli.masking import Progress, make_masks
 from staticmask_cli.report import Report

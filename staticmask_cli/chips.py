@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from staticmask_cli.instruments import DQ_BITS, ChipIdentity, identify
 from staticmask_cli.settings import Group, Settings
 
 _WFPC2_FLAGS_TWIN = ("_c0m.", "_c1m.")
+_DIMENSIONS = 2  # rows and columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +131,7 @@ def _chip(
         science = _with_sibling_shape(science, hdu, hdus)
     if not science.shape or 0 in science.shape:
         raise ValueError("is empty")
-    if len(science.shape) != 2:  # noqa: PLR2004 - rows and columns
+    if len(science.shape) != _DIMENSIONS:
         raise ValueError(f"has {len(science.shape)} dimensions, not 2")
     rows, columns = science.shape
     identity = identify(primary, hdu.header, hdu.version, (rows, columns))
@@ -158,21 +159,10 @@ def _chip(
 def _with_sibling_shape(science: ImageArray, hdu: Hdu, hdus: Sequence[Hdu]) -> ImageArray:
     """Give a constant array whose header lacks NPIX1/2 the shape of its ERR or DQ array."""
     for other in hdus:
-        if other.version == hdu.version and other.name in ("ERR", "DQ") and other.array:
-            if len(other.array.shape) == 2:  # noqa: PLR2004 - rows and columns
-                return _reshaped(science, other.array.shape)
+        is_sibling = other.version == hdu.version and other.name in ("ERR", "DQ")
+        if is_sibling and other.array and len(other.array.shape) == _DIMENSIONS:
+            return replace(science, shape=other.array.shape)
     raise ValueError("is constant (PIXVALUE) and nothing tells its shape: no NPIX1 and NPIX2")
-
-
-def _reshaped(array: ImageArray, shape: tuple[int, ...]) -> ImageArray:
-    return ImageArray(
-        path=array.path,
-        index=array.index,
-        name=array.name,
-        shape=shape,
-        dtype=array.dtype,
-        constant=array.constant,
-    )
 
 
 def _flags(
@@ -201,7 +191,7 @@ def _matching_flags(
     if array is None:
         raise ValueError("has no DQ extension; leave final_bits at None to do without")
     if array.constant is not None and not array.shape:
-        array = _reshaped(array, science.shape)
+        array = replace(array, shape=science.shape)
     if array.shape != science.shape:
         shapes = " and ".join("x".join(map(str, a.shape)) or "nothing" for a in (science, array))
         raise ValueError(f"the shapes of SCI and DQ differ: {shapes}")

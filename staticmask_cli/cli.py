@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from staticmask_cli import config
+from staticmask_cli import config, configspec
 from staticmask_cli._version import __version__
 from staticmask_cli.errors import StaticMaskError, printable
 
@@ -63,14 +63,14 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for every configuration key."""
     for name, (short, metavar) in reversed(_OPTIONS.items()):
         flag = "--" + name.replace("_", "-")
-        key = config.keys()[name]
-        value = config.default(name)
+        key = configspec.keys()[name]
+        value = configspec.default(name)
         if metavar is None:
             text = flag if value else f"--no-{name.replace('_', '-')}"
-            declared = (f"{flag}/--no-{name.replace('_', '-')}",)
+            declared = [f"{flag}/--no-{name.replace('_', '-')}"]
         else:
             text = str(value)
-            declared = tuple(filter(None, (short, flag)))
+            declared = [short, flag] if short else [flag]
         help_text = f"{key.help}  [default: {text}]"
         command = click.option(*declared, name, default=None, metavar=metavar, help=help_text)(
             command
@@ -142,7 +142,7 @@ def main(**options: Any) -> None:
             log.error("%s", problem)
         status = error.exit_status
     except KeyboardInterrupt:
-        log.error("interrupted; nothing was written")  # noqa: TRY400 - no bug of ours
+        log.error("interrupted; nothing was written")
         status = _INTERRUPTED
     sys.exit(status)
 
@@ -158,7 +158,7 @@ def _run(options: dict[str, Any]) -> int:
             note,
         )
     if options["show_config"]:
-        click.echo(config.dump(merged.layer), nl=False)
+        click.echo(configspec.dump(merged.layer), nl=False)
         return 0
     if options["editpars"]:
         from staticmask_cli.editor import edit  # noqa: PLC0415 - seldom needed

@@ -3,71 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import functools
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from configobj import ConfigObj, ConfigObjError
-from configobj.validate import VdtMissingValue, ValidateError, Validator
+from configobj.validate import ValidateError
 
-from staticmask_cli.checks import ALLOWED, is_given, validator
+from staticmask_cli.checks import is_given, validator
+from staticmask_cli.configspec import DEFAULTS_FILE, Layer, default, keys
 from staticmask_cli.errors import ConfigError, printable
 from staticmask_cli.settings import Settings
 
 ENVIRONMENT_PREFIX = "STATICMASK_"
 
-# A wheel carries config/ inside the package; in a checkout it stands beside it.
-_PACKAGE = Path(__file__).parent
-_FOLDER = next(
-    (folder for folder in (_PACKAGE / "config", _PACKAGE.parent / "config") if folder.is_dir()),
-    _PACKAGE / "config",
-)
-DEFAULTS_FILE = _FOLDER / "staticmask.cfg"
-SPEC_FILE = _FOLDER / "staticmask.cfgspc"
-
 # DrizzlePac's own bookkeeping in a .cfg file: no keys of the user's.
 _BOOKKEEPING = ("_task_name_", "_rules_", "updatewcs")
 _DRIZZLE_TASK = "astrodrizzle"
 _DRIZZLE_FINAL = "STEP 7: DRIZZLE FINAL COMBINED IMAGE"
-
-#: One source of values: key -> (value as written, where it was written).
-Layer = dict[str, tuple[Any, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key of the configspec.
-
-    Attributes
-    ----------
-    name : str
-        The key, and the option's name with ``_`` for ``-``.
-    section : str or None
-        The section it stands in; None at the top.
-    check : str
-        The configspec's check, for example ``number(min=0, default=4.0)``.
-    help : str
-        The comment that stands before it.
-    """
-
-    name: str
-    section: str | None
-    check: str
-    help: str
-
-    @property
-    def allowed(self) -> str:
-        """What the key takes, in words."""
-        name, _, limits, _ = Validator()._parse_with_caching(self.check)  # noqa: SLF001
-        return ALLOWED[name].format(**limits)
-
-    @property
-    def place(self) -> str:
-        """The key with its section, as messages name it."""
-        return f"[{self.section}] {self.name}" if self.section else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,31 +41,6 @@ class Configuration:
     settings: Settings
     layer: Layer
     notes: tuple[str, ...] = ()
-
-
-@functools.cache
-def keys() -> Mapping[str, Key]:
-    """Return the configspec's keys by name, in its order."""
-    spec = ConfigObj(
-        str(SPEC_FILE), interpolation=False, list_values=False, _inspec=True, file_error=True
-    )
-    # The first key's comment is the last paragraph of the file's own.
-    first = spec.initial_comment
-    blank = max(i for i, line in enumerate(first) if not line.strip())
-    comments = {None: {**spec.comments, spec.scalars[0]: first[blank + 1 :]}}
-    comments |= {section: spec[section].comments for section in spec.sections}
-    found = {}
-    for section, lines in comments.items():
-        for name in (spec if section is None else spec[section]).scalars:
-            text = " ".join(line.strip().lstrip("#").strip() for line in lines[name])
-            check = (spec if section is None else spec[section])[name]
-            found[name] = Key(name, section, check, text)
-    return found
-
-
-def default(name: str) -> Any:
-    """Return the default of one key, converted."""
-    return validator().get_default_value(keys()[name].check)
 
 
 def _same(left: str, right: str) -> bool:
@@ -167,9 +96,11 @@ def read_mapping(values: Mapping[str, Any], origin: str) -> tuple[Layer, list[st
             key = keys().get(name)
             if name.lower() in _BOOKKEEPING:
                 continue
-            if key is not None and key.section == home and (title is None) == (home is None):
-                layer[name] = (value, origin)
-            elif drizzle and name == "final_bits" and title and _same(title, _DRIZZLE_FINAL):
+            is_at_home = key is not None and key.section == home and bool(title) == bool(home)
+            is_drizzle_final = (
+                drizzle and name == "final_bits" and _same(title or "", _DRIZZLE_FINAL)
+            )
+            if is_at_home or is_drizzle_final:
                 layer[name] = (value, origin)
             elif drizzle:
                 aside.append(name if title is None else f"[{title}] {name}")
@@ -303,7 +234,7 @@ def _validated(merged: Layer, problems: list[str], notes: list[str]) -> Configur
         value, origin = merged[name]
         try:
             values[name] = check.check(key.check, value)
-        except (ValidateError, VdtMissingValue):
+        except ValidateError:
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             where = origin if origin.startswith(("-", ENVIRONMENT_PREFIX)) else None
             where = f"{where}:" if where else f"{origin}: {key.place} ="
@@ -311,41 +242,3 @@ def _validated(merged: Layer, problems: list[str], notes: list[str]) -> Configur
     if problems:
         raise ConfigError(*problems)
     return Configuration(Settings(**values), merged, tuple(notes))
-
-
-def dump(layer: Layer, *, origins: bool = True) -> str:
-    """Write a merged configuration as a commented file that can be read again.
-
-    Parameters
-    ----------
-    layer : dict
-        Every key's value and origin.
-    origins : bool
-        Whether each value is followed by a comment on where it was set.
-    """
-    out = ConfigObj(interpolation=False, indent_type="", write_empty_values=False)
-    out.initial_comment = [
-        "# Configuration of staticmask; see 'man staticmask'.",
-        "# Use it with: staticmask --config FILE",
-        "",
-    ]
-    for name, key in keys().items():
-        if key.section and key.section not in out:
-            out[key.section] = {}
-            out.comments[key.section] = [""]
-        place = out[key.section] if key.section else out
-        value, origin = layer[name]
-        place[name] = list(value) if isinstance(value, tuple) else str(value).strip()
-        if isinstance(value, list):
-            place[name] = [str(item) for item in value]
-        place.comments[name] = _comment(key) + ([f"# Set by: {origin}"] if origins else [])
-    buffer = io.BytesIO()
-    out.encoding = "utf-8"
-    out.write(buffer)
-    return buffer.getvalue().decode("utf-8")
-
-
-def _comment(key: Key) -> list[str]:
-    import textwrap  # noqa: PLC0415 - only dumps need it
-
-    return textwrap.wrap(key.help, 77, initial_indent="# ", subsequent_indent="# ")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from staticmask_cli.config import Configuration, Layer, dump, merge, parse
+from staticmask_cli.config import Configuration, merge, parse
+from staticmask_cli.configspec import Layer, dump
 from staticmask_cli.errors import ConfigError
 
 _ORIGIN = "edited configuration"

@@ -45,7 +45,7 @@ def printable(text: object) -> str:
     """Return `text` in one line that does no harm to a terminal.
 
     File names and header values can hold line breaks and escape sequences;
-    those come out as ``\\n`` or ``\\x1b``.
+    those come out as Python writes them in a string.
     """
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)

@@ -103,8 +103,7 @@ def _open(path: Path) -> Iterator[fits.HDUList]:
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise InputError(f"{shown}: is not a regular file")
+            _check_regular(path)
             with fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
                 yield hdus
         except InputError:
@@ -118,6 +117,11 @@ def _open(path: Path) -> Iterator[fits.HDUList]:
             if "SIMPLE" in reason or "Empty" in reason:
                 reason = "it does not begin as one"
             raise InputError(f"{shown}: is not a readable FITS file: {reason}") from None
+
+
+def _check_regular(path: Path) -> None:
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+        raise InputError(f"{printable(path)}: is not a regular file")
 
 
 def scan(path: Path) -> tuple[Hdu, ...]:
@@ -214,7 +218,7 @@ def _describe(path: Path, index: int, hdu: Any, offset: int | None) -> Hdu:
 def _constant(header: Mapping[str, Any]) -> float:
     value = header["PIXVALUE"]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"PIXVALUE is {value!r}, not a number")
+        raise TypeError(f"PIXVALUE is {value!r}, not a number")
     return float(value)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from staticmask_cli.errors import InputError, printable
+from staticmask_cli.naming import MASK_ENDING
 
 ASSOCIATION_SUFFIXES = ("_asn.fits", "_asc.fits", "_asn.fits.gz", "_asc.fits.gz")
 
@@ -15,10 +16,6 @@ ASSOCIATION_SUFFIXES = ("_asn.fits", "_asc.fits", "_asn.fits.gz", "_asc.fits.gz"
 #: _flc comes before _flt, for only one of the two may count.
 MEMBER_SUFFIXES = ("_flc", "_flt", "_crj", "_sfl", "_cal", "_c0m")
 _MEMBER_ENDINGS = (".fits", ".fits.gz", ".fits.fz")
-
-#: What masks' names end with; no pattern matches them, so that a run over
-#: '*.fits' can be repeated in a folder that holds its own masks.
-MASK_ENDING = "_staticMask.fits"
 
 #: Reads an association table: (MEMNAME, MEMTYPE, MEMPRSNT) of each row.
 AssociationReader = Callable[[Path], list[tuple[str, str, bool]]]
@@ -85,6 +82,7 @@ class _Walk:
 
     def _pattern(self, pattern: str, lists: tuple[Path, ...]) -> None:
         matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - str patterns
+        # So that a run over '*.fits' can be repeated in a folder that holds its own masks.
         files = [m for m in matches if not m.endswith(MASK_ENDING) and not Path(m).is_dir()]
         for match in files:
             self._file(Path(match), lists)

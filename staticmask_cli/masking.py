@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from staticmask_cli.accumulate import MaskAccumulator
@@ -16,8 +17,9 @@ from staticmask_cli.chips import Chip, open_exposure
 from staticmask_cli.errors import InputError, OutputError, printable
 from staticmask_cli.exposures import read_association
 from staticmask_cli.inputs import resolve
-from staticmask_cli.instruments import ChipIdentity, documented_name, mask_names
+from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.measure import Measured, measure, unmeasured
+from staticmask_cli.naming import documented_name, mask_names
 from staticmask_cli.output import (
     ChipRecord,
     check_folder,
@@ -100,8 +102,8 @@ def make_masks(
     names = _names(list(made), folder, settings.prefix, notes)
     if not dry_run:
         write_masks(
-            (folder / names[i], lambda i=i: mask_hdus(made[i].mask, i, made[i].records, settings))
-            for i in made
+            (folder / names[i], partial(mask_hdus, g.mask, i, g.records, settings))
+            for i, g in made.items()
         )
     masks = [
         MaskReport(
@@ -130,7 +132,10 @@ def _told(report: Report) -> Report:
 
 def _told_chips(gathered: Mapping[ChipIdentity, _Gathered]) -> list[str]:
     """Log what was measured, and return what a user should know of single chips."""
-    records = [record for g in gathered.values() for record in g.records]
+    records = sorted(
+        (record for g in gathered.values() for record in g.records),
+        key=lambda record: (record.file, record.extver),
+    )
     for record in records:
         log.info("%s", chip_line(record))
     return [f"{printable(r.file)}: SCI,{r.extver}: {r.reason}" for r in records if r.reason]

@@ -1,4 +1,4 @@
-"""The mask file: its header, its table of exposures, its checksums, and its arrival in one piece."""
+"""The mask file: header, table of exposures, checksums, and its arrival in one piece."""
 
 from __future__ import annotations
 

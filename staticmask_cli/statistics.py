@@ -146,7 +146,7 @@ def _float32_threshold(threshold: float, *, exact: bool) -> np.float32:
     """
     rounded = np.float32(threshold)
     if exact and float(rounded) < threshold:
-        return np.nextafter(rounded, np.float32(np.inf))
+        rounded = np.float32(np.nextafter(rounded, np.float32(np.inf)))
     return rounded
 
 
@@ -217,9 +217,15 @@ def _with_mode(values: Float32s, last: _Round) -> SkyStatistics:
     width = BIN_WIDTH * last.rms
     span = last.highest - last.lowest
     nbins = 1
-    if not (np.float32(width) < _SMALLEST_WIDTH or np.float32(span) < _SMALLEST_WIDTH):
-        if not width > span and width < math.inf and span / width < _MOST_BINS:
-            nbins = int(span / width) + 1
+    is_one_bin = (
+        np.float32(width) < _SMALLEST_WIDTH
+        or np.float32(span) < _SMALLEST_WIDTH
+        or width > span
+        or not math.isfinite(width)
+        or span / width >= _MOST_BINS
+    )
+    if not is_one_bin:
+        nbins = int(span / width) + 1
     if nbins == 1:
         return _useless(last.n, last.mean, last.rms)
     counts = _histogram(values, last.lowest, span, nbins)

@@ -1,0 +1,122 @@
+"""The configspec: the keys of the configuration, their help, and files made from both."""
+
+from __future__ import annotations
+
+import functools
+import io
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configobj import ConfigObj
+from configobj.validate import Validator
+
+from staticmask_cli.checks import ALLOWED, validator
+
+# A wheel carries config/ inside the package; in a checkout it stands beside it.
+_PACKAGE = Path(__file__).parent
+_FOLDER = next(
+    (folder for folder in (_PACKAGE / "config", _PACKAGE.parent / "config") if folder.is_dir()),
+    _PACKAGE / "config",
+)
+DEFAULTS_FILE = _FOLDER / "staticmask.cfg"
+SPEC_FILE = _FOLDER / "staticmask.cfgspc"
+
+#: One source of values: key -> (value as written, where it was written).
+Layer = dict[str, tuple[Any, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of the configspec.
+
+    Attributes
+    ----------
+    name : str
+        The key, and the option's name with ``_`` for ``-``.
+    section : str or None
+        The section it stands in; None at the top.
+    check : str
+        The configspec's check, for example ``number(min=0, default=4.0)``.
+    help : str
+        The comment that stands before it.
+    """
+
+    name: str
+    section: str | None
+    check: str
+    help: str
+
+    @property
+    def allowed(self) -> str:
+        """What the key takes, in words."""
+        name, _, limits, _ = Validator()._parse_with_caching(self.check)  # noqa: SLF001
+        return ALLOWED[name].format(**limits)
+
+    @property
+    def place(self) -> str:
+        """The key with its section, as messages name it."""
+        return f"[{self.section}] {self.name}" if self.section else self.name
+
+
+@functools.cache
+def keys() -> Mapping[str, Key]:
+    """Return the configspec's keys by name, in its order."""
+    spec = ConfigObj(
+        str(SPEC_FILE), interpolation=False, list_values=False, _inspec=True, file_error=True
+    )
+    # The first key's comment is the last paragraph of the file's own.
+    first = spec.initial_comment
+    blank = max(i for i, line in enumerate(first) if not line.strip())
+    comments = {None: {**spec.comments, spec.scalars[0]: first[blank + 1 :]}}
+    comments |= {section: spec[section].comments for section in spec.sections}
+    found = {}
+    for section, lines in comments.items():
+        for name in (spec if section is None else spec[section]).scalars:
+            text = " ".join(line.strip().lstrip("#").strip() for line in lines[name])
+            check = (spec if section is None else spec[section])[name]
+            found[name] = Key(name, section, check, text)
+    return found
+
+
+def default(name: str) -> Any:
+    """Return the default of one key, converted."""
+    return validator().get_default_value(keys()[name].check)
+
+
+def dump(layer: Layer, *, origins: bool = True) -> str:
+    """Write a merged configuration as a commented file that can be read again.
+
+    Parameters
+    ----------
+    layer : dict
+        Every key's value and origin.
+    origins : bool
+        Whether each value is followed by a comment on where it was set.
+    """
+    out = ConfigObj(interpolation=False, indent_type="", write_empty_values=False)
+    out.initial_comment = [
+        "# Configuration of staticmask; see 'man staticmask'.",
+        "# Use it with: staticmask --config FILE",
+        "",
+    ]
+    for name, key in keys().items():
+        if key.section and key.section not in out:
+            out[key.section] = {}
+            out.comments[key.section] = [""]
+        place = out[key.section] if key.section else out
+        value, origin = layer[name]
+        place[name] = list(value) if isinstance(value, tuple) else str(value).strip()
+        if isinstance(value, list):
+            place[name] = [str(item) for item in value]
+        place.comments[name] = _comment(key) + ([f"# Set by: {origin}"] if origins else [])
+    buffer = io.BytesIO()
+    out.encoding = "utf-8"
+    out.write(buffer)
+    return buffer.getvalue().decode("utf-8")
+
+
+def _comment(key: Key) -> list[str]:
+    return textwrap.wrap(key.help, 77, initial_indent="# ", subsequent_indent="# ")

@@ -1,0 +1,66 @@
+"""Identities to file names: what a mask is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from staticmask_cli.instruments import ChipIdentity
+
+#: What every mask's name ends with.
+MASK_ENDING = "_staticMask.fits"
+
+
+def mask_names(
+    identities: Mapping[ChipIdentity, bool],
+    prefix: str | None,
+) -> dict[ChipIdentity, str]:
+    """Give every identity a file name of its own.
+
+    Parameters
+    ----------
+    identities : mapping
+        Identities of a run, and for each whether its documented name is taken
+        by a mask of another identity.
+    prefix : str or None
+        In place of instrument and detector.
+
+    Returns
+    -------
+    dict
+        The documented name, ``[label]_[rows]x[columns]_[number]_staticMask.fits``,
+        wherever one identity claims it; else that name with what tells the
+        claimants apart: the corner always, binning and (behind a prefix)
+        instrument and detector if they differ.
+    """
+    claims: dict[str, list[ChipIdentity]] = {}
+    for identity in identities:
+        claims.setdefault(documented_name(identity, prefix), []).append(identity)
+    names = {}
+    for name, claimants in claims.items():
+        alone = len(claimants) == 1
+        labels = len({i.label for i in claimants}) > 1
+        binnings = len({(i.xbin, i.ybin) for i in claimants}) > 1
+        for identity in claimants:
+            taken = identities[identity]
+            names[identity] = name
+            if not alone or taken:
+                names[identity] = full_name(
+                    identity, prefix, label=labels or taken, binning=binnings or taken
+                )
+    return names
+
+
+def documented_name(identity: ChipIdentity, prefix: str | None) -> str:
+    """Return the name that DrizzlePac documents for an identity's mask."""
+    start = prefix or identity.label
+    return f"{start}_{identity.rows}x{identity.columns}_{identity.number}{MASK_ENDING}"
+
+
+def full_name(identity: ChipIdentity, prefix: str | None, *, label: bool, binning: bool) -> str:
+    """Return the documented name with the identity's corner and what else is asked for."""
+    start = f"{prefix}_{identity.label}" if prefix and label else prefix or identity.label
+    end = f"x{identity.x0}y{identity.y0}"
+    if binning and (identity.xbin, identity.ybin) != (1, 1):
+        end += f"b{identity.xbin}x{identity.ybin}"
+    shape = f"{identity.rows}x{identity.columns}"
+    return f"{start}_{shape}_{identity.number}_{end}{MASK_ENDING}"
