@@ -64,6 +64,6 @@ class MaskAccumulator:
         return int(np.bitwise_count(self._bits).sum(dtype=np.int64))
 
     def mask(self) -> NDArray[np.int16]:
-        """Return the mask: 1 good, 0 bad."""
-        bad = np.unpackbits(self._bits, count=self.shape[0] * self.shape[1])
-        return (1 - bad.view(np.int8)).astype(np.int16).reshape(self.shape)
+        """Return the mask: 1 good, 0 bad; big-endian, as FITS files hold it."""
+        good = np.unpackbits(~self._bits, count=self.shape[0] * self.shape[1])
+        return good.astype(">i2").reshape(self.shape)

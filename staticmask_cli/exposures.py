@@ -38,6 +38,9 @@ _COMPRESSED = (b"\x1f\x8b", b"BZh", b"PK\x03\x04", b"\xfd7zXZ", b"\x1f\x9d")
 # several threads: one at a time where warnings are silenced.
 _quiet = threading.RLock()
 
+_CHUNK = 262144  # pixels to a read
+_kept = threading.local()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageArray:
@@ -235,7 +238,9 @@ def read(array: ImageArray) -> NDArray[Any]:
     -------
     ndarray
         Of the array's shape, in native byte order and the type in the file
-        (after scaling); not to be written to.
+        (after scaling). Not to be written to, and good only until the same
+        thread reads the next array of that type: the memory is used again,
+        for fresh pages cost more than the reading.
 
     Raises
     ------
@@ -250,18 +255,37 @@ def read(array: ImageArray) -> NDArray[Any]:
     if array.offset is None:
         with _open(path) as hdus:
             pixels = np.asarray(hdus[array.index].data)
-    else:
-        count = math.prod(array.shape)
-        try:
-            with path.open("rb") as file:
-                pixels = np.fromfile(file, array.dtype, count, offset=array.offset)
-        except OSError as error:
-            raise InputError(f"{printable(path)}: cannot be read: {error.strerror}") from None
-        if pixels.size == count:
-            pixels = pixels.reshape(array.shape)
-    if pixels.shape != array.shape:
-        raise InputError(f"{printable(path)}: changed while it was read; run again")
-    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        if pixels.shape != array.shape:
+            raise InputError(f"{printable(path)}: changed while it was read; run again")
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return _read_plain(path, array, array.offset)
+
+
+def _read_plain(path: Path, array: ImageArray, offset: int) -> NDArray[Any]:
+    """Read an array that stands in the file as it is, swapping bytes while they are in cache."""
+    in_file = np.dtype(array.dtype)
+    pixels = _memory(in_file.newbyteorder("="), math.prod(array.shape))
+    part = np.empty(min(_CHUNK, pixels.size), in_file)
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(offset)
+            for start in range(0, pixels.size, _CHUNK):
+                wanted = part[: pixels.size - start]
+                if file.readinto(wanted.data) != wanted.nbytes:
+                    raise InputError(f"{printable(path)}: changed while it was read; run again")
+                pixels[start : start + wanted.size] = wanted
+    except OSError as error:
+        raise InputError(f"{printable(path)}: cannot be read: {error.strerror}") from None
+    return pixels.reshape(array.shape)
+
+
+def _memory(dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+    """Return this thread's memory for arrays of a type, made anew only if it is too small."""
+    kept: dict[str, NDArray[Any]] = _kept.__dict__
+    if dtype.str not in kept or kept[dtype.str].size < count:
+        kept.pop(dtype.str, None)  # first let go of the old
+        kept[dtype.str] = np.empty(count, dtype)
+    return kept[dtype.str][:count]
 
 
 def read_association(path: Path) -> list[tuple[str, str, bool]]:

@@ -101,10 +101,11 @@ def make_masks(
         raise InputError(*notes, "no exposure is left to make a mask of; see --include-empty")
     names = _names(list(made), folder, settings.prefix, notes)
     if not dry_run:
-        write_masks(
+        files = [
             (folder / names[i], partial(mask_hdus, g.mask, i, g.records, settings))
             for i, g in made.items()
-        )
+        ]
+        write_masks(files, _jobs(settings))
     masks = [
         MaskReport(
             path=os.path.join(settings.output_dir, names[i]),  # noqa: PTH118 - as the user wrote it

@@ -11,17 +11,15 @@ bit. Where it departs: pixels that are not finite take no part.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Float32s = NDArray[np.float32]
+from staticmask_cli.clipping import clip
+from staticmask_cli.rounds import BLOCK, Clipped, Float32s, blocks
 
-ROUNDS = 4  # a first one without limits, then three of clipping
-CLIP = 3.0  # rms to either side of the mean
 BIN_WIDTH = 0.1  # rms
 _SMALLEST_WIDTH = np.float32(10.0) * np.finfo(np.float32).eps
 
@@ -29,9 +27,8 @@ _SMALLEST_WIDTH = np.float32(10.0) * np.finfo(np.float32).eps
 _MOST_BINS = 2**31 - 1
 # Up to here bins are counted in an array; beyond, only those that hold pixels.
 _DENSE_BINS = 2**20
-
-# Pixels to a pass: small enough that a block and its intermediates stay in cache.
-_BLOCK = 65536
+# Up to here a bin's number fits a byte, and a pair of them 16 bits.
+_PAIRED_BINS = 254
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +47,8 @@ class SkyStatistics:
         The histogram's peak; NaN if there is no histogram.
     is_interpolated : bool
         Whether the peak was found between bins by a parabola.
+    all_finite : bool
+        Whether every pixel is finite, and took part.
     """
 
     n: int
@@ -58,6 +57,7 @@ class SkyStatistics:
     nbins: int
     mode: float
     is_interpolated: bool
+    all_finite: bool
 
     @property
     def is_usable(self) -> bool:
@@ -67,17 +67,6 @@ class SkyStatistics:
     def threshold(self, static_sig: float) -> float:
         """Return the value below which a pixel is low: mode - static_sig x rms."""
         return self.mode - static_sig * self.rms
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Round:
-    """One round of clipping: what lay inside its limits."""
-
-    n: int
-    mean: float
-    rms: float
-    lowest: float
-    highest: float
 
 
 def sky_statistics(pixels: NDArray[Any]) -> SkyStatistics:
@@ -94,13 +83,8 @@ def sky_statistics(pixels: NDArray[Any]) -> SkyStatistics:
     """
     with np.errstate(all="ignore"):  # 1e30 squared is inf in float32, there and here
         values = np.ascontiguousarray(pixels, dtype=np.float32).reshape(-1)
-        first = values[0] if values.size else np.float32(np.nan)
-        if not (values.size and np.isfinite(values.min()) and np.isfinite(values.max())):
-            values = values[np.isfinite(values)]
-        if not values.size:
-            return _useless(0, math.nan, math.nan)
-        last = _clipped_rounds(values, first)
-        return _with_mode(values, last)
+        last, finite = clip(values)
+        return _with_mode(finite, last, all_finite=finite.size == values.size)
 
 
 def low_pixels(
@@ -132,7 +116,7 @@ def low_pixels(
             low = pixels < _float32_threshold(threshold, exact=statistics.is_interpolated)
         else:
             low = pixels < np.float64(threshold)
-        if pixels.dtype.kind == "f":
+        if not statistics.all_finite:
             low &= pixels >= np.finfo(np.float32).min
     return low
 
@@ -150,73 +134,9 @@ def _float32_threshold(threshold: float, *, exact: bool) -> np.float32:
     return rounded
 
 
-def _blocks(values: Float32s) -> Iterator[Float32s]:
-    for start in range(0, values.size, _BLOCK):
-        yield values[start : start + _BLOCK]
-
-
-def _clipped_rounds(values: Float32s, first: np.float32) -> _Round:
-    """Run the rounds of clipping and return the last.
-
-    Each round's limits are the mean +- 3 rms of the one before, within the
-    array's own range; they start afresh each time, so that a round's range
-    need not lie inside the last one's.
-    """
-    lower, upper = float(values.min()), float(values.max())
-    low, high = np.float32(lower), np.float32(upper)
-    current = _round(values, first, low, high)
-    for _ in range(ROUNDS - 1):
-        # As Python's max and min do it: a NaN does not replace the array's range.
-        low = np.float32(max(lower, current.mean - CLIP * current.rms))
-        high = np.float32(min(upper, current.mean + CLIP * current.rms))
-        current = _round(values, first, low, high)
-    return current
-
-
-def _round(values: Float32s, first: np.float32, low: np.float32, high: np.float32) -> _Round:
-    """Measure the pixels inside [low, high].
-
-    mean = float32(sum(x) / n), rms = float32(sqrt(sum((x - mean)^2) / (n - 1))),
-    sums in double, difference and square in float32.
-    """
-    n = 0
-    total = 0.0
-    lowest, highest = np.float32(np.inf), np.float32(-np.inf)
-    for block in _blocks(values):
-        kept = block[(block >= low) & (block <= high)]
-        if kept.size:
-            n += kept.size
-            total += float(kept.sum(dtype=np.float64))
-            lowest = min(lowest, kept.min())
-            highest = max(highest, kept.max())
-    if n == 0:
-        return _Round(n=0, mean=math.nan, rms=math.nan, lowest=math.nan, highest=math.nan)
-    # The search for the extremes starts at the array's first pixel, brought
-    # inside the limits; the pixels inside can only move it outwards.
-    if first < low:
-        lowest = low
-    if first > high:
-        highest = high
-    mean = np.float32(total / n)
-    squares = 0.0
-    for block in _blocks(values):
-        kept = block[(block >= low) & (block <= high)]
-        deviation = kept - mean
-        squares += float(np.sum(deviation * deviation, dtype=np.float64))
-    rms = np.float32(math.sqrt(squares / (n - 1))) if n > 1 else np.float32(np.nan)
-    return _Round(
-        n=n, mean=float(mean), rms=float(rms), lowest=float(lowest), highest=float(highest)
-    )
-
-
-def _useless(n: int, mean: float, rms: float) -> SkyStatistics:
-    return SkyStatistics(n=n, mean=mean, rms=rms, nbins=1, mode=math.nan, is_interpolated=False)
-
-
-def _with_mode(values: Float32s, last: _Round) -> SkyStatistics:
+def _with_mode(values: Float32s, last: Clipped, *, all_finite: bool) -> SkyStatistics:
     width = BIN_WIDTH * last.rms
     span = last.highest - last.lowest
-    nbins = 1
     is_one_bin = (
         np.float32(width) < _SMALLEST_WIDTH
         or np.float32(span) < _SMALLEST_WIDTH
@@ -224,24 +144,24 @@ def _with_mode(values: Float32s, last: _Round) -> SkyStatistics:
         or not math.isfinite(width)
         or span / width >= _MOST_BINS
     )
-    if not is_one_bin:
-        nbins = int(span / width) + 1
-    if nbins == 1:
-        return _useless(last.n, last.mean, last.rms)
-    counts = _histogram(values, last.lowest, span, nbins)
-    place, is_interpolated = _peak(counts, nbins)
+    nbins = 1 if is_one_bin else int(span / width) + 1
+    mode, is_interpolated = math.nan, False
+    if nbins > 1:
+        place, is_interpolated = _peak(_histogram(values, last.lowest, span, nbins), nbins)
+        mode = last.lowest + place * width
     return SkyStatistics(
         n=last.n,
         mean=last.mean,
         rms=last.rms,
         nbins=nbins,
-        mode=last.lowest + place * width,
+        mode=mode,
         is_interpolated=is_interpolated,
+        all_finite=all_finite,
     )
 
 
 def _histogram(values: Float32s, lowest: float, span: float, nbins: int) -> dict[int, int]:
-    """Count the pixels in bins of span / (nbins - 1), from `lowest` on.
+    """Count the pixels in bins of dz = span / (nbins - 1), from `lowest` on.
 
     bin = int((1 / dz) * (value - lowest)), all float32, for values from
     `lowest` to below lowest + dz * nbins. All pixels are counted, also those
@@ -251,15 +171,25 @@ def _histogram(values: Float32s, lowest: float, span: float, nbins: int) -> dict
     Returns
     -------
     dict
-        Bin number to count, for bins that hold pixels.
+        Bin number to count, for bins that hold pixels. The first and the last
+        may be too high where neither is, nor touches, the peak.
     """
-    dz = np.float32(span / (nbins - 1))
     low = np.float32(lowest)
+    dz = np.float32(span / (nbins - 1))
+    if nbins <= _PAIRED_BINS:
+        counts = _count_in_pairs(values, low, np.float32(1.0) / dz, nbins)
+        if 2 <= np.argmax(counts) <= nbins - 3:  # noqa: PLR2004 - neighbours within
+            return dict(enumerate(counts.tolist()))
+    return _count(values, low, dz, nbins)
+
+
+def _count(values: Float32s, low: np.float32, dz: np.float32, nbins: int) -> dict[int, int]:
+    """Count as the definition has it."""
     edge = low + dz * np.float32(nbins)
     scale = np.float32(1.0) / dz
     dense = np.zeros(nbins + 1 if nbins < _DENSE_BINS else 0, dtype=np.int64)
     sparse = []
-    for block in _blocks(values):
+    for block in blocks(values):
         inside = block[(block >= low) & (block < edge)]
         bins = (scale * (inside - low)).astype(np.int64)
         if dense.size:
@@ -267,12 +197,42 @@ def _histogram(values: Float32s, lowest: float, span: float, nbins: int) -> dict
         else:
             sparse.append(bins)
     if dense.size:
-        (filled,) = np.nonzero(dense)
-        pairs = zip(filled.tolist(), dense[filled].tolist(), strict=True)
+        numbers = np.flatnonzero(dense)
+        counts = dense[numbers]
     else:
         numbers, counts = np.unique(np.concatenate(sparse), return_counts=True)
-        pairs = zip(numbers.tolist(), counts.tolist(), strict=True)
+    pairs = zip(numbers.tolist(), counts.tolist(), strict=True)
     return {number: count for number, count in pairs if number < nbins}
+
+
+def _count_in_pairs(
+    values: Float32s, low: np.float32, scale: np.float32, nbins: int
+) -> NDArray[np.int64]:
+    """Count in fewer operations; the first and the last bin may come out too high.
+
+    Bin numbers are clipped, not selected: pixels below the range count in bin
+    0, and those between its end and where rounding lets the last bin end, in
+    the last. Two bin numbers at a time are counted, as one number.
+    """
+    radix = nbins + 1  # the additional bin takes all that lies above
+    table = np.zeros(radix * radix, dtype=np.int64)
+    work = np.empty(BLOCK, np.float32)
+    bins = np.empty(BLOCK, np.uint8)
+    pairs = np.empty(BLOCK // 2, np.uint16)
+    for block in blocks(values):
+        part = work[: block.size]
+        np.subtract(block, low, out=part)
+        np.multiply(part, scale, out=part)
+        np.clip(part, 0, nbins, out=part)
+        np.copyto(bins[: block.size], part, casting="unsafe")
+        half = (block.size + 1) // 2
+        bins[block.size : 2 * half] = nbins
+        np.multiply(bins[:half], np.uint16(radix), out=pairs[:half], dtype=np.uint16)
+        np.add(pairs[:half], bins[half : 2 * half], out=pairs[:half])
+        table += np.bincount(pairs[:half], minlength=table.size)
+    square = table.reshape(radix, radix)
+    counts: NDArray[np.int64] = (square.sum(axis=0) + square.sum(axis=1))[:nbins]
+    return counts
 
 
 def _peak(counts: dict[int, int], nbins: int) -> tuple[float, bool]:
