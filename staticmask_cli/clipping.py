@@ -73,13 +73,15 @@ def clip(pixels: Float32s) -> tuple[Clipped, Float32s]:
     ndarray of float32
         The finite pixels: `pixels` itself if all are.
     """
-    first = float(pixels[0]) if pixels.size else math.nan
+    if not pixels.size:
+        return NOTHING, pixels
+    first = float(pixels[0])
     core = _split(pixels)
     if not (math.isfinite(core.lower) and math.isfinite(core.upper)):
         pixels = pixels[np.isfinite(pixels)]
+        if not pixels.size:
+            return NOTHING, pixels
         core = _split(pixels)
-    if not pixels.size:
-        return NOTHING, pixels
     limits = core.lower, core.upper
     for rounds_left in range(ROUNDS - 1, 0, -1):
         limits = _next_limits(core, pixels, limits, first, is_last=rounds_left == 1)
@@ -172,8 +174,7 @@ def _core_range(pixels: Float32s) -> tuple[np.float32, np.float32]:
     exact.
     """
     sample = np.sort(pixels[:: max(1, pixels.size // _SAMPLE)])
-    if not (sample.size and math.isfinite(sample[0]) and math.isfinite(sample[-1])):
-        sample = sample[np.isfinite(sample)]
+    sample = sample[np.isfinite(sample)]
     if not sample.size:
         return np.float32(np.inf), np.float32(-np.inf)
     left, middle, right = (float(sample[int(q * (sample.size - 1))]) for q in (0.16, 0.5, 0.84))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-
 from makers import exposure, sky
+
 from staticmask_cli import create_masks
 from staticmask_cli.report import Report
 from staticmask_cli.statistics import low_pixels, sky_statistics

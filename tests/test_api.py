@@ -160,9 +160,9 @@ def test_without_arguments_the_defaults_count(tmp_path):
         [Path("j1_flt.fits"), "j2_flt.fits"],
         ("j1_flt.fits", "j2_flt.fits"),
         {"j1_flt.fits": 1, "j2_flt.fits": 2},
-        (name for name in ("j1_flt.fits", "j2_flt.fits")),
+        iter(("j1_flt.fits", "j2_flt.fits")),
     ],
-    ids=str,
+    ids=["pattern", "commas", "@list", "path", "list", "tuple", "dict", "iterator"],
 )
 def test_input_is_a_text_a_path_or_any_iterable_of_them(given, tmp_path):
     exposure(tmp_path / "j2_flt.fits", [sky(2)])
@@ -337,7 +337,11 @@ def test_any_executor_gives_the_same_bytes_and_is_left_open(processes, tmp_path)
         }
         for name, executor in executors.items():
             report = create_masks(
-                "in/*flt.fits", final_bits=63, output_dir=name, executor=executor, jobs=1
+                f"{tmp_path}/in/*flt.fits",  # the processes need not stand in this folder
+                final_bits=63,
+                output_dir=name,
+                executor=executor,
+                jobs=1,
             )
             assert len(report.masks) == 2
             made[name] = contents(tmp_path / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -14,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-
 from conftest import Run
 from makers import association, exposure, instrument_exposure, sky
 from runs import run, science, simple, small, tree
+
 from staticmask_cli import InputError, OutputError
 
 SHAPE = (16, 20)
@@ -43,6 +44,10 @@ def refused(
     for piece in pieces:
         assert piece in result.stderr
     return lines
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 # Each writes a bad exposure of the given name.
@@ -199,16 +204,17 @@ def extver_is_text(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"EXTVER  =" + b"1".rjust(21), b"EXTVER  = 'one'"))
 
 
+# How each is told of, as a pattern.
 BAD_EXPOSURES: dict[Callable[[Path], None], str] = {
     text: "FITS",
     nothing: "FITS",
     picture: "FITS",
     half_a_primary_header: "FITS",
     cut_in_pixels: "truncated: HDU 1 lacks 580 bytes",
-    cut_in_a_header: "FITS",
-    cut_gzip: "FITS",
-    gzip_of_a_cut_file: "FITS",
-    damaged_gzip: "FITS",
+    cut_in_a_header: "FITS|truncated|damaged",
+    cut_gzip: "FITS|truncated|damaged",
+    gzip_of_a_cut_file: "FITS|truncated|damaged",
+    damaged_gzip: "FITS|truncated|damaged",
     cut_tiles: "truncated",
     no_sci: "has no SCI extension",
     only_a_primary: "has no SCI extension",
@@ -254,7 +260,7 @@ def test_a_bad_exposure_is_named_with_the_reason(
         run(path, inputs / "good_flt.fits", out=tmp_path / "out")
     (problem,) = caught.value.problems
     assert problem.startswith(f"{path}: ")
-    assert BAD_EXPOSURES[make] in problem
+    assert re.search(BAD_EXPOSURES[make], problem)
     assert problem.isprintable()
     assert not (tmp_path / "out").exists()
     assert tree(inputs) == before
@@ -269,8 +275,8 @@ def test_all_bad_exposures_of_a_run_are_listed(
     lines = refused(result, 1, count=len(BAD_EXPOSURES))
     for make, reason in BAD_EXPOSURES.items():
         (line,) = (line for line in lines if f"/{make.__name__}_flt.fits: " in line)
-        assert reason in line
-    assert os.listdir(tmp_path) == ["in"]
+        assert re.search(reason, line)
+    assert names(tmp_path) == ["in"]
 
 
 def test_all_bad_chips_of_an_exposure_are_listed(tmp_path: Path) -> None:
@@ -361,7 +367,7 @@ def test_a_dq_array_that_is_missing_fails_the_command(
 ) -> None:
     result = staticmask(inputs / "good_flt.fits", "-o", "out", "--final-bits", "0")
     refused(result, 1, "good_flt.fits: SCI,1: has no DQ extension")
-    assert os.listdir(tmp_path) == ["in"]
+    assert names(tmp_path) == ["in"]
 
 
 def test_a_bad_twin_is_named(tmp_path: Path) -> None:
@@ -402,7 +408,7 @@ def test_names_that_lead_nowhere_fail_the_command(
     ):
         assert line.startswith(f"staticmask: error: {name}: ")
         assert reason in line
-    assert os.listdir(tmp_path) == ["in"]
+    assert names(tmp_path) == ["in"]
 
 
 def test_the_default_pattern_that_matches_nothing_fails_the_command(staticmask: Run) -> None:
@@ -415,7 +421,7 @@ def test_an_absent_group_fails_the_command(inputs: Path, tmp_path: Path, staticm
     lines = refused(result, 1, count=2)
     assert "in/good_flt.fits: has no group 'sci,2'; there are 'sci,1'" in lines[0]
     assert "in/other_flt.fits: " in lines[1]
-    assert os.listdir(tmp_path) == ["in"]
+    assert names(tmp_path) == ["in"]
 
 
 def test_pipes_folders_and_devices_as_exposures_are_refused_without_waiting(
@@ -429,7 +435,7 @@ def test_pipes_folders_and_devices_as_exposures_are_refused_without_waiting(
         *("/dev/null: is not a regular file",),
         count=3,
     )
-    assert os.listdir(tmp_path) == ["in"]
+    assert names(tmp_path) == ["in"]
 
 
 @pytest.mark.skipif(AS_ROOT, reason="root may read everything")
@@ -449,7 +455,7 @@ def test_exposures_and_lists_that_may_not_be_read_are_refused(
     finally:
         (inputs / "locked").chmod(0o755)
     refused(result, 1, "secret_flt.fits: permission", "list.txt", "locked/x_flt.fits", count=3)
-    assert os.listdir(tmp_path) == ["in"]
+    assert names(tmp_path) == ["in"]
 
 
 # Output folders.
@@ -550,7 +556,7 @@ def test_wrong_options_fail_together_with_status_2(
     lines = refused(result, 2, count=5)
     for option in ("--static-sig", "--final-bits", "--group", "--jobs", "--prefix"):
         assert sum(f"error: {option}: " in line for line in lines) == 1
-    assert os.listdir(tmp_path) == ["in"]
+    assert names(tmp_path) == ["in"]
 
 
 def test_a_wrong_configuration_fails_with_file_section_and_key(
@@ -569,7 +575,7 @@ def test_a_wrong_configuration_fails_with_file_section_and_key(
         *("STATICMASK_FINAL_BITS: ", "my.cfg: [STATICMASK] jobs = "),
     ):
         assert sum(place in line for line in lines) == 1, place
-    assert os.listdir(tmp_path) == ["my.cfg"]
+    assert names(tmp_path) == ["my.cfg"]
 
 
 @pytest.mark.parametrize(
@@ -663,8 +669,10 @@ def test_inputs_are_neither_opened_for_writing_nor_changed(
     before = tree(folder)
     try:
         result = subprocess.run(
-            [sys.executable, "-W", "error", "-c", WATCHED, folder, *entries]
-            + ["-o", tmp_path / "out", "--final-bits", "64,32", "-j", "2"],
+            [
+                *(sys.executable, "-W", "error", "-c", WATCHED, folder, *entries),
+                *("-o", tmp_path / "out", "--final-bits", "64,32", "-j", "2"),
+            ],
             capture_output=True,
             text=True,
             check=False,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from astropy.io import fits
 from click.testing import CliRunner
-
 from makers import association, sky
 from runs import files_used, run, science, simple, small
+
 from staticmask_cli import InputError
 from staticmask_cli.cli import main
 

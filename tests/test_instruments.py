@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-
 from makers import INSTRUMENTS, exposure, instrument_exposure, sky
 from runs import (
     constant,
@@ -24,6 +23,7 @@ from runs import (
     simple,
     small,
 )
+
 from staticmask_cli import InputError, OutputError
 
 SHAPE = (64, 80)
@@ -214,8 +214,11 @@ def test_a_file_that_holds_only_sci_2_is_read(tmp_path: Path) -> None:
     primary, chips = INSTRUMENTS["acs_wfc"]
     arrays = [sky(1)]
     path = exposure(
-        *(tmp_path / "x_flt.fits", arrays),
-        **{"primary": primary, "chips": chips[1:], "versions": [2]},
+        tmp_path / "x_flt.fits",
+        arrays,
+        primary=primary,
+        chips=chips[1:],
+        versions=[2],
         flags=[np.zeros(SHAPE, "i2")],
     )
     report = run(path, out=tmp_path / "out", final_bits="0")
@@ -228,9 +231,7 @@ def test_gaps_in_extver_do_not_shift_dq_arrays(tmp_path: Path) -> None:
     arrays, flags = [sky(1), sky(2)], [np.zeros(SHAPE, "i2"), np.zeros(SHAPE, "i2")]
     flags[0][1, 1] = flags[1][2, 2] = 4
     primary = INSTRUMENTS["stis_ccd"][0]
-    path = exposure(
-        tmp_path / "x_flt.fits", arrays, primary=primary, flags=flags, versions=[2, 5]
-    )
+    path = exposure(tmp_path / "x_flt.fits", arrays, primary=primary, flags=flags, versions=[2, 5])
     report = run(path, out=tmp_path / "out", final_bits=0)
     assert [(r.extver, r.flagged) for r in report.masks[0].chips] == [(2, 1), (5, 1)]
     np.testing.assert_array_equal(
@@ -628,9 +629,7 @@ def test_ngoodpix_adds_up_over_the_chips_of_an_exposure(tmp_path: Path) -> None:
     primary, chips = INSTRUMENTS["acs_wfc"]
     for counts, left in (((0, 0), []), ((0, 7), ["x_flt.fits"] * 2)):
         heads = [c | {"NGOODPIX": n} for c, n in zip(chips, counts, strict=True)]
-        path = exposure(
-            tmp_path / "x_flt.fits", [sky(1), sky(2)], primary=primary, chips=heads
-        )
+        path = exposure(tmp_path / "x_flt.fits", [sky(1), sky(2)], primary=primary, chips=heads)
         if not left:
             with pytest.raises(InputError, match="NGOODPIX"):
                 run(path, out=tmp_path / "none")
