@@ -478,7 +478,7 @@ def test_a_wrong_value_in_an_astrodrizzle_cfg_is_still_an_error(tmp_path):
 # What is shown can be fed back.
 
 # Everything that prints, but not both kinds of quotation marks in one text:
-# configobj cannot write those everywhere, see the test after the next.
+# configobj cannot write those everywhere; such values have a test of their own.
 TEXT = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1).filter(
     lambda text: text == text.strip() and not ("'" in text and '"' in text)
 )

@@ -1,0 +1,103 @@
+"""Help, man page, README and configuration tell the same, and what they show is real."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from makers import REAL
+
+from staticmask_cli import __version__
+from staticmask_cli.cli import main
+from staticmask_cli.configspec import DEFAULTS_FILE, default, keys
+from staticmask_cli.instruments import DQ_BITS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAN = (ROOT / "man" / "staticmask.1").read_text(encoding="utf-8")
+DEFAULTS = DEFAULTS_FILE.read_text(encoding="utf-8")
+
+OPTIONS = [p for p in main.params if p.param_type_name == "option"]
+ARGUMENTS_OF_KEYS = {"input"}
+
+
+def man_words() -> str:
+    """Return the man page's text without roff's escapes and requests."""
+    text = re.sub(r"\\f[BIR]|\\&", "", MAN.replace("\\-", "-").replace("\\(aq", "'"))
+    text = re.sub(r"^\.(BI|BR|B|IR|I|TP|PP|SH)\b ?", "", text, flags=re.MULTILINE)
+    return " ".join(text.replace('"', "").split())
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_option_has_help_and_stands_in_man_page_and_readme(option: object) -> None:
+    assert option.help
+    for flag in [*option.opts, *option.secondary_opts]:
+        assert re.search(rf"(?<![\w-]){flag}(?![\w-])", man_words()), flag
+        assert re.search(rf"`{flag}[ `]", README), flag
+
+
+@pytest.mark.parametrize("name", keys())
+def test_every_key_is_an_option_with_one_default(name: str, staticmask: Run) -> None:
+    assert re.search(rf"^{name} = ", DEFAULTS, re.MULTILINE)
+    assert re.search(rf"^{name} = ", README, re.MULTILINE)
+    assert f"STATICMASK_{name.upper()}" in MAN
+    if name in ARGUMENTS_OF_KEYS:
+        return
+    (option,) = [o for o in OPTIONS if o.name == name]
+    assert option.default is None, "the default stands in the configspec alone"
+    value = default(name)
+    shown = str(value)
+    if isinstance(value, bool):
+        shown = option.opts[0] if value else option.secondary_opts[0]
+    help_text = " ".join(staticmask("--help").stdout.split())
+    assert f"{keys()[name].help} [default: {shown}]" in help_text
+    flag = option.opts[-1]
+    (row,) = re.findall(rf"^\| [^|]*`{flag}[ `][^|]*\|([^|]*)\|", README, re.MULTILINE)
+    assert row.strip() == f"`{shown}`"
+    entry = man_words().split(f" {flag}", 1)[1].split(" Default: ", 1)[1]
+    assert entry.startswith((f"{shown}.", f"{shown},", f"the current folder ({shown})."))
+
+
+def test_the_readmes_configuration_is_the_packaged_one() -> None:
+    (block,) = re.findall(r"```ini\n(.*?)```", README, re.DOTALL)
+    bare = [line for line in DEFAULTS.splitlines() if line and not line.startswith("#")]
+    assert [line for line in block.splitlines() if line] == bare
+
+
+def test_the_readmes_example_shows_what_it_prints(staticmask: Run, tmp_path: Path) -> None:
+    (line,) = re.findall(r"^pip install \. && (staticmask .*)$", README, re.MULTILINE)
+    shown = re.search(r"after pip's own lines:\n\n```\n(.*?)```", README, re.DOTALL)[1]
+    target = tmp_path / "tests" / "data"
+    target.mkdir(parents=True)
+    shutil.copy(REAL, target)
+    result = staticmask(*shlex.split(line)[1:])
+    assert result.returncode == 0
+    assert result.stderr + result.stdout == shown
+
+
+def test_the_readme_has_two_command_lines_to_begin_with() -> None:
+    assert len(re.findall(r"^pip install ", README, re.MULTILINE)) == 2
+
+
+@pytest.mark.parametrize("instrument", DQ_BITS)
+def test_the_readme_names_every_dq_bit(instrument: str) -> None:
+    (row,) = re.findall(rf"^\| {instrument} \| (.*) \|$", README, re.MULTILINE)
+    assert set(re.findall(r"[A-Z0-9]{2,}", row)) == set(DQ_BITS[instrument])
+    bits = list(DQ_BITS[instrument].values())
+    assert all(bit & (bit - 1) == 0 for bit in bits)
+
+
+def test_man_page_and_changelog_tell_this_version() -> None:
+    assert re.match(rf'\.TH STATICMASK 1 "[\d-]+" "staticmask {re.escape(__version__)}"', MAN)
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {__version__} " in changelog
+
+
+def test_exit_statuses_stand_in_man_page_and_readme() -> None:
+    exits = MAN.split(".SH EXIT STATUS")[1].split(".SH")[0]
+    assert re.findall(r"^\.B (\d+)$", exits, re.MULTILINE) == ["0", "1", "2", "130"]
+    assert re.search(r"Exit status: 0 .* 1 .* 2 .* 130", README, re.DOTALL)

@@ -1,0 +1,82 @@
+"""What is installed: the exact contents of the wheel, and that every way of installing works."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from makers import REAL
+
+from staticmask_cli import __version__
+
+ROOT = Path(__file__).parent.parent
+MODULES = {path.name for path in (ROOT / "staticmask_cli").glob("*.py")}
+
+
+def run(*command: object) -> str:
+    result = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Build wheel and sdist, the wheel from the sdist as `python -m build` does it."""
+    folder = tmp_path_factory.mktemp("dist")
+    builder = tmp_path_factory.mktemp("builder") / "venv"
+    venv.create(builder, with_pip=True)
+    python = builder / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "build")
+    run(python, "-m", "build", "--outdir", folder, ROOT)
+    return {"wheel": next(folder.glob("*.whl")), "sdist": next(folder.glob("*.tar.gz"))}
+
+
+def test_the_wheel_holds_exactly_what_it_should(dist: dict[str, Path]) -> None:
+    with zipfile.ZipFile(dist["wheel"]) as wheel:
+        names = set(wheel.namelist())
+    info, data = (f"staticmask_cli-{__version__}.{end}" for end in ("dist-info", "data"))
+    assert names == {
+        *(f"staticmask_cli/{name}" for name in MODULES | {"py.typed"}),
+        "staticmask_cli/config/staticmask.cfg",
+        "staticmask_cli/config/staticmask.cfgspc",
+        f"{data}/data/share/man/man1/staticmask.1",
+        *(f"{info}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "entry_points.txt")),
+        f"{info}/licenses/LICENSE",
+    }
+
+
+def test_the_sdist_holds_sources_tests_and_documents(dist: dict[str, Path]) -> None:
+    with tarfile.open(dist["sdist"]) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames()}
+    assert {
+        *(f"staticmask_cli/{name}" for name in MODULES),
+        *("config/staticmask.cfg", "config/staticmask.cfgspc", "man/staticmask.1"),
+        *("README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml"),
+        *("tests/makers.py", "tests/data/o4k19a010_flt.fits"),
+    } <= names
+
+
+@pytest.mark.parametrize("how", ["wheel", "sdist", "editable"])
+def test_every_way_of_installing_works(how: str, dist: dict[str, Path], tmp_path: Path) -> None:
+    # The dependencies are those of the interpreter that runs the tests: what
+    # is looked at is this package. A .pth file lends them.
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    lent = [p for p in sys.path if p.endswith("site-packages")]
+    target = ["--editable", ROOT] if how == "editable" else [dist[how]]
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", *target)
+    (site / "lent.pth").write_text("\n".join(lent), encoding="utf-8")
+    command = tmp_path / "venv" / "bin" / "staticmask"
+    output = run(command, REAL, "-o", tmp_path / "masks")
+    assert output.endswith("STISCCD_256x256_1_staticMask.fits  38/65536  0.0580  1\n")
+    assert run(command, "--version") == f"staticmask {__version__}\n"
+    man = tmp_path / "venv" / "share" / "man" / "man1" / "staticmask.1"
+    assert man.read_bytes() == (ROOT / "man" / "staticmask.1").read_bytes()
