@@ -21,7 +21,9 @@ def flagged_pixels(flags: NDArray[Any], good_bits: int) -> NDArray[np.bool_]:
     Parameters
     ----------
     flags : ndarray
-        DQ values, any integer type; the sign bit is a flag like any other.
+        DQ values; the sign bit of an integer is a flag like any other. Whole
+        numbers that come as floats, as a constant or scaled array can, count
+        as 16-bit integers if they fit; NaN as 0.
     good_bits : int
         Sum of the bits that count as good; negative for "all but".
 
@@ -30,7 +32,11 @@ def flagged_pixels(flags: NDArray[Any], good_bits: int) -> NDArray[np.bool_]:
     ndarray of bool
         Of the shape of `flags`.
     """
-    unsigned = flags.view(f"u{flags.dtype.itemsize}")
+    if flags.dtype.kind == "f":
+        flags = np.nan_to_num(flags).astype(np.int64)
+        if flags.size and flags.min() >= -(2**15) and flags.max() < 2**15:
+            flags = flags.astype(np.int16)
+    unsigned = flags.view(flags.dtype.str.replace("i", "u"))
     every_bit = 2 ** (8 * flags.dtype.itemsize) - 1
     bad: NDArray[np.bool_] = (unsigned & unsigned.dtype.type(~good_bits & every_bit)) != 0
     return bad

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
-from staticmask_cli.config import Configuration, merge, parse, read_mapping
+from staticmask_cli.checks import is_given
+from staticmask_cli.config import Configuration, merge, parse, read_mapping, suggestion
 from staticmask_cli.configspec import keys
 from staticmask_cli.errors import ConfigError, printable
 from staticmask_cli.masking import Progress, make_masks
@@ -95,7 +97,7 @@ def create_masks(
         "final_bits": _bits(final_bits),
         "output_dir": None if output_dir is None else os.fspath(output_dir),
         "prefix": prefix,
-        "jobs": jobs,
+        "jobs": operator.index(jobs) if isinstance(jobs, SupportsIndex) else jobs,
         "include_empty": include_empty,
     }
     flags = {name: (value, "argument") for name, value in given.items() if value is not None}
@@ -151,10 +153,7 @@ def createMask(  # noqa: N802 - DrizzlePac's name
     unknown = [name for name in given if name not in keys()]
     if unknown:
         raise ConfigError(
-            *(
-                f"createMask: {printable(n)!r} is no key; they are {', '.join(keys())}"
-                for n in unknown
-            )
+            *(f"createMask: {printable(n)!r} is no key{suggestion(n)}" for n in unknown)
         )
     file, mapping = _source(configObj)
     if input is None and not _names_input(file, mapping):
@@ -181,7 +180,10 @@ def _source(
 def _names_input(file: str | None, mapping: Mapping[str, Any] | None) -> bool:
     if file is not None:
         mapping = parse(Path(file).expanduser(), printable(file))
-    return mapping is not None and "input" in read_mapping(mapping, "configObj")[0]
+    if mapping is None:
+        return False
+    entries, _ = read_mapping(mapping, "configObj")[0].get("input", (None, ""))
+    return is_given(entries)
 
 
 def _entries(entries: Input | None) -> list[str] | None:
@@ -195,6 +197,7 @@ def _entries(entries: Input | None) -> list[str] | None:
 def _bits(bits: str | int | Iterable[int] | None) -> str | None:
     if bits is None or isinstance(bits, str):
         return bits
-    if isinstance(bits, int):
-        return str(bits) if bits >= 0 else f"~{~bits}"
-    return ",".join(map(str, bits))
+    if isinstance(bits, Iterable):
+        return ",".join(map(str, bits))
+    number = operator.index(bits)
+    return str(number) if number >= 0 else f"~{~number}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from typing import Any
 
@@ -23,7 +24,7 @@ ALLOWED = {
     "number": "a finite number, {min} or more",
     "patterns": "file names, patterns, @lists or association tables",
     "prefix": "None, or letters, digits, '.', '_', '+' and '-', beginning with a letter or digit",
-    "text": "text that is not empty",
+    "folder": "the name of a folder",
 }
 
 
@@ -59,10 +60,10 @@ def _patterns(value: Any) -> tuple[str, ...]:
     return patterns
 
 
-def _text(value: Any) -> str:
+def _folder(value: Any) -> str:
     if not is_given(value):
         raise VdtValueError(value)
-    return str(value) if not isinstance(value, (list, tuple)) else _plain(value)
+    return os.path.expanduser(os.path.expandvars(_plain(value)))  # noqa: PTH111 - as for inputs
 
 
 def _prefix(value: Any) -> str | None:
@@ -107,6 +108,6 @@ def validator() -> Validator:
             "number": _number,
             "patterns": _patterns,
             "prefix": _prefix,
-            "text": _text,
+            "folder": _folder,
         }
     )

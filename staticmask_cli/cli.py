@@ -141,8 +141,11 @@ def main(**options: Any) -> None:
         for problem in error.problems:
             log.error("%s", problem)
         status = error.exit_status
+    except OSError as error:  # all files are ours to tell of; this is standard output's
+        log.error("standard output cannot be written: %s", error.strerror)
+        status = 1
     except KeyboardInterrupt:
-        log.error("interrupted; nothing was written")
+        log.error("interrupted")
         status = _INTERRUPTED
     sys.exit(status)
 

@@ -47,7 +47,7 @@ def _same(left: str, right: str) -> bool:
     return " ".join(left.split()).casefold() == " ".join(right.split()).casefold()
 
 
-def _suggestion(name: str, section: str | None) -> str:
+def suggestion(name: str, section: str | None = None) -> str:
     """Return a hint at what the user may have meant by an unknown key."""
     if name in keys() and section != keys()[name].section:
         home = keys()[name].section
@@ -78,38 +78,60 @@ def read_mapping(values: Mapping[str, Any], origin: str) -> tuple[Layer, list[st
     sections = {str(k): v for k, v in values.items() if isinstance(v, Mapping)}
     task = values.get("_task_name_")
     drizzle = _same(str(task), _DRIZZLE_TASK) or any(_same(s, _DRIZZLE_FINAL) for s in sections)
-    layer: Layer = {}
-    problems: list[str] = []
-    aside: list[str] = []
-    top = {str(k): v for k, v in values.items() if not isinstance(v, Mapping)}
-    for title, content in ({None: top} | sections).items():
-        if title is not None and _same(title, "_rules_"):
-            continue
-        homes = {key.section for key in keys().values() if key.section}
-        home = next((s for s in homes if title is not None and _same(s, title)), None)
-        if title is not None and home is None and not drizzle:
-            close = difflib.get_close_matches(title.upper(), homes, n=1)
+    found = _Sorted(origin, drizzle=drizzle)
+    found.section(None, {str(k): v for k, v in values.items() if not isinstance(v, Mapping)})
+    for title, content in sections.items():
+        found.section(title, content)
+    return found.layer, found.problems, found.notes()
+
+
+class _Sorted:
+    """The keys of a configuration, on their way into known ones and the rest."""
+
+    def __init__(self, origin: str, *, drizzle: bool) -> None:
+        self.layer: Layer = {}
+        self.problems: list[str] = []
+        self._origin = origin
+        self._drizzle = drizzle
+        self._aside: list[str] = []
+
+    def notes(self) -> list[str]:
+        """Return a line on what was left aside, if anything was."""
+        if not self._aside:
+            return []
+        return [f"{self._origin}: left aside, of no use to static masks: {', '.join(self._aside)}"]
+
+    def section(self, title: str | None, content: Mapping[str, Any]) -> None:
+        """Take in one section; `title` is None for the keys before any."""
+        shown = f"[{printable(title)}]" if title is not None else ""
+        homes = {key.section for key in keys().values()}
+        home = next((s for s in homes if s and title and _same(s, title)), None)
+        if title is None or home is not None:
+            for name, value in content.items():
+                self._key(name, value, home, f"{shown} {printable(name)}".strip())
+        elif _same(title, "_rules_"):
+            return
+        elif self._drizzle:
+            self._aside.append(shown)
+            if _same(title, _DRIZZLE_FINAL) and "final_bits" in content:
+                self.layer["final_bits"] = (content["final_bits"], self._origin)
+        else:
+            close = difflib.get_close_matches(title.upper(), filter(None, homes), n=1)
             hint = f"; did you mean [{close[0]}]?" if close else ""
-            problems.append(f"{origin}: [{printable(title)}] is not a known section{hint}")
-            continue
-        for name, value in content.items():
-            key = keys().get(name)
-            if name.lower() in _BOOKKEEPING:
-                continue
-            is_at_home = key is not None and key.section == home and bool(title) == bool(home)
-            is_drizzle_final = (
-                drizzle and name == "final_bits" and _same(title or "", _DRIZZLE_FINAL)
-            )
-            if is_at_home or is_drizzle_final:
-                layer[name] = (value, origin)
-            elif drizzle:
-                aside.append(name if title is None else f"[{title}] {name}")
-            else:
-                where = f"[{printable(title)}] " if title else ""
-                hint = _suggestion(name, home)
-                problems.append(f"{origin}: {where}{printable(name)} is not a known key{hint}")
-    notes = [f"{origin}: left aside, of no use to static masks: {', '.join(aside)}"] * bool(aside)
-    return layer, problems, notes
+            self.problems.append(f"{self._origin}: {shown} is not a known section{hint}")
+
+    def _key(self, name: str, value: Any, home: str | None, shown: str) -> None:
+        if name.lower() in _BOOKKEEPING:
+            return
+        if isinstance(value, Mapping):
+            self.problems.append(f"{self._origin}: {shown} is not a known section")
+        elif name in keys() and keys()[name].section == home:
+            self.layer[name] = (value, self._origin)
+        elif self._drizzle:
+            self._aside.append(shown)
+        else:
+            hint = suggestion(name, home)
+            self.problems.append(f"{self._origin}: {shown} is not a known key{hint}")
 
 
 def parse(source: Path | list[str], origin: str) -> dict[str, Any]:
@@ -124,7 +146,9 @@ def parse(source: Path | list[str], origin: str) -> dict[str, Any]:
     infile = str(source) if isinstance(source, Path) else source
     try:
         if isinstance(source, Path):
-            infile = source.read_text(encoding="utf-8-sig").splitlines()
+            # Not splitlines(), which also parts lines at form feeds and the like.
+            with source.open(encoding="utf-8-sig") as file:
+                infile = file.readlines()
         parsed = ConfigObj(infile, interpolation=False)
     except ConfigObjError as error:
         errors = getattr(error, "errors", None) or [error]
@@ -158,7 +182,7 @@ def merge(
 
     Later ones win: the packaged defaults, `config_file`, `mapping`,
     `environment`, `flags`. A value of None, INDEF or blank for a key that
-    cannot be None is taken as not given.
+    cannot be None is taken as not given, except in `flags`.
 
     Parameters
     ----------
@@ -197,19 +221,18 @@ def merge(
         problems += wrong
         notes += aside
     layer, aside = _environment_layer(environment or {})
-    layers += [layer, dict(flags or {})]
+    layers.append(layer)
     notes += aside
 
     merged: Layer = {}
     for layer in layers:
         for name, (value, origin) in layer.items():
-            if is_given(value) or _takes_none(name):
+            if is_given(value) or default(name) is None:
                 merged[name] = (value, origin)
+    # What a user types must count: a blank one, from an unset shell variable
+    # perhaps, is an error and not the default.
+    merged |= flags or {}
     return _validated(merged, problems, notes)
-
-
-def _takes_none(name: str) -> bool:
-    return default(name) is None
 
 
 def _environment_layer(environment: Mapping[str, str]) -> tuple[Layer, list[str]]:
@@ -223,7 +246,9 @@ def _environment_layer(environment: Mapping[str, str]) -> tuple[Layer, list[str]
             layer[name] = (value, variable)
         else:
             # A stray variable must not stop a night's run, but it must be heard of.
-            notes.append(f"{variable} in the environment is no option{_suggestion(name, None)}")
+            close = difflib.get_close_matches(name, keys(), n=1)
+            hint = f"; did you mean '{ENVIRONMENT_PREFIX}{close[0].upper()}'?" if close else ""
+            notes.append(f"{printable(variable)} in the environment is no option{hint}")
     return layer, notes
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-import io
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configobj import ConfigObj
+from configobj import ConfigObj, ConfigObjError
 from configobj.validate import Validator
 
 from staticmask_cli.checks import ALLOWED, validator
+from staticmask_cli.errors import ConfigError, printable
 
 # A wheel carries config/ inside the package; in a checkout it stands beside it.
 _PACKAGE = Path(__file__).parent
@@ -108,14 +108,25 @@ def dump(layer: Layer, *, origins: bool = True) -> str:
             out.comments[key.section] = [""]
         place = out[key.section] if key.section else out
         value, origin = layer[name]
-        place[name] = list(value) if isinstance(value, tuple) else str(value).strip()
-        if isinstance(value, list):
-            place[name] = [str(item) for item in value]
+        is_list = isinstance(value, (list, tuple))
+        place[name] = [str(item) for item in value] if is_list else str(value).strip()
         place.comments[name] = _comment(key) + ([f"# Set by: {origin}"] if origins else [])
-    buffer = io.BytesIO()
-    out.encoding = "utf-8"
-    out.write(buffer)
-    return buffer.getvalue().decode("utf-8")
+        _check_writable(key, place[name])
+    return "\n".join([*out.write(), ""])
+
+
+def _check_writable(key: Key, value: str | list[str]) -> None:
+    """Refuse what no configuration file can hold: line breaks, some quotes, broken text."""
+    alone = ConfigObj({key.name: value}, interpolation=False)
+    try:
+        (line,) = alone.write()
+        line.encode("utf-8")
+        same = ConfigObj([line], interpolation=False)[key.name] == value
+    except (ConfigObjError, UnicodeEncodeError, ValueError):
+        same = False
+    if not same:
+        shown = printable(value if isinstance(value, str) else ", ".join(value))
+        raise ConfigError(f"{key.name}: {shown!r} cannot be written into a configuration file")
 
 
 def _comment(key: Key) -> list[str]:

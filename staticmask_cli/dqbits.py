@@ -41,6 +41,8 @@ def good_bits(final_bits: str, names: dict[str, int]) -> int:
             raise ValueError(f"{error.args[0]} is not the name of a DQ bit") from None
         except (TypeError, UserWarning) as error:
             raise ValueError(str(error)) from None
+    if bits is None:
+        raise ValueError("no DQ bit is given")
     return int(bits)
 
 

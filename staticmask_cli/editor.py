@@ -38,11 +38,23 @@ def edit(layer: Layer) -> Configuration | None:
             raise ConfigError(f"--editpars: {error.format_message()}") from None
         if text is None:
             return None
-        lines = [line for line in text.splitlines() if not line.startswith(_MARK)]
+        lines = [line for line in text.split("\n") if not line.startswith(_MARK)]
         try:
-            return merge(mapping=parse(lines, _ORIGIN))
+            return _check(lines)
         except ConfigError as error:
-            complaints = [_MARK + problem for problem in error.problems]
-            complaints.append(f"{_MARK}Mend this and save, or leave without saving to give up.")
-            text = "\n".join([*complaints, *lines, ""])
+            text = "\n".join([*_complaints(lines, len(error.problems)), *lines])
     return None
+
+
+def _check(lines: list[str]) -> Configuration:
+    return merge(mapping=parse(lines, _ORIGIN))
+
+
+def _complaints(lines: list[str], number: int) -> list[str]:
+    """Return what is wrong with these lines, to be put on top of them."""
+    try:
+        _check([_MARK] * (number + 1) + lines)  # line numbers count the complaints
+    except ConfigError as error:
+        advice = "Mend this and save, or leave without saving to give up."
+        return [_MARK + line for line in (*error.problems, advice)]
+    raise AssertionError("comments mended the configuration")

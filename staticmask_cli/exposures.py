@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import stat
 import threading
@@ -32,12 +33,13 @@ _DAMAGE = (
     *(ArithmeticError, MemoryError, RuntimeError, zlib.error, fits.VerifyError),
 )
 
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"PK\x03\x04", b"\xfd7zXZ", b"\x1f\x9d")
+_GZIP = b"\x1f\x8b"
 
 # Python's warning filters belong to the process, astropy's reading runs in
 # several threads: one at a time where warnings are silenced.
 _quiet = threading.RLock()
 
+BLOCK_SIZE = 2880  # FITS files come in blocks of so many bytes
 _CHUNK = 262144  # pixels to a read
 _kept = threading.local()
 
@@ -145,38 +147,55 @@ def scan(path: Path) -> tuple[Hdu, ...]:
         If it is not FITS, damaged or truncated.
     """
     with _open(path) as hdus:
-        plain = _is_plain(path)
-        size = path.stat().st_size
+        plain, size = _size(path)
         found = []
         end = 0
         for index, hdu in enumerate(hdus):
             info = hdu.fileinfo()
-            if plain:
-                end = info["datLoc"] + info["datSpan"]
-                missing = info["datLoc"] + hdu.size - size
-                if missing > 0:
-                    raise InputError(
-                        f"{printable(path)}: is truncated: HDU {index} lacks {missing} bytes"
-                    )
+            end = info["datLoc"] + info["datSpan"]
+            missing = info["datLoc"] + _bytes_needed(hdu) - size
+            if missing > 0:
+                raise InputError(
+                    f"{printable(path)}: is truncated: HDU {index} lacks {missing} bytes"
+                )
             found.append(_describe(path, index, hdu, info["datLoc"] if plain else None))
-        if plain and end < size:
-            _check_tail(path, end, len(found))
+        if end < size:
+            _check_tail(path, end, len(found), plain=plain)
     return tuple(found)
 
 
-def _is_plain(path: Path) -> bool:
+def _size(path: Path) -> tuple[bool, int]:
+    """Return whether a file is plain, not gzipped, and its unpacked size.
+
+    A gzipped file is unpacked to its end, for astropy would take one that was
+    cut for one with fewer extensions.
+    """
     with path.open("rb") as file:
-        return not file.read(6).startswith(_COMPRESSED)
+        if file.read(len(_GZIP)) != _GZIP:
+            return True, path.stat().st_size
+    size = 0
+    with gzip.open(path) as file:
+        while part := file.read(_CHUNK):
+            size += len(part)
+    return False, size
 
 
-def _check_tail(path: Path, end: int, count: int) -> None:
+def _bytes_needed(hdu: Any) -> int:
+    """Return the size of an HDU's data in its file."""
+    if isinstance(hdu, fits.CompImageHDU):  # its own size is the unpacked array's
+        padding: int = BLOCK_SIZE - 1  # at the most; a file may end without
+        return int(hdu.fileinfo()["datSpan"]) - padding
+    return int(hdu.size)
+
+
+def _check_tail(path: Path, end: int, count: int, *, plain: bool) -> None:
     """Refuse a file that goes on after its last readable HDU, unless with padding.
 
     astropy stops at a header that it cannot read, as though the file ended there.
     """
-    with path.open("rb") as file:
+    with path.open("rb") if plain else gzip.open(path) as file:
         file.seek(end)
-        if file.read(2880).strip(b"\0 "):
+        if file.read(BLOCK_SIZE).strip(b"\0 "):
             raise InputError(
                 f"{printable(path)}: is damaged: the header of HDU {count} is not FITS"
             )
@@ -204,10 +223,11 @@ def _describe(path: Path, index: int, hdu: Any, offset: int | None) -> Hdu:
         not isinstance(hdu, fits.CompImageHDU)
         and hdu.header.get("BSCALE", 1) == 1
         and hdu.header.get("BZERO", 0) == 0
-        and "BLANK" not in hdu.header
+        # Flags are bits: no value of theirs stands for "no value".
+        and ("BLANK" not in hdu.header or name == "DQ")
     )
     array = ImageArray(
-        path=str(path),
+        path=str(path.absolute()),  # a worker may be in another folder
         index=index,
         name=f"{name or 'HDU'},{version if name else index}",
         shape=shape,
@@ -248,9 +268,7 @@ def read(array: ImageArray) -> NDArray[Any]:
         If the file changed or cannot be read any more.
     """
     if array.constant is not None:
-        whole = np.dtype(array.dtype).kind != "f" and float(array.constant).is_integer()
-        value = np.asarray(array.constant, dtype=np.int64 if whole else np.float32)
-        return np.broadcast_to(value, array.shape)
+        return np.broadcast_to(np.float64(array.constant), array.shape)
     path = Path(array.path)
     if array.offset is None:
         with _open(path) as hdus:

@@ -45,6 +45,10 @@ def resolve(
     walk = _Walk(read_association)
     for entry in entries:
         walk.entry(entry, ())
+    for path in [p for p in walk.paths.values() if "_c1m." in p.name]:
+        # WFPC2's flags beside the exposure that they belong to are no exposure.
+        if os.path.realpath(path.with_name(path.name.replace("_c1m.", "_c0m."))) in walk.paths:
+            del walk.paths[os.path.realpath(path)]
     if not walk.paths and not walk.problems:
         walk.problems.append("no input: name exposures, patterns, @lists or associations")
     return list(walk.paths.values()), walk.problems
@@ -60,19 +64,23 @@ class _Walk:
 
     def entry(self, text: str, lists: tuple[Path, ...]) -> None:
         """Follow one entry; `lists` are the @lists that led to it."""
-        text = os.path.expanduser(os.path.expandvars(text.strip()))  # noqa: PTH111 - str
-        # A comma may also belong to a file's name.
-        if "," in text and not os.path.lexists(text):
+        if os.path.lexists(text):  # the name as it is may hold a comma, a blank, a $ or an @
+            self._file(Path(text), lists)
+            return
+        text = _expand(text.strip())
+        if os.path.lexists(text):
+            self._file(Path(text), lists)
+        elif text.startswith("@") and os.path.lexists(_expand(text[1:])):
+            self._list(Path(_expand(text[1:])), lists)
+        elif "," in text:
             for part in filter(None, map(str.strip, text.split(","))):
                 self.entry(part, lists)
-        elif text.startswith("@") and not os.path.lexists(text):
-            self._list(Path(text[1:]), lists)
-        elif os.path.lexists(text):
-            self._file(Path(text), lists)
+        elif text.startswith("@"):
+            self._list(Path(_expand(text[1:])), lists)
         elif glob.has_magic(text):
             self._pattern(text, lists)
         elif text:
-            self._problem(Path(text), "there is no such file", lists)
+            self._problem(text, _why_absent(text), lists)
 
     def _problem(self, path: Path | str, reason: str, lists: tuple[Path, ...]) -> None:
         origin = f" (named in {printable(lists[-1])})" if lists else ""
@@ -81,7 +89,10 @@ class _Walk:
             self.problems.append(line)
 
     def _pattern(self, pattern: str, lists: tuple[Path, ...]) -> None:
-        matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - str patterns
+        try:
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - str patterns
+        except ValueError:  # a NUL byte
+            matches = []
         # So that a run over '*.fits' can be repeated in a folder that holds its own masks.
         files = [m for m in matches if not m.endswith(MASK_ENDING) and not Path(m).is_dir()]
         for match in files:
@@ -90,8 +101,8 @@ class _Walk:
             self._problem(pattern, "no file matches this pattern", lists)
 
     def _list(self, path: Path, lists: tuple[Path, ...]) -> None:
-        real = path.resolve()
-        if real in (known.resolve() for known in lists):
+        real = os.path.realpath(path)
+        if real in map(os.path.realpath, lists):
             self._problem(path, "this @list leads back to itself", lists)
             return
         try:
@@ -112,7 +123,8 @@ class _Walk:
 
     def _file(self, path: Path, lists: tuple[Path, ...]) -> None:
         if path.is_dir():
-            self._problem(path, f"is a folder; give a pattern such as '{path}/*flt.fits'", lists)
+            example = printable(path / "*flt.fits")
+            self._problem(path, f"is a folder; give a pattern such as '{example}'", lists)
         elif path.name.lower().endswith(ASSOCIATION_SUFFIXES):
             self._association(path, lists)
         else:
@@ -147,3 +159,17 @@ class _Walk:
                 self._problem(path, reason, lists)
             else:
                 self._file(found, lists)
+
+
+def _expand(text: str) -> str:
+    return os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - patterns are str
+
+
+def _why_absent(text: str) -> str:
+    try:
+        os.lstat(text)
+    except PermissionError:
+        return "permission to look for it is denied"
+    except (OSError, ValueError):
+        pass
+    return "there is no such file"

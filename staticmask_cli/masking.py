@@ -22,9 +22,9 @@ from staticmask_cli.measure import Measured, measure, unmeasured
 from staticmask_cli.naming import documented_name, mask_names
 from staticmask_cli.output import (
     ChipRecord,
-    check_folder,
-    holds_other,
+    folder_problems,
     mask_hdus,
+    other_identity,
     write_masks,
 )
 from staticmask_cli.report import MaskReport, Report, chip_line
@@ -88,13 +88,15 @@ def make_masks(
     if not settings.static:
         return _told(Report(settings=settings, warnings=("static is off: no mask is made",)))
     folder = Path(settings.output_dir)
-    if not dry_run:
-        check_folder(folder)
     paths, problems = resolve(settings.input, read_association)
+    closed = [] if dry_run else folder_problems(folder)
     with _workers(settings, executor) as workers:
-        gathered = _gather(paths, settings, None if dry_run else workers, problems, progress)
+        measures = None if dry_run or closed else workers
+        gathered = _gather(paths, settings, measures, problems, progress)
     if problems:
-        raise InputError(*problems)
+        raise InputError(*problems, *closed)
+    if closed:
+        raise OutputError(*closed)
     notes = [*_both_calibrations(paths), *_told_chips(gathered)]
     made = {i: g for i, g in gathered.items() if any(r.used or r.nbins for r in g.records)}
     if not made:
@@ -170,6 +172,7 @@ def _gather(
 
     `problems` grows by everything that is wrong with an exposure. While
     workers measure chips, the headers of the next exposures are read here.
+    Once there is a problem, only arrays that may hide another are still read.
     """
     gathered: dict[ChipIdentity, _Gathered] = {}
     ahead: deque[list[tuple[Chip, Future[Measured] | None]]] = deque()
@@ -202,7 +205,7 @@ def _gather(
                 (
                     chip,
                     workers.submit(measure, chip, settings.static_sig)
-                    if workers and not chip.left_out
+                    if workers and not chip.left_out and not (problems and chip.science.offset)
                     else None,
                 )
                 for chip in chips
@@ -217,12 +220,12 @@ def _gather(
 
 def _both_calibrations(paths: Sequence[Path]) -> list[str]:
     """Warn of exposures that come with and without correction for CTE: twice the same pixels."""
-    names = {path.name for path in paths}
+    stems = {path.name.removesuffix(".gz").removesuffix(".fz") for path in paths}
     return [
-        f"{printable(name)} and {printable(name.replace('_flc.', '_flt.'))} are the same exposure, "
+        f"{printable(stem)} and {printable(stem.replace('_flc.', '_flt.'))} are the same exposure, "
         "calibrated in two ways; give one of them"
-        for name in sorted(names)
-        if "_flc." in name and name.replace("_flc.", "_flt.") in names
+        for stem in sorted(stems)
+        if "_flc." in stem and stem.replace("_flc.", "_flt.") in stems
     ]
 
 
@@ -230,20 +233,18 @@ def _names(
     identities: Sequence[ChipIdentity], folder: Path, prefix: str | None, notes: list[str]
 ) -> dict[ChipIdentity, str]:
     """Name the masks; `notes` grows by a warning for every name that is not the documented one."""
-    taken = {i: holds_other(folder / documented_name(i, prefix), i) for i in identities}
+    taken = {i: other_identity(folder / documented_name(i, prefix), i) for i in identities}
     names = mask_names(taken, prefix)
     for identity, name in names.items():
         documented = documented_name(identity, prefix)
         if name == documented:
             continue
-        reason = (
-            "that file is the mask of another region"
-            if taken[identity]
-            else ("another region has the same documented name")
-        )
+        reason = "another region has the same documented name"
+        if taken[identity] is not None:
+            reason = f"that file is the mask of {taken[identity]}"
         notes.append(f"{name} is the mask of {identity}, not {documented}: {reason}")
-        if holds_other(folder / name, identity):
-            raise OutputError(f"{printable(folder / name)}: is the mask of another region; move it")
+        if (other := other_identity(folder / name, identity)) is not None:
+            raise OutputError(f"{printable(folder / name)}: is the mask of {other}; move it away")
     if len(set(names.values())) < len(names):
         raise OutputError("two chips would get the same mask file; use different folders")
     return names

@@ -11,16 +11,15 @@ MASK_ENDING = "_staticMask.fits"
 
 
 def mask_names(
-    identities: Mapping[ChipIdentity, bool],
-    prefix: str | None,
+    identities: Mapping[ChipIdentity, ChipIdentity | None], prefix: str | None
 ) -> dict[ChipIdentity, str]:
     """Give every identity a file name of its own.
 
     Parameters
     ----------
     identities : mapping
-        Identities of a run, and for each whether its documented name is taken
-        by a mask of another identity.
+        Identities of a run, and for each the other one whose mask on disk has
+        its documented name, or None.
     prefix : str or None
         In place of instrument and detector.
 
@@ -32,21 +31,20 @@ def mask_names(
         claimants apart: the corner always, binning and (behind a prefix)
         instrument and detector if they differ.
     """
-    claims: dict[str, list[ChipIdentity]] = {}
-    for identity in identities:
-        claims.setdefault(documented_name(identity, prefix), []).append(identity)
+    claims: dict[str, set[ChipIdentity]] = {}
+    for identity, on_disk in identities.items():
+        claims.setdefault(documented_name(identity, prefix), set()).update(
+            {identity} if on_disk is None else {identity, on_disk}
+        )
     names = {}
-    for name, claimants in claims.items():
-        alone = len(claimants) == 1
-        labels = len({i.label for i in claimants}) > 1
-        binnings = len({(i.xbin, i.ybin) for i in claimants}) > 1
-        for identity in claimants:
-            taken = identities[identity]
-            names[identity] = name
-            if not alone or taken:
-                names[identity] = full_name(
-                    identity, prefix, label=labels or taken, binning=binnings or taken
-                )
+    for identity in identities:
+        name = documented_name(identity, prefix)
+        claimants = claims[name]
+        if len(claimants) > 1:
+            label = len({i.label for i in claimants}) > 1
+            binning = len({(i.xbin, i.ybin) for i in claimants}) > 1
+            name = full_name(identity, prefix, label=label, binning=binning)
+        names[identity] = name
     return names
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
+import secrets
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -81,7 +84,12 @@ _COLUMNS = (
 
 def count_exposures(records: Sequence[ChipRecord]) -> int:
     """Return how many exposures (files) took part."""
-    return len({record.file for record in records if record.used})
+    chips = Counter((record.file, record.extver) for record in records if record.used)
+    # Files of one name in several folders are several: each has the same extensions.
+    files: Counter[str] = Counter()
+    for (file, _), number in chips.items():
+        files[file] = max(files[file], number)
+    return files.total()
 
 
 def mask_hdus(
@@ -114,7 +122,8 @@ def mask_hdus(
     records = sorted(records, key=lambda r: tuple(map(str, (r.file, f"{r.extver:09d}", r))))
     primary = fits.PrimaryHDU(mask.mask())
     primary.header.extend(
-        [
+        _card(*card)
+        for card in (
             ("CREATOR", CREATOR, "program that made this mask"),
             ("FILETYPE", "STATIC MASK", "1: good pixel, 0: bad pixel"),
             ("INSTRUME", identity.instrument, "instrument"),
@@ -129,13 +138,19 @@ def mask_hdus(
             ("NEXPOSUR", count_exposures(records), "exposures that took part"),
             ("NCHIPS", sum(r.used for r in records), "SCI extensions that took part"),
             ("NBAD", mask.bad, "bad pixels"),
-        ]
+        )
     )
     hdus = fits.HDUList([primary, _table(records)])
     for hdu in hdus:
         # "HDU checksum updated by staticmask", where astropy would put the time.
         hdu.add_checksum(when="by staticmask")
     return hdus
+
+
+def _card(keyword: str, value: Any, comment: str) -> fits.Card:
+    """Return a header card, without its comment if that has no room beside a long value."""
+    room = 80 - len("KEYWORD = '' / ") - len(comment)
+    return fits.Card(keyword, value, comment if len(str(value)) < room else None)
 
 
 def _table(records: Sequence[ChipRecord]) -> fits.BinTableHDU:
@@ -176,18 +191,25 @@ def write_masks(files: Sequence[tuple[Path, Callable[[], fits.HDUList]]], jobs: 
     OutputError
         All files that cannot be written; then none is.
     """
-    parts = [path.with_name(f".{path.name}.{os.getpid()}.part") for path, _ in files]
+    own = secrets.token_hex(4)  # several runs may write into one folder
+    parts = [path.with_name(f".{path.name}.{own}.part") for path, _ in files]
+    threads = ThreadPoolExecutor(jobs)
+    staged: list[Future[None]] = []
     try:
-        with ThreadPoolExecutor(jobs) as threads:
-            staged = [
-                threads.submit(_stage, part, *file) for part, file in zip(parts, files, strict=True)
-            ]
+        try:
+            for part, file in zip(parts, files, strict=True):
+                staged.append(threads.submit(_stage, part, *file))
+            wait(staged)
+        finally:
+            # Interrupted, no thread may write a part after the parts are removed.
+            wait([future for future in staged if not future.cancel()])
+            threads.shutdown()
         errors = [error for future in staged if (error := future.exception())]
-        problems = [p for e in errors if isinstance(e, OutputError) for p in e.problems]
-        if problems:
-            raise OutputError(*problems)
         for error in errors:
-            raise error
+            if not isinstance(error, OutputError):
+                raise error
+        if errors:
+            raise OutputError(*(p for error in errors for p in error.args))
         for part, (path, _) in zip(parts, files, strict=True):
             with _writing(path):
                 part.replace(path)
@@ -202,7 +224,20 @@ def _stage(part: Path, path: Path, make: Callable[[], fits.HDUList]) -> None:
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            make().writeto(file)
+            make().writeto(_Sink(file))
+
+
+class _Sink:
+    """A file that astropy does not know for one, and so writes with Python, not with C.
+
+    NumPy's own writing of arrays does not tell why it failed.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
+        self.flush = file.flush
+        self.tell = file.tell
+        self.name = file.name
 
 
 @contextlib.contextmanager
@@ -210,36 +245,31 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = error.strerror or re.sub(r"\[Errno \d+\] ", "", str(error))
         raise OutputError(f"{printable(path)}: cannot be written: {printable(reason)}") from None
 
 
-def check_folder(folder: Path) -> None:
-    """See early that the output folder can be written to, or made where it is to be.
-
-    Raises
-    ------
-    OutputError
-        If it cannot.
-    """
+def folder_problems(folder: Path) -> list[str]:
+    """Return why masks cannot be written to a folder, or it cannot be made; empty if they can."""
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    while not os.path.exists(existing) and existing != existing.parent:  # noqa: PTH110 - never raises
         existing = existing.parent
     if not existing.is_dir():
-        raise OutputError(f"{printable(folder)}: {printable(existing)} is a file, not a folder")
+        return [f"{printable(folder)}: {printable(existing)} is a file, not a folder"]
     if not os.access(existing, os.W_OK | os.X_OK):
         what = "cannot be written to" if existing == folder else "cannot be made"
-        raise OutputError(f"{printable(folder)}: the output folder {what}: permission denied")
+        return [f"{printable(folder)}: the output folder {what}: permission denied"]
+    return []
 
 
-def holds_other(path: Path, identity: ChipIdentity) -> bool:
-    """Tell whether a file on disk is the mask of another identity.
+def other_identity(path: Path, identity: ChipIdentity) -> ChipIdentity | None:
+    """Tell whose mask a file on disk is, if it is not that of `identity`.
 
     Returns
     -------
-    bool
-        False if there is no such file, it is a mask of this identity, or a
-        bare mask of this shape, such as DrizzlePac's.
+    ChipIdentity or None
+        None if there is no such file, it is a mask of `identity`, or a bare
+        mask of its shape, such as DrizzlePac's, that does not tell.
 
     Raises
     ------
@@ -247,27 +277,32 @@ def holds_other(path: Path, identity: ChipIdentity) -> bool:
         If the file is no mask at all: it is not ours to replace.
     """
     if not os.path.lexists(path):
-        return False
+        return None
     try:
+        if not path.is_file():
+            raise ValueError("opening a pipe would wait for ever")  # noqa: TRY301
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            header = dict(fits.getheader(path))
-    except (OSError, ValueError, TypeError, LookupError, fits.VerifyError):
-        raise OutputError(f"{printable(path)}: is in the way and no mask; move it away") from None
-    shape = (header.get("NAXIS2"), header.get("NAXIS1"))
-    told = tuple(
-        header.get(keyword)
-        for keyword in (
-            *("INSTRUME", "DETECTOR", "CHIP"),
-            *("XCORNER", "YCORNER", "BINAXIS1", "BINAXIS2"),
+            header = fits.getheader(path)
+        shape = header["NAXIS2"], header["NAXIS1"]
+        if "CREATOR" not in header and shape == identity.shape:
+            return None
+        told = ChipIdentity(
+            instrument=header["INSTRUME"],
+            detector=header["DETECTOR"],
+            number=header["CHIP"],
+            rows=shape[0],
+            columns=shape[1],
+            x0=header["XCORNER"],
+            y0=header["YCORNER"],
+            xbin=header["BINAXIS1"],
+            ybin=header["BINAXIS2"],
         )
-    )
-    own = (
-        *(identity.instrument, identity.detector, identity.number),
-        *(identity.x0, identity.y0, identity.xbin, identity.ybin),
-    )
-    is_bare = "CREATOR" not in header
-    return shape != identity.shape or not (is_bare or told == own)
+    except (OSError, ValueError, TypeError, LookupError, fits.VerifyError):
+        raise OutputError(
+            f"{printable(path)}: is in the way and no static mask of this shape; move it away"
+        ) from None
+    return told if told != identity else None
 
 
 def read_mask(path: str | Path) -> NDArray[np.int16]:

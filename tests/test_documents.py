@@ -25,18 +25,28 @@ OPTIONS = [p for p in main.params if p.param_type_name == "option"]
 ARGUMENTS_OF_KEYS = {"input"}
 
 
-def man_words() -> str:
-    """Return the man page's text without roff's escapes and requests."""
-    text = re.sub(r"\\f[BIR]|\\&", "", MAN.replace("\\-", "-").replace("\\(aq", "'"))
+def plain(roff: str) -> str:
+    """Return roff as text in one line, without escapes and requests."""
+    text = re.sub(r"\\f[BIR]|\\&", "", roff.replace("\\-", "-").replace("\\(aq", "'"))
     text = re.sub(r"^\.(BI|BR|B|IR|I|TP|PP|SH)\b ?", "", text, flags=re.MULTILINE)
-    return " ".join(text.replace('"', "").split())
+    return " ".join(text.replace('"', "").replace(" , ", ", ").split())
+
+
+def man_entry(flag: str) -> str:
+    """Return the man page's paragraph on an option."""
+    options = MAN.split(".SH OPTIONS")[1].split(".SH")[0]
+    entries = [
+        e for e in options.split(".TP\n") if flag in re.split("[ ,]+", plain(e[: e.index("\n")]))
+    ]
+    assert len(entries) == 1, flag
+    return plain(entries[0])
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_option_has_help_and_stands_in_man_page_and_readme(option: object) -> None:
     assert option.help
     for flag in [*option.opts, *option.secondary_opts]:
-        assert re.search(rf"(?<![\w-]){flag}(?![\w-])", man_words()), flag
+        assert man_entry(flag)
         assert re.search(rf"`{flag}[ `]", README), flag
 
 
@@ -58,7 +68,7 @@ def test_every_key_is_an_option_with_one_default(name: str, staticmask: Run) -> 
     flag = option.opts[-1]
     (row,) = re.findall(rf"^\| [^|]*`{flag}[ `][^|]*\|([^|]*)\|", README, re.MULTILINE)
     assert row.strip() == f"`{shown}`"
-    entry = man_words().split(f" {flag}", 1)[1].split(" Default: ", 1)[1]
+    entry = man_entry(flag).split("Default: ")[1]
     assert entry.startswith((f"{shown}.", f"{shown},", f"the current folder ({shown})."))
 
 

@@ -16,7 +16,7 @@ from makers import exposure, sky
 from runs import expected, flagged, only, run
 
 SHAPE = (9, 11)
-EXAMPLES = settings(max_examples=25)
+EXAMPLES = settings(max_examples=15)
 
 # Two sorts of skies: noise with a few low and high pixels, and arrays in which
 # hypothesis puts what it likes, down to one value everywhere and no mode at all.
