@@ -160,7 +160,7 @@ def _table(records: Sequence[ChipRecord]) -> fits.BinTableHDU:
         width = ""
         if letter == "A":
             values = [printable(v).encode("ascii", "backslashreplace").decode() for v in values]
-            width = str(max(1, *map(len, values)))
+            width = str(max([1, *map(len, values)]))
         columns.append(fits.Column(name=name, format=width + letter, array=values))
     # Not BinTableHDU.from_columns(), which imports astropy.table: 0.1 s, all for nothing.
     table = fits.BinTableHDU(name=TABLE)

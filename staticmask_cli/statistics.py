@@ -219,6 +219,7 @@ def _count_in_pairs(
     work = np.empty(BLOCK, np.float32)
     bins = np.empty(BLOCK, np.uint8)
     pairs = np.empty(BLOCK // 2, np.uint16)
+    numbers = np.empty(BLOCK // 2, np.intp)
     for block in blocks(values):
         part = work[: block.size]
         np.subtract(block, low, out=part)
@@ -228,8 +229,10 @@ def _count_in_pairs(
         half = (block.size + 1) // 2
         bins[block.size : 2 * half] = nbins
         np.multiply(bins[:half], np.uint16(radix), out=pairs[:half], dtype=np.uint16)
-        np.add(pairs[:half], bins[half : 2 * half], out=pairs[:half])
-        table += np.bincount(pairs[:half], minlength=table.size)
+        # As the integers that bincount() wants: it would convert them while no
+        # other thread can run.
+        np.add(pairs[:half], bins[half : 2 * half], out=numbers[:half], casting="unsafe")
+        table += np.bincount(numbers[:half], minlength=table.size)
     square = table.reshape(radix, radix)
     counts: NDArray[np.int64] = (square.sum(axis=0) + square.sum(axis=1))[:nbins]
     return counts
