@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Bits = NDArray[np.uint8]
 
+_BLOCK = 131072  # pixels to a pass, so that what lies between stays in cache
+
 
 def flagged_pixels(flags: NDArray[Any], good_bits: int) -> NDArray[np.bool_]:
     """Tell which pixels have a DQ bit that does not count as good.
@@ -36,10 +38,14 @@ def flagged_pixels(flags: NDArray[Any], good_bits: int) -> NDArray[np.bool_]:
         flags = np.nan_to_num(flags).astype(np.int64)
         if flags.size and flags.min() >= -(2**15) and flags.max() < 2**15:
             flags = flags.astype(np.int16)
-    unsigned = flags.view(flags.dtype.str.replace("i", "u"))
+    unsigned = flags.view(flags.dtype.str.replace("i", "u")).reshape(-1)
     every_bit = 2 ** (8 * flags.dtype.itemsize) - 1
-    bad: NDArray[np.bool_] = (unsigned & unsigned.dtype.type(~good_bits & every_bit)) != 0
-    return bad
+    not_good = unsigned.dtype.type(~good_bits & every_bit)
+    bad = np.empty(unsigned.size, dtype=bool)
+    for start in range(0, bad.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        np.not_equal(unsigned[block] & not_good, 0, out=bad[block])
+    return bad.reshape(flags.shape)
 
 
 def pack(bad: NDArray[np.bool_]) -> Bits:

@@ -158,7 +158,11 @@ def _workers(settings: Settings, executor: Executor | None) -> Iterator[Executor
 
 
 def _jobs(settings: Settings) -> int:
-    return settings.jobs or len(os.sched_getaffinity(0))
+    if settings.jobs:
+        return settings.jobs
+    if hasattr(os, "sched_getaffinity"):  # the cores that a batch system gave us
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _gather(
