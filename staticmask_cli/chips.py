@@ -10,7 +10,8 @@ from typing import Any
 
 from staticmask_cli.dqbits import good_bits
 from staticmask_cli.errors import InputError, printable
-from staticmask_cli.exposures import Hdu, ImageArray, scan
+from staticmask_cli.exposures import scan
+from staticmask_cli.hdus import Hdu, ImageArray
 from staticmask_cli.instruments import DQ_BITS, ChipIdentity, identify
 from staticmask_cli.settings import Group, Settings
 

@@ -10,7 +10,6 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError, printable
+from staticmask_cli.hdus import Hdu, ImageArray
 
 # All that identities, selection and constant arrays need of the headers.
 _KEYWORDS = (
@@ -42,63 +42,6 @@ _quiet = threading.RLock()
 BLOCK_SIZE = 2880  # FITS files come in blocks of so many bytes
 _CHUNK = 262144  # pixels to a read
 _kept = threading.local()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageArray:
-    """Where an image's array is, so that it can be read later and elsewhere.
-
-    Attributes
-    ----------
-    path : str
-        The file.
-    index : int
-        Number of the HDU.
-    name : str
-        EXTNAME,EXTVER for messages.
-    shape : tuple of int
-        numpy's order: rows, columns.
-    dtype : str
-        numpy's name of the type in the file, with its byte order.
-    offset : int or None
-        Where the array begins in the file; None if only astropy can read it
-        (compressed, scaled).
-    constant : float or None
-        The value of all pixels, if the file holds no array (PIXVALUE).
-    """
-
-    path: str
-    index: int
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    offset: int | None = None
-    constant: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hdu:
-    """One HDU of a file.
-
-    Attributes
-    ----------
-    index : int
-        Its number, the primary being 0.
-    name : str
-        EXTNAME in upper case.
-    version : int
-        EXTVER.
-    header : mapping
-        Those of its keywords that have a value and that masks depend on.
-    array : ImageArray or None
-        Its image, if it is one.
-    """
-
-    index: int
-    name: str
-    version: int
-    header: Mapping[str, Any]
-    array: ImageArray | None
 
 
 @contextmanager

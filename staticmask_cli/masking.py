@@ -22,13 +22,12 @@ from staticmask_cli.measure import Measured, measure, unmeasured
 from staticmask_cli.naming import documented_name, mask_names
 from staticmask_cli.output import (
     ChipRecord,
-    folder_problems,
     mask_hdus,
     other_identity,
-    write_masks,
 )
 from staticmask_cli.report import MaskReport, Report, chip_line
 from staticmask_cli.settings import Settings
+from staticmask_cli.writing import folder_problems, write_masks
 
 log = logging.getLogger(__name__)
 

@@ -1,19 +1,15 @@
-"""The mask file: header, table of exposures, checksums, and its arrival in one piece."""
+"""The mask file: header, table of exposures, checksums; and whose mask a file is."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import re
-import secrets
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -169,97 +165,6 @@ def _table(records: Sequence[ChipRecord]) -> fits.BinTableHDU:
     for number, (*_, meaning) in enumerate(_COLUMNS, start=1):
         table.header.comments[f"TTYPE{number}"] = meaning
     return table
-
-
-def write_masks(files: Sequence[tuple[Path, Callable[[], fits.HDUList]]], jobs: int) -> None:
-    """Write mask files so that each is there whole or not at all.
-
-    All are written beside their targets first and only then renamed into
-    place: a reader never sees half a mask, and if one cannot be written the
-    old ones all stay.
-
-    Parameters
-    ----------
-    files : sequence of tuple
-        Each file's path, and what makes its HDUs: called late, so that no
-        more masks are in memory than are being written.
-    jobs : int
-        How many may be written at a time.
-
-    Raises
-    ------
-    OutputError
-        All files that cannot be written; then none is.
-    """
-    own = secrets.token_hex(4)  # several runs may write into one folder
-    parts = [path.with_name(f".{path.name}.{own}.part") for path, _ in files]
-    threads = ThreadPoolExecutor(jobs)
-    staged: list[Future[None]] = []
-    try:
-        try:
-            for part, file in zip(parts, files, strict=True):
-                staged.append(threads.submit(_stage, part, *file))
-            wait(staged)
-        finally:
-            # Interrupted, no thread may write a part after the parts are removed.
-            wait([future for future in staged if not future.cancel()])
-            threads.shutdown()
-        errors = [error for future in staged if (error := future.exception())]
-        for error in errors:
-            if not isinstance(error, OutputError):
-                raise error
-        if errors:
-            raise OutputError(*(p for error in errors for p in error.args))
-        for part, (path, _) in zip(parts, files, strict=True):
-            with _writing(path):
-                part.replace(path)
-    finally:
-        for part in parts:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-
-
-def _stage(part: Path, path: Path, make: Callable[[], fits.HDUList]) -> None:
-    """Write a file beside its target."""
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            make().writeto(_Sink(file))
-
-
-class _Sink:
-    """A file that astropy does not know for one, and so writes with Python, not with C.
-
-    NumPy's own writing of arrays does not tell why it failed.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.write = file.write
-        self.flush = file.flush
-        self.tell = file.tell
-        self.name = file.name
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or re.sub(r"\[Errno \d+\] ", "", str(error))
-        raise OutputError(f"{printable(path)}: cannot be written: {printable(reason)}") from None
-
-
-def folder_problems(folder: Path) -> list[str]:
-    """Return why masks cannot be written to a folder, or it cannot be made; empty if they can."""
-    existing = folder
-    while not os.path.exists(existing) and existing != existing.parent:  # noqa: PTH110 - never raises
-        existing = existing.parent
-    if not existing.is_dir():
-        return [f"{printable(folder)}: {printable(existing)} is a file, not a folder"]
-    if not os.access(existing, os.W_OK | os.X_OK):
-        what = "cannot be written to" if existing == folder else "cannot be made"
-        return [f"{printable(folder)}: the output folder {what}: permission denied"]
-    return []
 
 
 def other_identity(path: Path, identity: ChipIdentity) -> ChipIdentity | None:

@@ -1,0 +1,64 @@
+"""What a FITS file holds, as far as masks need to know it: plain data, nothing read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageArray:
+    """Where an image's array is, so that it can be read later and elsewhere.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    index : int
+        Number of the HDU.
+    name : str
+        EXTNAME,EXTVER for messages.
+    shape : tuple of int
+        numpy's order: rows, columns.
+    dtype : str
+        numpy's name of the type in the file, with its byte order.
+    offset : int or None
+        Where the array begins in the file; None if only astropy can read it
+        (compressed, scaled).
+    constant : float or None
+        The value of all pixels, if the file holds no array (PIXVALUE).
+    """
+
+    path: str
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    offset: int | None = None
+    constant: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hdu:
+    """One HDU of a file.
+
+    Attributes
+    ----------
+    index : int
+        Its number, the primary being 0.
+    name : str
+        EXTNAME in upper case.
+    version : int
+        EXTVER.
+    header : mapping
+        Those of its keywords that have a value and that masks depend on.
+    array : ImageArray or None
+        Its image, if it is one.
+    """
+
+    index: int
+    name: str
+    version: int
+    header: Mapping[str, Any]
+    array: ImageArray | None
