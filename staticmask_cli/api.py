@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 from staticmask_cli.checks import is_given
-from staticmask_cli.config import Configuration, merge, parse, read_mapping, suggestion
+from staticmask_cli.config import merge, parse, read_mapping, suggestion
 from staticmask_cli.configspec import keys
 from staticmask_cli.errors import ConfigError, printable
 from staticmask_cli.masking import Progress, make_masks
@@ -153,18 +153,21 @@ def createMask(  # noqa: N802 - DrizzlePac's name
     unknown = [name for name in given if name not in keys()]
     if unknown:
         raise ConfigError(
-            *(f"createMask: {printable(n)!r} is no key{suggestion(n)}" for n in unknown)
+            *(f"createMask: '{printable(n)}' is no key{suggestion(n)}" for n in unknown)
         )
     file, mapping = _source(configObj)
     if input is None and not _names_input(file, mapping):
         raise ConfigError("createMask: please supply an input image")
     flags = {name: (value, "argument") for name, value in given.items() if value is not None}
-    merged: Configuration | None = merge(config_file=file, mapping=mapping, flags=flags)
-    if editpars and merged is not None:
+    merged = merge(config_file=file, mapping=mapping, flags=flags)
+    if editpars:
         from staticmask_cli.editor import edit  # noqa: PLC0415 - needs click, others do not
 
-        merged = edit(merged.layer)
-    return make_masks(merged.settings) if merged else None
+        edited = edit(merged.layer)
+        if edited is None:
+            return None
+        merged = edited
+    return make_masks(merged.settings)
 
 
 def _source(
@@ -179,7 +182,7 @@ def _source(
 
 def _names_input(file: str | None, mapping: Mapping[str, Any] | None) -> bool:
     if file is not None:
-        mapping = parse(Path(file).expanduser(), printable(file))
+        mapping = parse(Path(os.path.expanduser(file)), printable(file))  # noqa: PTH111
     if mapping is None:
         return False
     entries, _ = read_mapping(mapping, "configObj")[0].get("input", (None, ""))

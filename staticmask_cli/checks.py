@@ -55,13 +55,13 @@ def _number(value: Any, min: str) -> float:  # noqa: A002 - configspec's word
 def _patterns(value: Any) -> tuple[str, ...]:
     items = value if isinstance(value, (list, tuple)) else [value]
     patterns = tuple(str(item) for item in items if str(item).strip())
-    if not patterns:
+    if not patterns or any("\0" in pattern for pattern in patterns):
         raise VdtValueError(value)
     return patterns
 
 
 def _folder(value: Any) -> str:
-    if not is_given(value):
+    if not is_given(value) or "\0" in _plain(value):
         raise VdtValueError(value)
     return os.path.expanduser(os.path.expandvars(_plain(value)))  # noqa: PTH111 - as for inputs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,8 +50,29 @@ class Chip:
     good_bits: int
     left_out: str | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing that scanning has not seen can be wrong with its arrays."""
+        return self.science.is_plain and (self.flags is None or self.flags.is_plain)
 
-def open_exposure(path: Path, settings: Settings) -> list[Chip]:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """One file.
+
+    Attributes
+    ----------
+    chips : tuple of Chip
+        Those that take part or are left out; at least one.
+    notes : tuple of str
+        What is odd about the file, a line each.
+    """
+
+    chips: tuple[Chip, ...]
+    notes: tuple[str, ...]
+
+
+def open_exposure(path: Path, settings: Settings) -> Exposure:
     """Find the chips of an exposure; only headers are read.
 
     Parameters
@@ -62,8 +84,7 @@ def open_exposure(path: Path, settings: Settings) -> list[Chip]:
 
     Returns
     -------
-    list of Chip
-        At least one.
+    Exposure
 
     Raises
     ------
@@ -87,7 +108,20 @@ def open_exposure(path: Path, settings: Settings) -> list[Chip]:
             problems.append(f"{printable(path)}: SCI,{hdu.version}: {printable(error)}")
     if problems:
         raise InputError(*problems)
-    return chips
+    return Exposure(chips=tuple(chips), notes=_missing_extensions(path, primary, len(hdus) - 1))
+
+
+def _missing_extensions(path: Path, primary: Mapping[str, Any], present: int) -> tuple[str, ...]:
+    """Return a warning if the primary header tells of more extensions than there are.
+
+    NEXTEND can be stale, but a file that was cut between two extensions shows
+    it in no other way.
+    """
+    told = primary.get("NEXTEND")
+    if not isinstance(told, int) or told <= present:
+        return ()
+    warning = f"its NEXTEND tells of {told} extensions, but it holds {present}; was it cut?"
+    return (f"{printable(path)}: {warning}",)
 
 
 def _selected(hdus: Sequence[Hdu], group: Group | None) -> list[Hdu]:
@@ -170,19 +204,29 @@ def _flags(
     path: Path, hdus: Sequence[Hdu], primary: Mapping[str, Any]
 ) -> dict[int, ImageArray] | None:
     """Return the DQ arrays by EXTVER, from the file itself or WFPC2's _c1m twin."""
-    own = {hdu.version: hdu.array for hdu in hdus if hdu.name == "DQ" and hdu.array is not None}
+    own = _by_version(path, [hdu for hdu in hdus if hdu.name == "DQ"])
     if own or str(primary.get("INSTRUME", "")).strip().upper() != "WFPC2":
         return own
     twin = path.with_name(path.name.replace(*_WFPC2_FLAGS_TWIN))
     if twin == path:
         return own
-    if not twin.exists():
+    if not os.path.exists(twin):  # noqa: PTH110 - Path's can raise
         raise InputError(
             f"{printable(path)}: its DQ file {printable(twin.name)} is missing; "
             "put it beside, or leave final_bits at None"
         )
     # The twin's flags are in extensions that are often called SCI, too.
-    return {hdu.version: hdu.array for hdu in scan(twin)[1:] if hdu.array is not None}
+    return _by_version(twin, scan(twin)[1:])
+
+
+def _by_version(path: Path, hdus: Sequence[Hdu]) -> dict[int, ImageArray]:
+    arrays: dict[int, ImageArray] = {}
+    for hdu in hdus:
+        if hdu.array is not None:
+            if hdu.version in arrays:
+                raise InputError(f"{printable(path)}: has two DQ arrays of EXTVER {hdu.version}")
+            arrays[hdu.version] = hdu.array
+    return arrays
 
 
 def _matching_flags(

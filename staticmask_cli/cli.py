@@ -16,17 +16,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from staticmask_cli import config, configspec
 from staticmask_cli._version import __version__
-from staticmask_cli.errors import StaticMaskError, printable
+from staticmask_cli.errors import OutputError, StaticMaskError
+from staticmask_cli.logs import log, start_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from staticmask_cli.report import Report
-
-log = logging.getLogger("staticmask_cli")
 
 _INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
@@ -54,9 +54,14 @@ Each option is also a configuration key, and an environment variable
 STATICMASK_<OPTION>. Flags win over the environment, that over --config FILE,
 that over the packaged defaults.
 
-Exit status: 0 done, 1 the run failed and nothing was written, 2 wrong usage or
-configuration.
+Exit status: 0 done, 1 the run failed, 2 wrong usage or configuration, 130
+interrupted.
 """
+
+
+def _complete(kind: str) -> Callable[..., list[CompletionItem]]:
+    """Return what has the shell complete names of files or folders."""
+    return lambda _context, _parameter, incomplete: [CompletionItem(incomplete, type=kind)]
 
 
 def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,9 +77,15 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
             text = str(value)
             declared = [short, flag] if short else [flag]
         help_text = f"{key.help}  [default: {text}]"
-        command = click.option(*declared, name, default=None, metavar=metavar, help=help_text)(
-            command
-        )
+        complete = _complete("dir") if metavar == "DIR" else None
+        command = click.option(
+            *declared,
+            name,
+            default=None,
+            metavar=metavar,
+            help=help_text,
+            shell_complete=complete,
+        )(command)
     return command
 
 
@@ -82,13 +93,14 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
     epilog=_EPILOG,
 )
-@click.argument("inputs", metavar="[INPUT]...", nargs=-1)
+@click.argument("inputs", metavar="[INPUT]...", nargs=-1, shell_complete=_complete("file"))
 @_key_options
 @click.option(
     "-c",
     "--config",
     "config_file",
     metavar="FILE",
+    shell_complete=_complete("file"),
     help="Configuration file to merge "
     "over the defaults; DrizzlePac's staticMask.cfg and astrodrizzle.cfg do as they are.",
 )
@@ -113,12 +125,18 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "-v",
     "--verbose",
     count=True,
-    help="Tell of every chip its mode, rms, threshold and number of low pixels.",
+    help="Tell of every chip its mode, rms, threshold and number of low pixels; twice: the "
+    "settings too.",
 )
 @click.option(
     "-q", "--quiet", is_flag=True, help="Print neither results nor warnings, only errors."
 )
-@click.option("--log-file", metavar="FILE", help="Append all messages to FILE, with times.")
+@click.option(
+    "--log-file",
+    metavar="FILE",
+    shell_complete=_complete("file"),
+    help="Append all messages to FILE, with times.",
+)
 @click.version_option(__version__, prog_name="staticmask", message="%(prog)s %(version)s")
 def main(**options: Any) -> None:
     """Make static bad-pixel masks from calibrated Hubble exposures.
@@ -135,15 +153,12 @@ def main(**options: Any) -> None:
     bad, number of exposures.
     """
     try:
-        _logging(options["verbose"], quiet=options["quiet"], log_file=options["log_file"])
+        start_logging(options["verbose"], quiet=options["quiet"], log_file=options["log_file"])
         status = _run(options)
     except StaticMaskError as error:
         for problem in error.problems:
             log.error("%s", problem)
         status = error.exit_status
-    except OSError as error:  # all files are ours to tell of; this is standard output's
-        log.error("standard output cannot be written: %s", error.strerror)
-        status = 1
     except KeyboardInterrupt:
         log.error("interrupted")
         status = _INTERRUPTED
@@ -161,7 +176,7 @@ def _run(options: dict[str, Any]) -> int:
             note,
         )
     if options["show_config"]:
-        click.echo(configspec.dump(merged.layer), nl=False)
+        _echo(configspec.dump(merged.layer))
         return 0
     if options["editpars"]:
         from staticmask_cli.editor import edit  # noqa: PLC0415 - seldom needed
@@ -172,7 +187,9 @@ def _run(options: dict[str, Any]) -> int:
             return 0
         merged = edited
     log.debug("settings: %s", merged.settings)
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _terminated)
     # Imported late: '--help' and a wrong option must not wait for numpy and astropy.
     from staticmask_cli.masking import make_masks  # noqa: PLC0415
 
@@ -195,8 +212,18 @@ def _flags(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
 
 
 def _print(report: Report) -> None:
-    for mask in report.masks:
-        click.echo(mask.line())
+    _echo("".join(f"{mask.line()}\n" for mask in report.masks))
+
+
+def _echo(text: str) -> None:
+    """Write to standard output; a reader that wants no more of it is no failure."""
+    try:
+        click.echo(text, nl=False)
+    except BrokenPipeError:
+        # Or Python would complain of it once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from None
 
 
 def _terminated(*_: Any) -> None:
@@ -204,43 +231,10 @@ def _terminated(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _logging(verbose: int, *, quiet: bool, log_file: str | None) -> None:
-    """Send messages to standard error, and to the log file if there is one."""
-    log.setLevel(logging.DEBUG)
-    log.handlers.clear()
-    log.propagate = False
-    terminal = logging.StreamHandler()
-    level = logging.INFO if verbose else logging.WARNING
-    terminal.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose > 1 else level)
-    terminal.setFormatter(_Formatter())
-    log.addHandler(terminal)
-    if log_file:
-        try:
-            file = logging.FileHandler(log_file, encoding="utf-8")
-        except OSError as error:
-            raise click.UsageError(
-                f"--log-file: {printable(log_file)} cannot be written: {error.strerror}"
-            ) from None
-        file.setFormatter(
-            logging.Formatter(
-                "%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
-            )
-        )
-        log.addHandler(file)
-
-
-class _Formatter(logging.Formatter):
-    """``staticmask: warning: ...``, as Unix programs put it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        return f"staticmask: {level}{record.getMessage()}"
-
-
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     """Show a bar on a terminal, once more than a second's work turns out to be left."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     began = time.monotonic()

@@ -133,19 +133,19 @@ def _split(pixels: Float32s) -> _Core:
     total = squares = 0.0
     parts: list[Float32s] = []
     longest = _LONGEST_TAILS * pixels.size if low <= high else -1
-    clipped, doubles, differs = _scratch(pixels.size)
+    work, doubles, differs = _scratch(pixels.size)
     for block in blocks(pixels):
         size = block.size
         # What clipping changes are the tails; and NaN, which equals nothing.
-        np.clip(block, low, high, out=clipped[:size])
-        np.not_equal(clipped[:size], block, out=differs[:size])
+        np.clip(block, low, high, out=work[:size])
+        np.not_equal(work[:size], block, out=differs[:size])
         parts.append(block[differs[:size]])
         longest -= parts[-1].size
         if longest < 0:
             empty = pixels[:0]
             lower, upper = float(pixels.min()), float(pixels.max())
             return _Core(lower=lower, upper=upper, tails=empty)
-        np.copyto(doubles[:size], clipped[:size])
+        np.copyto(doubles[:size], work[:size])
         total += float(doubles[:size].sum())
         # Not np.dot(): BLAS may start threads of its own, in the way of ours.
         np.multiply(doubles[:size], doubles[:size], out=doubles[:size])

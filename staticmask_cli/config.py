@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ ENVIRONMENT_PREFIX = "STATICMASK_"
 
 # DrizzlePac's own bookkeeping in a .cfg file: no keys of the user's.
 _BOOKKEEPING = ("_task_name_", "_rules_", "updatewcs")
+_LONGEST_QUOTE = 80  # characters of a user's own text in a message
 _DRIZZLE_TASK = "astrodrizzle"
 _DRIZZLE_FINAL = "STEP 7: DRIZZLE FINAL COMBINED IMAGE"
 
@@ -127,7 +129,7 @@ class _Sorted:
             self.problems.append(f"{self._origin}: {shown} is not a known section")
         elif name in keys() and keys()[name].section == home:
             self.layer[name] = (value, self._origin)
-        elif self._drizzle:
+        elif self._drizzle and home is None:
             self._aside.append(shown)
         else:
             hint = suggestion(name, home)
@@ -154,7 +156,7 @@ def parse(source: Path | list[str], origin: str) -> dict[str, Any]:
         errors = getattr(error, "errors", None) or [error]
         raise ConfigError(
             *(
-                f"{origin}, line {e.line_number}: {printable((e.line or '').strip())!r} "
+                f"{origin}, line {e.line_number}: '{_cut((e.line or '').strip())}' "
                 f"is not understood: {_reason(e)}"
                 for e in errors
             )
@@ -164,6 +166,12 @@ def parse(source: Path | list[str], origin: str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{origin}: cannot be read: {error.strerror}") from None
     return dict(parsed)
+
+
+def _cut(text: object) -> str:
+    """Return text fit for a line of a message."""
+    shown = printable(text)
+    return shown if len(shown) <= _LONGEST_QUOTE else shown[: _LONGEST_QUOTE - 3] + "..."
 
 
 def _reason(error: ConfigObjError) -> str:
@@ -211,7 +219,9 @@ def merge(
     sources: list[tuple[Mapping[str, Any], str]] = [(parse(DEFAULTS_FILE, "default"), "default")]
     if config_file is not None:
         name = str(config_file)
-        path = Path(name).expanduser()
+        if not name.strip() or "\0" in name:
+            raise ConfigError(f"'{printable(name)}' is no name of a configuration file")
+        path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's can raise
         sources.append((parse(path, printable(name)), printable(name)))
     if mapping is not None:
         sources.append((mapping, "configObj"))
@@ -231,7 +241,12 @@ def merge(
                 merged[name] = (value, origin)
     # What a user types must count: a blank one, from an unset shell variable
     # perhaps, is an error and not the default.
-    merged |= flags or {}
+    for name, (value, origin) in (flags or {}).items():
+        merged[name] = (value, origin)
+        # Except a group's, for which blank is DrizzlePac's word for all.
+        if isinstance(value, str) and not value.strip() and name != "group":
+            what = origin if origin.startswith("-") else f"{origin} {name}"
+            problems.append(f"{what} is empty; leave it out, or give {keys()[name].allowed}")
     return _validated(merged, problems, notes)
 
 
@@ -263,7 +278,8 @@ def _validated(merged: Layer, problems: list[str], notes: list[str]) -> Configur
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             where = origin if origin.startswith(("-", ENVIRONMENT_PREFIX)) else None
             where = f"{where}:" if where else f"{origin}: {key.place} ="
-            problems.append(f"{where} {printable(shown)!r} is not {key.allowed}")
+            if str(shown).strip() or not where.startswith("-"):
+                problems.append(f"{where} '{_cut(shown)}' is not {key.allowed}")
     if problems:
         raise ConfigError(*problems)
     return Configuration(Settings(**values), merged, tuple(notes))

@@ -126,7 +126,7 @@ def _check_writable(key: Key, value: str | list[str]) -> None:
         same = False
     if not same:
         shown = printable(value if isinstance(value, str) else ", ".join(value))
-        raise ConfigError(f"{key.name}: {shown!r} cannot be written into a configuration file")
+        raise ConfigError(f"{key.name}: '{shown}' cannot be written into a configuration file")
 
 
 def _comment(key: Key) -> list[str]:

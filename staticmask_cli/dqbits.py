@@ -29,6 +29,8 @@ def good_bits(final_bits: str, names: dict[str, int]) -> int:
     ValueError
         If the text is none of these, or a name is not in `names`.
     """
+    if not final_bits.isascii():  # other scripts have digits that int() reads
+        raise ValueError("DQ bits are given in ASCII")
     if final_bits.isdecimal():  # by far the commonest; astropy's reader takes 0.2 s to import
         return int(final_bits)
     from astropy.nddata.bitmask import interpret_bit_flags  # noqa: PLC0415

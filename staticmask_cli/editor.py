@@ -31,17 +31,23 @@ def edit(layer: Layer) -> Configuration | None:
         If the editor cannot be run.
     """
     text: str | None = dump(layer)
+    before: list[str] = []
     while text is not None:
         try:
             text = click.edit(text, extension=".cfg", require_save=True)
         except click.ClickException as error:
             raise ConfigError(f"--editpars: {error.format_message()}") from None
+        except OSError as error:
+            raise ConfigError(f"--editpars: the edited file is gone: {error.strerror}") from None
         if text is None:
             return None
         lines = [line for line in text.split("\n") if not line.startswith(_MARK)]
         try:
             return _check(lines)
         except ConfigError as error:
+            if lines == before:  # an editor that is no person will not mend it
+                raise
+            before = lines
             text = "\n".join([*_complaints(lines, len(error.problems)), *lines])
     return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import math
 import stat
 import threading
 import warnings
@@ -13,9 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from astropy.io import fits
-from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.hdus import Hdu, ImageArray
@@ -24,7 +21,7 @@ from staticmask_cli.hdus import Hdu, ImageArray
 _KEYWORDS = (
     *("INSTRUME", "DETECTOR", "CAMERA", "CCDCHIP", "EXPTIME", "NGOODPIX"),
     *("LTV1", "LTV2", "LTM1_1", "LTM2_2", "BINAXIS1", "BINAXIS2"),
-    *("PIXVALUE", "NPIX1", "NPIX2"),
+    *("PIXVALUE", "NPIX1", "NPIX2", "NEXTEND"),
 )
 
 # What astropy and the decompressors raise on damaged files.
@@ -40,12 +37,12 @@ _GZIP = b"\x1f\x8b"
 _quiet = threading.RLock()
 
 BLOCK_SIZE = 2880  # FITS files come in blocks of so many bytes
-_CHUNK = 262144  # pixels to a read
-_kept = threading.local()
+_LARGEST_EXTVER = 2**31 - 1  # the FITS tables of masks hold 32 bits of it
+_LARGEST_SIDE = 16384  # of a constant array
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[fits.HDUList]:
+def open_fits(path: Path) -> Iterator[fits.HDUList]:
     """Open a FITS file for reading, turning every sort of damage into an InputError."""
     shown = printable(path)
     with _quiet, warnings.catch_warnings():
@@ -60,15 +57,39 @@ def _open(path: Path) -> Iterator[fits.HDUList]:
             raise InputError(f"{shown}: there is no such file") from None
         except PermissionError:
             raise InputError(f"{shown}: permission to read it is denied") from None
-        except _DAMAGE as error:
-            reason = printable(error).rstrip(".") or type(error).__name__
-            if "SIMPLE" in reason or "Empty" in reason:
-                reason = "it does not begin as one"
-            raise InputError(f"{shown}: is not a readable FITS file: {reason}") from None
+        except Exception as error:
+            if not _is_damage(error):
+                raise
+            raise InputError(f"{shown}: is not a readable FITS file: {_reason(error)}") from None
+
+
+def _is_damage(error: Exception) -> bool:
+    """Tell what a damaged file can bring about in astropy from a bug of ours."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    raised_in = str(last.tb_frame.f_globals.get("__name__", "")) if last is not None else ""
+    return isinstance(error, _DAMAGE) or raised_in.startswith("astropy.")
+
+
+def _reason(error: Exception) -> str:
+    text = printable(error).rstrip(".")
+    if "SIMPLE" in text or "Empty" in text:
+        return "it does not begin as one"
+    if isinstance(error, (OSError, EOFError, zlib.error)) or not isinstance(error, _DAMAGE):
+        return text
+    return "its headers are damaged"  # the rest are matters between Python modules
 
 
 def _check_regular(path: Path) -> None:
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{printable(path)}: cannot be read: {reason}") from None
+    if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
         raise InputError(f"{printable(path)}: is not a regular file")
 
 
@@ -89,22 +110,35 @@ def scan(path: Path) -> tuple[Hdu, ...]:
     InputError
         If it is not FITS, damaged or truncated.
     """
-    with _open(path) as hdus:
+    with open_fits(path) as hdus:
         plain, size = _size(path)
         found = []
         end = 0
-        for index, hdu in enumerate(hdus):
-            info = hdu.fileinfo()
+        for index, hdu, info in _walk(path, hdus):
             end = info["datLoc"] + info["datSpan"]
             missing = info["datLoc"] + _bytes_needed(hdu) - size
             if missing > 0:
                 raise InputError(
                     f"{printable(path)}: is truncated: HDU {index} lacks {missing} bytes"
                 )
-            found.append(_describe(path, index, hdu, info["datLoc"] if plain else None))
+            found.append(_describe(path, index, hdu, info["datLoc"], gzipped=not plain))
         if end < size:
             _check_tail(path, end, len(found), plain=plain)
     return tuple(found)
+
+
+def _walk(path: Path, hdus: fits.HDUList) -> Iterator[tuple[int, Any, dict[str, Any]]]:
+    """Yield each HDU with its number and its place in the file."""
+    last = -1
+    for index, hdu in enumerate(hdus):
+        info = hdu.fileinfo()
+        # A negative size sends astropy back to where it was, for ever.
+        if info["datSpan"] < 0 or info["hdrLoc"] <= last:
+            raise InputError(f"{printable(path)}: is damaged: HDU {index} has a negative size")
+        if abs(int(hdu.ver)) > _LARGEST_EXTVER:
+            raise InputError(f"{printable(path)}: is damaged: HDU {index} has EXTVER {hdu.ver}")
+        last = info["hdrLoc"]
+        yield index, hdu, info
 
 
 def _size(path: Path) -> tuple[bool, int]:
@@ -118,7 +152,7 @@ def _size(path: Path) -> tuple[bool, int]:
             return True, path.stat().st_size
     size = 0
     with gzip.open(path) as file:
-        while part := file.read(_CHUNK):
+        while part := file.read(2**20):
             size += len(part)
     return False, size
 
@@ -144,7 +178,7 @@ def _check_tail(path: Path, end: int, count: int, *, plain: bool) -> None:
             )
 
 
-def _describe(path: Path, index: int, hdu: Any, offset: int | None) -> Hdu:
+def _describe(path: Path, index: int, hdu: Any, offset: int, *, gzipped: bool) -> Hdu:
     header = {}
     name = str(hdu.name).strip().upper()
     version = int(hdu.ver)
@@ -160,8 +194,8 @@ def _describe(path: Path, index: int, hdu: Any, offset: int | None) -> Hdu:
     constant = None
     shape = tuple(int(n) for n in hdu.shape)
     if not shape and "PIXVALUE" in header:
-        constant = _constant(header)
-        shape = _constant_shape(header)
+        constant = _constant(path, header)
+        shape = _constant_shape(path, header)
     as_it_is = (
         not isinstance(hdu, fits.CompImageHDU)
         and hdu.header.get("BSCALE", 1) == 1
@@ -176,77 +210,26 @@ def _describe(path: Path, index: int, hdu: Any, offset: int | None) -> Hdu:
         shape=shape,
         dtype=f">{'f' if bitpix < 0 else 'u' if bitpix == 8 else 'i'}{abs(bitpix) // 8}",  # noqa: PLR2004
         offset=offset if as_it_is and constant is None else None,
+        gzipped=gzipped,
         constant=constant,
     )
     return Hdu(index=index, name=name, version=version, header=header, array=array)
 
 
-def _constant(header: Mapping[str, Any]) -> float:
+def _constant(path: Path, header: Mapping[str, Any]) -> float:
     value = header["PIXVALUE"]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"PIXVALUE is {value!r}, not a number")
+        raise InputError(f"{printable(path)}: PIXVALUE is '{printable(value)}', not a number")
     return float(value)
 
 
-def _constant_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
+def _constant_shape(path: Path, header: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the shape that NPIX1 and NPIX2 tell; empty if they are missing."""
     shape = tuple(int(header.get(f"NPIX{axis}", 0)) for axis in (2, 1))
+    if max(shape) > _LARGEST_SIDE:  # no pixel of it is in the file: any number could stand here
+        claim = f"NPIX1 and NPIX2 are {shape[1]} and {shape[0]}, more than any detector's"
+        raise InputError(f"{printable(path)}: {claim}")
     return shape if min(shape) > 0 else ()
-
-
-def read(array: ImageArray) -> NDArray[Any]:
-    """Read an image's pixels.
-
-    Returns
-    -------
-    ndarray
-        Of the array's shape, in native byte order and the type in the file
-        (after scaling). Not to be written to, and good only until the same
-        thread reads the next array of that type: the memory is used again,
-        for fresh pages cost more than the reading.
-
-    Raises
-    ------
-    InputError
-        If the file changed or cannot be read any more.
-    """
-    if array.constant is not None:
-        return np.broadcast_to(np.float64(array.constant), array.shape)
-    path = Path(array.path)
-    if array.offset is None:
-        with _open(path) as hdus:
-            pixels = np.asarray(hdus[array.index].data)
-        if pixels.shape != array.shape:
-            raise InputError(f"{printable(path)}: changed while it was read; run again")
-        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    return _read_plain(path, array, array.offset)
-
-
-def _read_plain(path: Path, array: ImageArray, offset: int) -> NDArray[Any]:
-    """Read an array that stands in the file as it is, swapping bytes while they are in cache."""
-    in_file = np.dtype(array.dtype)
-    pixels = _memory(in_file.newbyteorder("="), math.prod(array.shape))
-    part = np.empty(min(_CHUNK, pixels.size), in_file)
-    try:
-        with path.open("rb", buffering=0) as file:
-            file.seek(offset)
-            for start in range(0, pixels.size, _CHUNK):
-                wanted = part[: pixels.size - start]
-                if file.readinto(wanted.data) != wanted.nbytes:
-                    raise InputError(f"{printable(path)}: changed while it was read; run again")
-                pixels[start : start + wanted.size] = wanted
-    except OSError as error:
-        raise InputError(f"{printable(path)}: cannot be read: {error.strerror}") from None
-    return pixels.reshape(array.shape)
-
-
-def _memory(dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-    """Return this thread's memory for arrays of a type, made anew only if it is too small."""
-    kept: dict[str, NDArray[Any]] = _kept.__dict__
-    if dtype.str not in kept or kept[dtype.str].size < count:
-        kept.pop(dtype.str, None)  # first let go of the old
-        kept[dtype.str] = np.empty(count, dtype)
-    return kept[dtype.str][:count]
 
 
 def read_association(path: Path) -> list[tuple[str, str, bool]]:
@@ -262,8 +245,9 @@ def read_association(path: Path) -> list[tuple[str, str, bool]]:
     InputError
         If the file is no association table.
     """
-    with _open(path) as hdus:
-        table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
+    with open_fits(path) as hdus:
+        tables = (hdu for _, hdu, _ in _walk(path, hdus) if isinstance(hdu, fits.BinTableHDU))
+        table = next(tables, None)
         wanted = ("MEMNAME", "MEMTYPE", "MEMPRSNT")
         present = {name.upper() for name in table.columns.names} if table else set()
         if table is None or not present.issuperset(wanted):

@@ -25,7 +25,9 @@ class ImageArray:
         numpy's name of the type in the file, with its byte order.
     offset : int or None
         Where the array begins in the file; None if only astropy can read it
-        (compressed, scaled).
+        (tile-compressed, scaled).
+    gzipped : bool
+        Whether the whole file is gzipped; `offset` then is in what it unpacks to.
     constant : float or None
         The value of all pixels, if the file holds no array (PIXVALUE).
     """
@@ -36,7 +38,13 @@ class ImageArray:
     shape: tuple[int, ...]
     dtype: str
     offset: int | None = None
+    gzipped: bool = False
     constant: float | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing that scanning has not seen can be wrong with its pixels."""
+        return self.constant is not None or (self.offset is not None and not self.gzipped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,17 +145,18 @@ class _Walk:
             self._problem(path, "the association has no exposure that is present", lists)
         for member in members:
             if "/" in member or not member:
-                self._problem(path, f"{member!r} is no name of a member", lists)
+                self._problem(path, f"'{printable(member)}' is no name of a member", lists)
                 continue
             candidates = (
                 path.with_name(member + suffix + ending)
                 for suffix in MEMBER_SUFFIXES
                 for ending in _MEMBER_ENDINGS
             )
-            found = next((c for c in candidates if c.exists()), None)
+            # Not Path.exists(), which can raise.
+            found = next((c for c in candidates if os.path.exists(c)), None)  # noqa: PTH110
             if found is None:
                 tried = ", ".join(MEMBER_SUFFIXES)
-                reason = f"its member {member} is missing: no file with suffix {tried}"
+                reason = f"its member {printable(member)} is missing: no file with suffix {tried}"
                 self._problem(path, reason, lists)
             else:
                 self._file(found, lists)

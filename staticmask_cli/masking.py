@@ -20,11 +20,8 @@ from staticmask_cli.inputs import resolve
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.measure import Measured, measure, unmeasured
 from staticmask_cli.naming import documented_name, mask_names
-from staticmask_cli.output import (
-    ChipRecord,
-    mask_hdus,
-    other_identity,
-)
+from staticmask_cli.output import mask_hdus, other_identity
+from staticmask_cli.records import ChipRecord
 from staticmask_cli.report import MaskReport, Report, chip_line
 from staticmask_cli.settings import Settings
 from staticmask_cli.writing import folder_problems, write_masks
@@ -88,15 +85,16 @@ def make_masks(
         return _told(Report(settings=settings, warnings=("static is off: no mask is made",)))
     folder = Path(settings.output_dir)
     paths, problems = resolve(settings.input, read_association)
+    notes: list[str] = _both_calibrations(paths)
     closed = [] if dry_run else folder_problems(folder)
     with _workers(settings, executor) as workers:
         measures = None if dry_run or closed else workers
-        gathered = _gather(paths, settings, measures, problems, progress)
+        gathered = _gather(paths, settings, measures, problems, notes, progress)
     if problems:
         raise InputError(*problems, *closed)
     if closed:
         raise OutputError(*closed)
-    notes = [*_both_calibrations(paths), *_told_chips(gathered)]
+    notes += _told_chips(gathered)
     made = {i: g for i, g in gathered.items() if any(r.used or r.nbins for r in g.records)}
     if not made:
         raise InputError(*notes, "no exposure is left to make a mask of; see --include-empty")
@@ -169,11 +167,13 @@ def _gather(
     settings: Settings,
     workers: Executor | None,
     problems: list[str],
+    notes: list[str],
     progress: Progress | None,
 ) -> dict[ChipIdentity, _Gathered]:
     """Measure all chips and add up those of each identity.
 
-    `problems` grows by everything that is wrong with an exposure. While
+    `problems` grows by everything that is wrong with an exposure, `notes` by
+    what a user should know of it. While
     workers measure chips, the headers of the next exposures are read here.
     Once there is a problem, only arrays that may hide another are still read.
     """
@@ -198,17 +198,19 @@ def _gather(
             progress(done, len(paths))
 
     for path in paths:
+        chips: tuple[Chip, ...] = ()
         try:
-            chips = open_exposure(path, settings)
+            exposure = open_exposure(path, settings)
+            chips = exposure.chips
+            notes += exposure.notes
         except InputError as error:
             problems += error.problems
-            chips = []
         ahead.append(
             [
                 (
                     chip,
                     workers.submit(measure, chip, settings.static_sig)
-                    if workers and not chip.left_out and not (problems and chip.science.offset)
+                    if workers and not chip.left_out and not (problems and chip.is_plain)
                     else None,
                 )
                 for chip in chips
@@ -245,6 +247,8 @@ def _names(
         reason = "another region has the same documented name"
         if taken[identity] is not None:
             reason = f"that file is the mask of {taken[identity]}"
+        elif os.path.lexists(folder / documented):
+            reason += "; the older mask of that name is left as it is"
         notes.append(f"{name} is the mask of {identity}, not {documented}: {reason}")
         if (other := other_identity(folder / name, identity)) is not None:
             raise OutputError(f"{printable(folder / name)}: is the mask of {other}; move it away")

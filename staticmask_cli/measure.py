@@ -8,9 +8,10 @@ import numpy as np
 
 from staticmask_cli.accumulate import Bits, flagged_pixels, pack
 from staticmask_cli.chips import Chip
-from staticmask_cli.exposures import read
-from staticmask_cli.output import ChipRecord
-from staticmask_cli.statistics import low_pixels, sky_statistics
+from staticmask_cli.errors import InputError, printable
+from staticmask_cli.pixels import read
+from staticmask_cli.records import ChipRecord
+from staticmask_cli.statistics import SkyStatistics, low_pixels, sky_statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,17 @@ def measure(chip: Chip, static_sig: float) -> Measured:
     InputError
         If its file cannot be read.
     """
+    try:
+        return _measure(chip, static_sig)
+    except MemoryError:
+        size = " x ".join(map(str, chip.science.shape))
+        raise InputError(
+            f"{printable(chip.science.path)}: SCI,{chip.extver}: its {size} pixels do not fit "
+            "into memory; fewer --jobs need less"
+        ) from None
+
+
+def _measure(chip: Chip, static_sig: float) -> Measured:
     pixels = read(chip.science)
     statistics = sky_statistics(pixels)
     bad = low_pixels(pixels, statistics, static_sig)
@@ -68,9 +80,18 @@ def measure(chip: Chip, static_sig: float) -> Measured:
         low=low,
         flagged=flagged,
         used=used,
-        reason="" if statistics.is_usable else "no low pixels found: its histogram has one bin",
+        reason=_reason(statistics),
     )
     return Measured(record=record, bad=pack(bad))
+
+
+def _reason(statistics: SkyStatistics) -> str:
+    """Return why no low pixel was looked for, if none was."""
+    if statistics.is_usable:
+        return ""
+    if statistics.n == 0:
+        return "no low pixels found: it has no finite pixel"
+    return "no low pixels found: its histogram has one bin"
 
 
 def unmeasured(chip: Chip) -> Measured:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,48 +16,11 @@ from staticmask_cli._version import __version__
 from staticmask_cli.accumulate import MaskAccumulator
 from staticmask_cli.errors import OutputError, printable
 from staticmask_cli.instruments import ChipIdentity
+from staticmask_cli.records import ChipRecord, count_exposures
 from staticmask_cli.settings import Settings
 
 CREATOR = f"staticmask {__version__}"
 TABLE = "EXPOSURES"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChipRecord:
-    """What one chip of one exposure gave to a mask: a row of its table.
-
-    Attributes
-    ----------
-    file : str
-        Name of the exposure's file, without its folder.
-    extver : int
-        Version of its SCI extension.
-    mode, rms : float
-        The sky's, in the exposure's units; NaN if not measured.
-    nbins : int
-        Bins of the histogram.
-    threshold : float
-        mode - static_sig x rms; NaN if not measured.
-    low : int
-        Pixels below it.
-    flagged : int
-        Pixels that the DQ array calls bad.
-    used : bool
-        Whether it took part.
-    reason : str
-        Why it did not, or what it lacked; empty if nothing.
-    """
-
-    file: str
-    extver: int
-    mode: float = math.nan
-    rms: float = math.nan
-    nbins: int = 0
-    threshold: float = math.nan
-    low: int = 0
-    flagged: int = 0
-    used: bool = False
-    reason: str = ""
 
 
 # Column of the table, attribute of the record, FITS format, what it means.
@@ -76,16 +36,6 @@ _COLUMNS = (
     ("USED", "used", "L", "took part in the mask"),
     ("REASON", "reason", "A", "why not, or what it lacked"),
 )
-
-
-def count_exposures(records: Sequence[ChipRecord]) -> int:
-    """Return how many exposures (files) took part."""
-    chips = Counter((record.file, record.extver) for record in records if record.used)
-    # Files of one name in several folders are several: each has the same extensions.
-    files: Counter[str] = Counter()
-    for (file, _), number in chips.items():
-        files[file] = max(files[file], number)
-    return files.total()
 
 
 def mask_hdus(
@@ -203,6 +153,8 @@ def other_identity(path: Path, identity: ChipIdentity) -> ChipIdentity | None:
             xbin=header["BINAXIS1"],
             ybin=header["BINAXIS2"],
         )
+    except PermissionError:
+        raise OutputError(f"{printable(path)}: permission to read it is denied") from None
     except (OSError, ValueError, TypeError, LookupError, fits.VerifyError):
         raise OutputError(
             f"{printable(path)}: is in the way and no static mask of this shape; move it away"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from staticmask_cli._version import __version__
 from staticmask_cli.errors import printable
-from staticmask_cli.output import ChipRecord, count_exposures, read_mask
+from staticmask_cli.output import read_mask
+from staticmask_cli.records import ChipRecord, count_exposures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +50,11 @@ class MaskReport:
         return count_exposures(self.chips)
 
     def read(self) -> NDArray[np.int16]:
-        """Read the mask from its file: rows x columns, int16, 1 good, 0 bad."""
+        """Read the mask from its file: rows x columns, int16, 1 good, 0 bad.
+
+        The file is looked for at `path`, which may be relative to the folder
+        in which the run was made; after a dry run there is none.
+        """
         return read_mask(self.path)
 
     def line(self) -> str:

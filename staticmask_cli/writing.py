@@ -39,7 +39,8 @@ def write_masks(files: Sequence[tuple[Path, Callable[[], Writable]]], jobs: int)
     Raises
     ------
     OutputError
-        All files that cannot be written; then none is.
+        All files that cannot be written beside their targets, and then none
+        is; or the one that cannot be renamed.
     """
     own = secrets.token_hex(4)  # several runs may write into one folder
     parts = [path.with_name(f".{path.name}.{own}.part") for path, _ in files]
@@ -95,7 +96,8 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or re.sub(r"\[Errno \d+\] ", "", str(error))
+        # astropy puts a sentence and the number before what the system said.
+        reason = error.strerror or re.sub(r".*\[Errno \d+\] ", "", str(error))
         raise OutputError(f"{printable(path)}: cannot be written: {printable(reason)}") from None
 
 

@@ -148,8 +148,8 @@ def stages(path: Path, folder: Path) -> None:
     from staticmask_cli import statistics as sky  # noqa: PLC0415
     from staticmask_cli.chips import open_exposure  # noqa: PLC0415
     from staticmask_cli.config import merge  # noqa: PLC0415
-    from staticmask_cli.exposures import read  # noqa: PLC0415
     from staticmask_cli.output import mask_hdus  # noqa: PLC0415
+    from staticmask_cli.pixels import read  # noqa: PLC0415
     from staticmask_cli.writing import write_masks  # noqa: PLC0415
 
     settings = merge().settings

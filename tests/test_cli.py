@@ -178,7 +178,7 @@ def test_the_log_file_gets_all_messages_with_times_and_is_appended_to(staticmask
 def test_a_log_file_that_cannot_be_written_stops_the_run_before_it_begins(place, invoke, tmp_path):
     result = invoke("--log-file", place)
     assert result.exit_code == 2
-    assert f"--log-file: {place} cannot be written" in result.stderr
+    assert f"--log-file: {place}: cannot be written" in result.stderr
     assert not (tmp_path / NAME).exists()
 
 

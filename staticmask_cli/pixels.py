@@ -1,0 +1,76 @@
+"""Arrays of exposures, read where scanning found them."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import threading
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staticmask_cli.errors import InputError, printable
+from staticmask_cli.exposures import open_fits
+from staticmask_cli.hdus import ImageArray
+
+_CHUNK = 262144  # pixels to a read
+_kept = threading.local()
+
+
+def read(array: ImageArray) -> NDArray[Any]:
+    """Read an image's pixels.
+
+    Returns
+    -------
+    ndarray
+        Of the array's shape, in native byte order and the type in the file
+        (after scaling). Not to be written to, and good only until the same
+        thread reads the next array of that type: the memory is used again,
+        for fresh pages cost more than the reading.
+
+    Raises
+    ------
+    InputError
+        If the file changed or cannot be read any more.
+    """
+    if array.constant is not None:
+        return np.broadcast_to(np.float64(array.constant), array.shape)
+    path = Path(array.path)
+    if array.offset is None:
+        with open_fits(path) as hdus:
+            pixels = np.asarray(hdus[array.index].data)
+        if pixels.shape != array.shape:
+            raise InputError(f"{printable(path)}: changed while it was read; run again")
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return _read_plain(path, array, array.offset)
+
+
+def _read_plain(path: Path, array: ImageArray, offset: int) -> NDArray[Any]:
+    """Read an array that stands in the file as it is, swapping bytes while they are in cache."""
+    in_file = np.dtype(array.dtype)
+    pixels = _memory(in_file.newbyteorder("="), math.prod(array.shape))
+    part = np.empty(min(_CHUNK, pixels.size), in_file)
+    try:
+        with gzip.open(path) if array.gzipped else path.open("rb", buffering=0) as file:
+            file.seek(offset)
+            for start in range(0, pixels.size, _CHUNK):
+                wanted = part[: pixels.size - start]
+                if file.readinto(wanted.data) != wanted.nbytes:
+                    raise InputError(f"{printable(path)}: changed while it was read; run again")
+                pixels[start : start + wanted.size] = wanted
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{printable(path)}: cannot be read: {reason}") from None
+    return pixels.reshape(array.shape)
+
+
+def _memory(dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+    """Return this thread's memory for arrays of a type, made anew only if it is too small."""
+    kept: dict[str, NDArray[Any]] = _kept.__dict__
+    if dtype.str not in kept or kept[dtype.str].size < count:
+        kept.pop(dtype.str, None)  # first let go of the old
+        kept[dtype.str] = np.empty(count, dtype)
+    return kept[dtype.str][:count]
