@@ -79,7 +79,7 @@ _LARGEST_CORNER = 10**6
 _LARGEST_BINNING = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChipIdentity:
     """The silicon that a mask belongs to. Pixels combine only if all of it agrees.
 

@@ -20,13 +20,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
-SHAPE = (2048, 4096)
+Shape = tuple[int, int]
 
 FLOOR = """
 import sys
@@ -44,7 +45,7 @@ for number, mask in masks.items():
 """
 
 
-def make_exposure(path: Path, seed: int) -> None:
+def make_exposure(path: Path, seed: int, shape: Shape) -> None:
     """Write two chips of sky, stars and over-subtracted pixels, with ERR and DQ."""
     rng = np.random.default_rng(seed)
     hdus = fits.HDUList([fits.PrimaryHDU()])
@@ -52,10 +53,10 @@ def make_exposure(path: Path, seed: int) -> None:
     offsets = np.hypot(*np.mgrid[-7:8, -7:8])
     star = np.exp(-(offsets**2) / 2.4)
     for version, ccdchip in ((1, 2), (2, 1)):
-        pixels = rng.normal(40 + seed % 7, 6, SHAPE).astype("f4")
-        for row, column in rng.integers(8, np.array(SHAPE) - 8, (1500, 2)):
+        pixels = rng.normal(40 + seed % 7, 6, shape).astype("f4")
+        for row, column in rng.integers(8, np.array(shape) - 8, (1500, 2)):
             pixels[row - 7 : row + 8, column - 7 : column + 8] += rng.pareto(1.2) * 40 * star
-        defects = np.random.default_rng(version).random(SHAPE) < 2e-4  # the same in all exposures
+        defects = np.random.default_rng(version).random(shape) < 2e-4  # the same in all exposures
         pixels[defects] -= rng.uniform(30, 400, defects.sum()).astype("f4")
         flags = np.where(defects, 16, 0).astype("i2")
         for name, data in (("SCI", pixels), ("ERR", np.sqrt(abs(pixels))), ("DQ", flags)):
@@ -93,15 +94,15 @@ def ratio(found: dict[str, list[tuple[float, float]]], over: str, under: str) ->
     return statistics.median(a / b for (a, _), (b, _) in pairs)
 
 
-def check_equal(ours: Path, peer: Path) -> None:
+def check_equal(ours: Path, peer: Path, shape: Shape) -> None:
     """Compare masks; in a process of its own, as they are large."""
     for number in (1, 2):
-        mask = fits.getdata(ours / f"ACSWFC_2048x4096_{number}_staticMask.fits")
+        mask = fits.getdata(ours / f"ACSWFC_{shape[0]}x{shape[1]}_{number}_staticMask.fits")
         if not np.array_equal(mask, np.load(peer / f"mask{number}.npy")):
             raise RuntimeError(f"mask {number} differs from DrizzlePac's")
 
 
-def compare(exposures: list[Path], folder: Path, peer: str | None, runs: int) -> None:
+def compare(exposures: list[Path], folder: Path, peer: str | None, runs: int, shape: Shape) -> None:
     """Print the table of one number of exposures."""
     files = [str(path) for path in exposures]
     ours, theirs = folder / "ours", folder / "peer"
@@ -128,7 +129,7 @@ def compare(exposures: list[Path], folder: Path, peer: str | None, runs: int) ->
     print(f"jobs 1 / jobs 2: {ratio(found, 'jobs 1', 'jobs 2'):.2f}")
     if peer:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as elsewhere:
-            elsewhere.submit(check_equal, ours, theirs).result()
+            elsewhere.submit(check_equal, ours, theirs, shape).result()
         print("masks equal DrizzlePac's")
 
 
@@ -153,12 +154,12 @@ def stages(path: Path, folder: Path) -> None:
     from staticmask_cli.writing import write_masks  # noqa: PLC0415
 
     settings = merge().settings
-    chip = open_exposure(path, settings)[0]
+    chip = open_exposure(path, settings).chips[0]
     pixels = read(chip.science)
     flat = pixels.reshape(-1)
     last, _ = clipping.clip(flat)
     found = sky.sky_statistics(pixels)
-    mask = accumulate.MaskAccumulator(SHAPE)
+    mask = accumulate.MaskAccumulator(chip.identity.shape)
     mask.add(accumulate.pack(sky.low_pixels(pixels, found, 4.0)))
     span = last.highest - last.lowest
 
@@ -191,17 +192,19 @@ def main() -> None:
     parser.add_argument("--peer", help="an interpreter that has DrizzlePac")
     parser.add_argument("--exposures", type=int, nargs="+", default=[1, 4, 40])
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--shape", type=int, nargs=2, default=[2048, 4096], help="of a chip")
     arguments = parser.parse_args()
+    shape = tuple(arguments.shape)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = [folder / f"jtst{n:03d}eq_flt.fits" for n in range(max(arguments.exposures))]
         # Elsewhere, so that this process stays small: its peak memory would
         # count as that of the processes that it starts.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as elsewhere:
-            list(elsewhere.map(make_exposure, paths, range(len(paths))))
+            list(elsewhere.map(make_exposure, paths, range(len(paths)), repeat(shape)))
             elsewhere.submit(stages, paths[0], folder).result()
         for count in arguments.exposures:
-            compare(paths[:count], folder, arguments.peer, arguments.runs)
+            compare(paths[:count], folder, arguments.peer, arguments.runs, shape)
 
 
 if __name__ == "__main__":

@@ -123,3 +123,14 @@ def test_masks_are_big_endian_from_the_start(tmp_path: Path) -> None:
     assert mask.read().dtype == np.int16
     with fits.open(mask.path) as hdus:
         assert hdus[0].data.dtype == np.dtype(">i2")
+
+
+def test_the_benchmark_runs() -> None:
+    """On small exposures; what it finds is not looked at, for machines are noisy."""
+    script = Path(__file__).with_name("benchmark.py")
+    options = ["--exposures", "1", "2", "--runs", "1", "--shape", "64", "80"]
+    result = subprocess.run(
+        [sys.executable, script, *options], capture_output=True, text=True, check=True
+    )
+    for row in ("read a chip", "write a mask", "floor", "jobs 1", "jobs 2", "2 exposures"):
+        assert row in result.stdout
