@@ -184,8 +184,9 @@ def _describe(path: Path, index: int, hdu: Any, offset: int, *, gzipped: bool) -
     version = int(hdu.ver)
     is_image = isinstance(hdu, (fits.ImageHDU, fits.PrimaryHDU, fits.CompImageHDU))
     if index == 0 or is_image:
-        for keyword in _KEYWORDS:
-            value = hdu.header.get(keyword)
+        # Looked for first: astropy takes long to find out that a keyword is absent.
+        for keyword in filter(hdu.header.__contains__, _KEYWORDS):
+            value = hdu.header[keyword]
             if value is not None and not isinstance(value, fits.card.Undefined):
                 header[keyword] = value
     if not is_image:
