@@ -36,7 +36,7 @@ from staticmask_cli.rounds import (
 )
 
 # A strided sample of at least so many pixels tells where the core is.
-_SAMPLE = 16384
+_SAMPLE = 4096
 # Half width of the core in units of half the sample's 16 to 84 % range: inside
 # the last round's limits of 3 rms on all but hopeless data. Wider, limits cut
 # it and whole passes are needed; narrower, the tails get long.

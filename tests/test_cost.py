@@ -12,6 +12,8 @@ import pytest
 from astropy.io import fits
 from makers import exposure, sky
 
+from staticmask_cli import create_masks
+
 SHAPE = (600, 700)
 ARRAY = SHAPE[0] * SHAPE[1] * 4
 
@@ -117,12 +119,18 @@ def test_what_is_imported_is_what_is_needed(exposures: Path, tmp_path: Path) -> 
 def test_masks_are_big_endian_from_the_start(tmp_path: Path) -> None:
     """Or astropy would swap their bytes for the checksum, and again to write them."""
     path = exposure(tmp_path / "x_flt.fits", [sky(4)])
-    from staticmask_cli import create_masks  # noqa: PLC0415 - beside what it is for
-
     (mask,) = create_masks(path, output_dir=tmp_path / "out").masks
     assert mask.read().dtype == np.int16
     with fits.open(mask.path) as hdus:
         assert hdus[0].data.dtype == np.dtype(">i2")
+
+
+def test_a_system_that_does_not_tell_of_its_cores_is_served_all_the_same(
+    exposures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    (mask, _) = create_masks(exposures / "j00_flt.fits", output_dir=tmp_path).masks
+    assert mask.exposures == 1
 
 
 def test_the_benchmark_runs() -> None:
