@@ -275,11 +275,12 @@ def _validated(merged: Layer, problems: list[str], notes: list[str]) -> Configur
         try:
             values[name] = check.check(key.check, value)
         except ValidateError:
+            if isinstance(value, str) and not value.strip():
+                continue  # a blank flag: told already
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             where = origin if origin.startswith(("-", ENVIRONMENT_PREFIX)) else None
             where = f"{where}:" if where else f"{origin}: {key.place} ="
-            if str(shown).strip() or not where.startswith("-"):
-                problems.append(f"{where} '{_cut(shown)}' is not {key.allowed}")
+            problems.append(f"{where} '{_cut(shown)}' is not {key.allowed}")
     if problems:
         raise ConfigError(*problems)
     return Configuration(Settings(**values), merged, tuple(notes))
