@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -123,6 +124,20 @@ def test_masks_are_big_endian_from_the_start(tmp_path: Path) -> None:
     assert mask.read().dtype == np.int16
     with fits.open(mask.path) as hdus:
         assert hdus[0].data.dtype == np.dtype(">i2")
+
+
+def test_a_gzipped_array_of_several_reads_gives_the_same_mask(
+    exposures: Path, tmp_path: Path
+) -> None:
+    plain = exposures / "j00_flt.fits"
+    packed = tmp_path / "j00_flt.fits.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes(), 1))
+    masks = [
+        create_masks(path, output_dir=tmp_path / str(i), final_bits=0).masks
+        for i, path in enumerate((plain, packed))
+    ]
+    for one, other in zip(*masks, strict=True):
+        np.testing.assert_array_equal(one.read(), other.read())
 
 
 def test_a_system_that_does_not_tell_of_its_cores_is_served_all_the_same(
