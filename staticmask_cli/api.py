@@ -13,7 +13,8 @@ from staticmask_cli.checks import is_given
 from staticmask_cli.config import merge, parse, read_mapping, suggestion
 from staticmask_cli.configspec import keys
 from staticmask_cli.errors import ConfigError, printable
-from staticmask_cli.masking import Progress, make_masks
+from staticmask_cli.gathering import Progress
+from staticmask_cli.masking import make_masks
 from staticmask_cli.report import Report
 
 Input = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -35,6 +36,10 @@ def create_masks(
     prefix: str | None = None,
     jobs: int | None = None,
     include_empty: bool | None = None,
+    keep_going: bool | None = None,
+    update: bool | None = None,
+    verify: bool | None = None,
+    lock_timeout: float | None = None,
     dry_run: bool = False,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -67,6 +72,14 @@ def create_masks(
         Chips measured at the same time; 0 for as many as there are cores.
     include_empty : bool, optional
         Use exposures without exposure time or good pixels too.
+    keep_going : bool, optional
+        Leave out exposures that cannot be used; ``report.failed`` tells of them.
+    update : bool, optional
+        Add the exposures to the masks on disk.
+    verify : bool, optional
+        With `update`: compare the pixels of exposures that the masks hold already.
+    lock_timeout : float, optional
+        Seconds to wait for another run that is writing into the same folder.
     dry_run : bool
         Find out which masks would be made; measure and write nothing.
     executor : concurrent.futures.Executor, optional
@@ -85,9 +98,9 @@ def create_masks(
     ConfigError
         If an argument or the configuration is wrong.
     InputError
-        If an exposure is; nothing was written.
+        If an exposure is, or with `keep_going` all are; nothing was written.
     OutputError
-        If a mask cannot be written.
+        If a mask cannot be written, or exposures cannot be added to it.
     """
     given = {
         "input": _entries(input),
@@ -99,6 +112,10 @@ def create_masks(
         "prefix": prefix,
         "jobs": operator.index(jobs) if isinstance(jobs, SupportsIndex) else jobs,
         "include_empty": include_empty,
+        "keep_going": keep_going,
+        "update": update,
+        "verify": verify,
+        "lock_timeout": lock_timeout,
     }
     flags = {name: (value, "argument") for name, value in given.items() if value is not None}
     merged = merge(config_file=None if config is None else os.fspath(config), flags=flags)

@@ -51,6 +51,19 @@ class Chip:
     left_out: str | None = None
 
     @property
+    def header_hash(self) -> str:
+        """Hash of the headers of the arrays that make its bad pixels."""
+        if self.flags is None:
+            return self.science.header_hash
+        # Half of each: both change with any change of what they come from.
+        return self.science.header_hash[:16] + self.flags.header_hash[:16]
+
+    @property
+    def datasum(self) -> str:
+        """DATASUM of its SCI header; empty if there is none."""
+        return self.science.datasum
+
+    @property
     def is_plain(self) -> bool:
         """Whether nothing that scanning has not seen can be wrong with its arrays."""
         return self.science.is_plain and (self.flags is None or self.flags.is_plain)

@@ -22,13 +22,14 @@ from click.shell_completion import CompletionItem
 from staticmask_cli import config, configspec
 from staticmask_cli._version import __version__
 from staticmask_cli.errors import OutputError, StaticMaskError
-from staticmask_cli.logs import log, start_logging
+from staticmask_cli.logs import crash_line, log, start_logging
+from staticmask_cli.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from staticmask_cli.report import Report
-
+_LEFT_OUT = 3
+_BUG = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 # What the configspec does not tell of a key's option: short name, and the
@@ -42,6 +43,10 @@ _OPTIONS: dict[str, tuple[str | None, str | None]] = {
     "prefix": (None, "TEXT"),
     "jobs": ("-j", "N"),
     "include_empty": (None, None),
+    "keep_going": ("-k", None),
+    "update": (None, None),
+    "verify": (None, None),
+    "lock_timeout": (None, "FLOAT"),
 }
 
 _EPILOG = """
@@ -55,8 +60,9 @@ Each option is also a configuration key, and an environment variable
 STATICMASK_<OPTION>. Flags win over the environment, that over --config FILE,
 that over the packaged defaults.
 
-Exit status: 0 done, 1 the run failed, 2 wrong usage or configuration, 130
-interrupted.
+Exit status: 0 done, 1 the run failed, 2 wrong usage or configuration, 3 masks
+written but exposures left out (--keep-going), 70 an error in staticmask
+itself, 130 interrupted.
 """
 
 
@@ -76,7 +82,9 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
             declared = [f"{flag}/--no-{name.replace('_', '-')}"]
         else:
             text = str(value)
-            declared = [short, flag] if short else [flag]
+            declared = [flag]
+        if short:
+            declared.insert(0, short)
         help_text = f"{key.help}  [default: {text}]"
         complete = _complete("dir") if metavar == "DIR" else None
         command = click.option(
@@ -120,7 +128,7 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "-n",
     "--dry-run",
     is_flag=True,
-    help="Print which masks would be made, of how many exposures; read no pixels, write nothing.",
+    help="Print what would be read, skipped and written; read no pixels, write nothing.",
 )
 @click.option(
     "-v",
@@ -138,6 +146,14 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     shell_complete=_complete("file"),
     help="Append all messages to FILE, with times.",
 )
+@click.option(
+    "--summary",
+    "summary_file",
+    metavar="FILE",
+    shell_complete=_complete("file"),
+    help="Write what the run did into FILE, as JSON, also if it fails; -: to standard output, "
+    "which then gets nothing else.",
+)
 @click.version_option(__version__, prog_name="staticmask", message="%(prog)s %(version)s")
 def main(**options: Any) -> None:
     """Make static bad-pixel masks from calibrated Hubble exposures.
@@ -153,23 +169,34 @@ def main(**options: Any) -> None:
     Standard output gets a line for each mask: path, bad/total pixels, percent
     bad, number of exposures.
     """
+    summary = Summary(options["summary_file"])
+    errors: tuple[str, ...] = ()
     try:
         start_logging(options["verbose"], quiet=options["quiet"], log_file=options["log_file"])
-        status = _run(options)
+        summary.check()
+        status = _run(options, summary)
     except StaticMaskError as error:
-        for problem in error.problems:
-            log.error("%s", problem)
-        status = error.exit_status
+        status, errors = error.exit_status, error.problems
     except KeyboardInterrupt:
-        log.error("interrupted")
-        status = _INTERRUPTED
+        status, errors = _INTERRUPTED, ("interrupted",)
+    except Exception as error:  # noqa: BLE001 - a bug of ours: told in one line, kept whole in a file
+        status, errors = _BUG, (crash_line(error, options["log_file"]),)
+    for problem in errors:
+        log.error("%s", problem)
+    try:
+        summary.write(status, errors, _echo)
+    except OutputError as error:
+        status = status or error.exit_status
+        log.error("%s", error)
+    log.debug("ended with exit status %d", status)
     sys.exit(status)
 
 
-def _run(options: dict[str, Any]) -> int:
+def _run(options: dict[str, Any], summary: Summary) -> int:
     merged = config.merge(
         config_file=options["config_file"], environment=os.environ, flags=_flags(options)
     )
+    summary.configuration = merged
     for note in merged.notes:
         log.log(
             logging.WARNING if note.startswith(config.ENVIRONMENT_PREFIX) else logging.INFO,
@@ -186,7 +213,7 @@ def _run(options: dict[str, Any]) -> int:
         if edited is None:
             log.warning("--editpars: not saved, so nothing was run")
             return 0
-        merged = edited
+        merged = summary.configuration = edited
     log.debug("settings: %s", merged.settings)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
@@ -196,6 +223,7 @@ def _run(options: dict[str, Any]) -> int:
     # tenth of the time that a run needs to start.
     gc.disable()
     from staticmask_cli.masking import make_masks  # noqa: PLC0415
+    from staticmask_cli.report import Journal  # noqa: PLC0415
 
     gc.freeze()
     gc.enable()
@@ -203,10 +231,15 @@ def _run(options: dict[str, Any]) -> int:
     # wait for their turn; at Python's 5 ms that took 4 % of a long run.
     sys.setswitchinterval(2e-4)
     with _progress(quiet=options["quiet"]) as progress:
-        report = make_masks(merged.settings, dry_run=options["dry_run"], progress=progress)
-    if not options["quiet"]:
-        _print(report)
-    return 0
+        journal = summary.journal = Journal()
+        report = make_masks(
+            merged.settings, dry_run=options["dry_run"], progress=progress, journal=journal
+        )
+    for line in report.lines():
+        log.debug("%s", line)
+    if not options["quiet"] and not summary.takes_standard_output:
+        _echo("".join(f"{line}\n" for line in report.lines()))
+    return _LEFT_OUT if report.failed else 0
 
 
 def _flags(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
@@ -218,10 +251,6 @@ def _flags(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
             off = "no-" if options[name] is False else ""
             flags[name] = (options[name], f"--{off}{name.replace('_', '-')}")
     return flags
-
-
-def _print(report: Report) -> None:
-    _echo("".join(f"{mask.line()}\n" for mask in report.masks))
 
 
 def _echo(text: str) -> None:

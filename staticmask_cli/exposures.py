@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import stat
 import threading
 import warnings
@@ -15,13 +16,13 @@ from typing import Any
 from astropy.io import fits
 
 from staticmask_cli.errors import InputError, printable
-from staticmask_cli.hdus import Hdu, ImageArray
+from staticmask_cli.hdus import Hdu, ImageArray, file_stamp
 
 # All that identities, selection and constant arrays need of the headers.
 _KEYWORDS = (
     *("INSTRUME", "DETECTOR", "CAMERA", "CCDCHIP", "EXPTIME", "NGOODPIX"),
     *("LTV1", "LTV2", "LTM1_1", "LTM2_2", "BINAXIS1", "BINAXIS2"),
-    *("PIXVALUE", "NPIX1", "NPIX2", "NEXTEND"),
+    *("PIXVALUE", "NPIX1", "NPIX2", "NEXTEND", "DATASUM"),
 )
 
 # What astropy and the decompressors raise on damaged files.
@@ -42,11 +43,18 @@ _LARGEST_SIDE = 16384  # of a constant array
 
 
 @contextmanager
+def silenced() -> Iterator[None]:
+    """Keep astropy's warnings on odd files away from the user, in one thread at a time."""
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
 def open_fits(path: Path) -> Iterator[fits.HDUList]:
     """Open a FITS file for reading, turning every sort of damage into an InputError."""
     shown = printable(path)
-    with _quiet, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with silenced():
         try:
             _check_regular(path)
             with fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
@@ -210,11 +218,22 @@ def _describe(path: Path, index: int, hdu: Any, offset: int, *, gzipped: bool) -
         name=f"{name or 'HDU'},{version if name else index}",
         shape=shape,
         dtype=f">{'f' if bitpix < 0 else 'u' if bitpix == 8 else 'i'}{abs(bitpix) // 8}",  # noqa: PLR2004
+        stamp=file_stamp(path.stat()),
+        header_hash=_header_hash(hdu, name),
+        datasum=printable(header.get("DATASUM", "")),
         offset=offset if as_it_is and constant is None else None,
         gzipped=gzipped,
         constant=constant,
     )
     return Hdu(index=index, name=name, version=version, header=header, array=array)
+
+
+def _header_hash(hdu: Any, name: str) -> str:
+    """Return a hash of the headers that tell one exposure from another: those of SCI and DQ."""
+    if name not in ("SCI", "DQ"):
+        return ""
+    cards = hdu.header.tostring(sep="", endcard=False, padding=False)
+    return hashlib.sha256(cards.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def _constant(path: Path, header: Mapping[str, Any]) -> float:

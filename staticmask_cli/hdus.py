@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+
+def file_stamp(status: os.stat_result) -> tuple[int, int]:
+    """Return what changes if a file is written to: its size and the time of its last change."""
+    return status.st_size, status.st_mtime_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +32,12 @@ class ImageArray:
     offset : int or None
         Where the array begins in the file; None if only astropy can read it
         (tile-compressed, scaled).
+    stamp : tuple of int
+        Size and time of change of the file when it was scanned.
+    header_hash : str
+        Hash of its header, if it can be a chip's science or flags; else empty.
+    datasum : str
+        DATASUM of its header; empty if there is none.
     gzipped : bool
         Whether the whole file is gzipped; `offset` then is in what it unpacks to.
     constant : float or None
@@ -37,6 +49,9 @@ class ImageArray:
     name: str
     shape: tuple[int, ...]
     dtype: str
+    stamp: tuple[int, int]
+    header_hash: str
+    datasum: str
     offset: int | None = None
     gzipped: bool = False
     constant: float | None = None

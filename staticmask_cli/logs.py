@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
+import traceback
 from contextlib import suppress
 
 from staticmask_cli.errors import ConfigError, printable
@@ -32,6 +34,24 @@ def start_logging(verbose: int, *, quiet: bool, log_file: str | None) -> None:
             _Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
         )
         log.addHandler(file)
+
+
+def crash_line(error: Exception, log_file: str | None) -> str:
+    """Keep all that is known of an error of this program's own; return a line that says where."""
+    details = "".join(traceback.format_exception(error))
+    shown = f"internal error: {type(error).__name__}: {error}"
+    try:
+        if log_file:
+            place = os.path.expanduser(log_file)  # noqa: PTH111 - Path's can raise
+            with open(place, "a", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
+                file.write(details)
+        else:
+            handle, place = tempfile.mkstemp(prefix="staticmask-", suffix=".txt")
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(details)
+    except OSError:
+        return f"{shown}; {details}"
+    return f"{shown}; please report it with the details, which are in {place}"
 
 
 class _Formatter(logging.Formatter):

@@ -4,49 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
-from staticmask_cli.accumulate import MaskAccumulator
-from staticmask_cli.chips import Chip, open_exposure
+from staticmask_cli.committing import commit, foresee
 from staticmask_cli.errors import InputError, OutputError, printable
 from staticmask_cli.exposures import read_association
+from staticmask_cli.gathering import Gathering, Progress
 from staticmask_cli.inputs import resolve
-from staticmask_cli.instruments import ChipIdentity
-from staticmask_cli.measure import Measured, measure, unmeasured
-from staticmask_cli.naming import documented_name, mask_names
-from staticmask_cli.output import mask_hdus, other_identity
-from staticmask_cli.records import ChipRecord
-from staticmask_cli.report import MaskReport, Report, chip_line
+from staticmask_cli.report import Journal, Report, chip_line
 from staticmask_cli.settings import Settings
-from staticmask_cli.writing import folder_problems, write_masks
+from staticmask_cli.updating import HeldMasks
+from staticmask_cli.writing import folder_problems
 
 log = logging.getLogger(__name__)
-
-#: Called with the exposures that are done and how many there are in all.
-Progress = Callable[[int, int], None]
-
-# Exposures that may be under way beyond one for each worker: enough that none
-# waits for headers, few enough that memory does not grow with their number.
-_AHEAD = 2
-
-
-@dataclass(slots=True)
-class _Gathered:
-    """What belongs to one identity."""
-
-    mask: MaskAccumulator
-    records: list[ChipRecord] = field(default_factory=list)
-
-    def add(self, measured: Measured) -> None:
-        self.records.append(measured.record)
-        if measured.bad is not None:
-            self.mask.add(measured.bad)
 
 
 def make_masks(
@@ -55,6 +28,7 @@ def make_masks(
     dry_run: bool = False,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    journal: Journal | None = None,
 ) -> Report:
     """Make one static mask for every detector chip in the exposures.
 
@@ -69,6 +43,9 @@ def make_masks(
         down. ``settings.jobs`` still tells how much it is given at a time.
     progress : callable, optional
         Told after each exposure how many are done.
+    journal : Journal, optional
+        Learns what the run does while it does it; what it has learned stays
+        also if the run fails.
 
     Returns
     -------
@@ -77,77 +54,87 @@ def make_masks(
     Raises
     ------
     InputError
-        Everything that is wrong with the exposures; nothing was written.
+        Everything that is wrong with the exposures; nothing was written. With
+        ``settings.keep_going`` only if none is left.
     OutputError
-        If a mask cannot be written.
+        If a mask cannot be written, or exposures cannot be added to it.
     """
+    journal = Journal() if journal is None else journal
+    journal.dry_run = dry_run
     if not settings.static:
-        return _told(Report(settings=settings, warnings=("static is off: no mask is made",)))
-    folder = Path(settings.output_dir)
-    paths, problems = resolve(settings.input, read_association)
-    notes: list[str] = _both_calibrations(paths)
-    closed = [] if dry_run else folder_problems(folder)
-    with _workers(settings, executor) as workers:
-        measures = None if dry_run or closed else workers
-        gathered = _gather(paths, settings, measures, problems, notes, progress)
-    if problems:
-        raise InputError(*problems, *closed)
-    if closed:
-        raise OutputError(*closed)
-    notes += _told_chips(gathered)
-    made = {i: g for i, g in gathered.items() if any(r.used or r.nbins for r in g.records)}
-    if not made:
-        raise InputError(*notes, "no exposure is left to make a mask of; see --include-empty")
-    names = _names(list(made), folder, settings.prefix, notes)
-    if not dry_run:
-        files = [
-            (folder / names[i], partial(mask_hdus, g.mask, i, g.records, settings))
-            for i, g in made.items()
-        ]
-        write_masks(files, _jobs(settings))
-    masks = [
-        MaskReport(
-            path=os.path.join(settings.output_dir, names[i]),  # noqa: PTH118 - as the user wrote it
-            identity=i,
-            chips=tuple(g.records),
-            bad=None if dry_run else g.mask.bad,
-        )
-        for i, g in made.items()
-    ]
-    return _told(
-        Report(
-            settings=settings,
-            masks=tuple(sorted(masks, key=lambda mask: mask.path)),
-            warnings=tuple(notes),
-            dry_run=dry_run,
-        )
+        journal.warnings.append("static is off: no mask is made")
+    else:
+        _make(settings, executor, progress, journal)
+    for warning in journal.warnings:
+        log.warning("%s", warning)
+    return Report(
+        settings=settings,
+        masks=journal.masks,
+        exposures=tuple(journal.exposures),
+        warnings=tuple(journal.warnings),
+        dry_run=dry_run,
     )
 
 
-def _told(report: Report) -> Report:
-    for warning in report.warnings:
-        log.warning("%s", warning)
-    return report
+def _make(
+    settings: Settings, executor: Executor | None, progress: Progress | None, journal: Journal
+) -> None:
+    folder = Path(settings.output_dir)
+    with journal.timed("resolve"):
+        paths, unresolved = resolve(settings.input, read_association)
+    journal.warnings += _both_calibrations(paths)
+    closed = [] if journal.dry_run else folder_problems(folder)
+    held = HeldMasks(settings) if settings.update else None
+    jobs = _jobs(settings)
+    with journal.timed("measure"), _workers(jobs, executor) as workers:
+        measures = None if journal.dry_run or closed else workers
+        gathering = Gathering(settings, measures, jobs, held, journal)
+        for problem in unresolved:
+            gathering.fail(problem.partition(": ")[0], [problem])
+        gathering.run(paths, progress)
+    lost = held.problems if held else []
+    if lost or closed or (gathering.problems and not settings.keep_going):
+        wrong = [*gathering.problems, *lost, *closed]
+        raise (InputError if gathering.problems else OutputError)(*wrong)
+    _tell_chips(journal)
+    made = {i: g for i, g in gathering.found.items() if g.is_worth_a_mask}
+    if not made:
+        nothing = "no exposure is left to make a mask of"
+        hint = "" if gathering.problems else "; see --include-empty"
+        raise InputError(*gathering.problems, *journal.warnings, nothing + hint)
+    for of_one in made.values():
+        of_one.records += gathering.failed
+    given = {path.name for path in paths} | {record.file for record in gathering.failed}
+    with journal.timed("write"):
+        if journal.dry_run:
+            foresee(made, given, settings, journal)
+        else:
+            commit(made, given, settings, jobs, journal)
+    for problem in gathering.problems:
+        log.error("%s; left out", problem)
 
 
-def _told_chips(gathered: Mapping[ChipIdentity, _Gathered]) -> list[str]:
-    """Log what was measured, and return what a user should know of single chips."""
+def _tell_chips(journal: Journal) -> None:
+    """Log what was measured, and warn of what a user should know of single chips."""
     records = sorted(
-        (record for g in gathered.values() for record in g.records),
+        (r for e in journal.exposures if e.state != "failed" for _, r in e.chips),
         key=lambda record: (record.file, record.extver),
     )
     for record in records:
         log.info("%s", chip_line(record))
-    return [f"{printable(r.file)}: SCI,{r.extver}: {r.reason}" for r in records if r.reason]
+        if record.reason:
+            journal.warnings.append(
+                f"{printable(record.file)}: SCI,{record.extver}: {record.reason}"
+            )
 
 
 @contextmanager
-def _workers(settings: Settings, executor: Executor | None) -> Iterator[Executor]:
+def _workers(jobs: int, executor: Executor | None) -> Iterator[Executor]:
     """Lend an executor; our own ends at once if the run does, what waits being dropped."""
     if executor is not None:
         yield executor
         return
-    threads = ThreadPoolExecutor(_jobs(settings), thread_name_prefix="staticmask")
+    threads = ThreadPoolExecutor(jobs, thread_name_prefix="staticmask")
     try:
         yield threads
     finally:
@@ -162,67 +149,6 @@ def _jobs(settings: Settings) -> int:
     return os.cpu_count() or 1
 
 
-def _gather(
-    paths: Sequence[Path],
-    settings: Settings,
-    workers: Executor | None,
-    problems: list[str],
-    notes: list[str],
-    progress: Progress | None,
-) -> dict[ChipIdentity, _Gathered]:
-    """Measure all chips and add up those of each identity.
-
-    `problems` grows by everything that is wrong with an exposure, `notes` by
-    what a user should know of it. While
-    workers measure chips, the headers of the next exposures are read here.
-    Once there is a problem, only arrays that may hide another are still read.
-    """
-    gathered: dict[ChipIdentity, _Gathered] = {}
-    ahead: deque[list[tuple[Chip, Future[Measured] | None]]] = deque()
-    done = 0
-
-    def collect() -> None:
-        nonlocal done
-        for chip, future in ahead.popleft():
-            try:
-                measured = future.result() if future else unmeasured(chip)
-            except InputError as error:
-                problems.extend(p for p in error.problems if p not in problems)
-                continue
-            of_one = gathered.get(chip.identity)
-            if of_one is None:
-                of_one = gathered[chip.identity] = _Gathered(MaskAccumulator(chip.identity.shape))
-            of_one.add(measured)
-        done += 1
-        if progress:
-            progress(done, len(paths))
-
-    for path in paths:
-        chips: tuple[Chip, ...] = ()
-        try:
-            exposure = open_exposure(path, settings)
-            chips = exposure.chips
-            notes += exposure.notes
-        except InputError as error:
-            problems += error.problems
-        ahead.append(
-            [
-                (
-                    chip,
-                    workers.submit(measure, chip, settings.static_sig)
-                    if workers and not chip.left_out and not (problems and chip.is_plain)
-                    else None,
-                )
-                for chip in chips
-            ]
-        )
-        if len(ahead) > _jobs(settings) + _AHEAD:
-            collect()
-    while ahead:
-        collect()
-    return gathered
-
-
 def _both_calibrations(paths: Sequence[Path]) -> list[str]:
     """Warn of exposures that come with and without correction for CTE: twice the same pixels."""
     stems = {path.name.removesuffix(".gz").removesuffix(".fz") for path in paths}
@@ -232,26 +158,3 @@ def _both_calibrations(paths: Sequence[Path]) -> list[str]:
         for stem in sorted(stems)
         if "_flc." in stem and stem.replace("_flc.", "_flt.") in stems
     ]
-
-
-def _names(
-    identities: Sequence[ChipIdentity], folder: Path, prefix: str | None, notes: list[str]
-) -> dict[ChipIdentity, str]:
-    """Name the masks; `notes` grows by a warning for every name that is not the documented one."""
-    taken = {i: other_identity(folder / documented_name(i, prefix), i) for i in identities}
-    names = mask_names(taken, prefix)
-    for identity, name in names.items():
-        documented = documented_name(identity, prefix)
-        if name == documented:
-            continue
-        reason = "another region has the same documented name"
-        if taken[identity] is not None:
-            reason = f"that file is the mask of {taken[identity]}"
-        elif os.path.lexists(folder / documented):
-            reason += "; the older mask of that name is left as it is"
-        notes.append(f"{name} is the mask of {identity}, not {documented}: {reason}")
-        if (other := other_identity(folder / name, identity)) is not None:
-            raise OutputError(f"{printable(folder / name)}: is the mask of {other}; move it away")
-    if len(set(names.values())) < len(names):
-        raise OutputError("two chips would get the same mask file; use different folders")
-    return names

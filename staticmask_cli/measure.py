@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from staticmask_cli.accumulate import Bits, flagged_pixels, pack
 from staticmask_cli.chips import Chip
 from staticmask_cli.errors import InputError, printable
+from staticmask_cli.fingerprint import fingerprint
 from staticmask_cli.pixels import read
 from staticmask_cli.records import ChipRecord
 from staticmask_cli.statistics import SkyStatistics, low_pixels, sky_statistics
@@ -49,8 +52,28 @@ def measure(chip: Chip, static_sig: float) -> Measured:
     InputError
         If its file cannot be read.
     """
-    try:
+    with _telling_of_memory(chip):
         return _measure(chip, static_sig)
+
+
+def hash_of(chip: Chip) -> str:
+    """Read a chip and return its `ChipRecord.pixel_hash`; raises what `measure` does."""
+    with _telling_of_memory(chip):
+        pixel_hash = fingerprint(read(chip.science))
+        if chip.flags is None:
+            return pixel_hash
+        return _joined(pixel_hash, fingerprint(read(chip.flags)))
+
+
+def _joined(science: str, flags: str) -> str:
+    """Return one hash for both arrays: half of each, which changes with any change of it."""
+    return science[:16] + flags[:16]
+
+
+@contextmanager
+def _telling_of_memory(chip: Chip) -> Iterator[None]:
+    try:
+        yield
     except MemoryError:
         size = " x ".join(map(str, chip.science.shape))
         raise InputError(
@@ -64,9 +87,12 @@ def _measure(chip: Chip, static_sig: float) -> Measured:
     statistics = sky_statistics(pixels)
     bad = low_pixels(pixels, statistics, static_sig)
     low = int(np.count_nonzero(bad))
+    pixel_hash = fingerprint(pixels)  # before the next reading takes their memory
     flagged = 0
     if chip.flags is not None:
-        flags = flagged_pixels(read(chip.flags), chip.good_bits)
+        values = read(chip.flags)
+        pixel_hash = _joined(pixel_hash, fingerprint(values))
+        flags = flagged_pixels(values, chip.good_bits)
         flagged = int(np.count_nonzero(flags))
         bad |= flags
     used = statistics.is_usable or chip.flags is not None
@@ -79,6 +105,9 @@ def _measure(chip: Chip, static_sig: float) -> Measured:
         threshold=statistics.threshold(static_sig),
         low=low,
         flagged=flagged,
+        header_hash=chip.header_hash,
+        datasum=chip.datasum,
+        pixel_hash=pixel_hash,
         used=used,
         reason=_reason(statistics),
     )
@@ -97,5 +126,12 @@ def _reason(statistics: SkyStatistics) -> str:
 def unmeasured(chip: Chip) -> Measured:
     """Return the record of a chip that is left out, or not measured in a dry run."""
     reason = f"left out: {chip.left_out}" if chip.left_out else ""
-    record = ChipRecord(file=chip.file, extver=chip.extver, used=not reason, reason=reason)
+    record = ChipRecord(
+        file=chip.file,
+        extver=chip.extver,
+        header_hash=chip.header_hash,
+        datasum=chip.datasum,
+        used=not reason,
+        reason=reason,
+    )
     return Measured(record=record, bad=None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from staticmask_cli._version import __version__
-from staticmask_cli.accumulate import MaskAccumulator
+from staticmask_cli.accumulate import Bits, MaskAccumulator, pack
 from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.exposures import silenced
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.records import ChipRecord, count_exposures
 from staticmask_cli.settings import Settings
@@ -22,6 +23,11 @@ from staticmask_cli.settings import Settings
 CREATOR = f"staticmask {__version__}"
 TABLE = "EXPOSURES"
 
+#: What to do about a mask that cannot be added to.
+REDO = "--no-update redoes it from the exposures that are given"
+
+# What reading something that is no mask of ours, or a damaged one, comes to.
+_NO_MASK = (OSError, ValueError, TypeError, LookupError, AttributeError, fits.VerifyError)
 
 # Column of the table, attribute of the record, FITS format, what it means.
 _COLUMNS = (
@@ -33,6 +39,9 @@ _COLUMNS = (
     ("THRESH", "threshold", "D", "mode - STATSIG x rms: lower pixels are bad"),
     ("LOWPIX", "low", "K", "pixels below the threshold"),
     ("DQPIX", "flagged", "K", "pixels that the DQ array calls bad"),
+    ("HEADHASH", "header_hash", "A", "hash of its header; blank if it cannot be used"),
+    ("DATASUM", "datasum", "A", "DATASUM of its SCI header"),
+    ("PIXHASH", "pixel_hash", "A", "hash of the pixels that were read"),
     ("USED", "used", "L", "took part in the mask"),
     ("REASON", "reason", "A", "why not, or what it lacked"),
 )
@@ -56,7 +65,7 @@ def mask_hdus(
     identity : ChipIdentity
         The silicon.
     records : sequence of ChipRecord
-        One for each chip that belongs to the identity, in any order.
+        One for each chip that belongs to the identity, as `merged` returns them.
     settings : Settings
         Of the run.
 
@@ -65,7 +74,6 @@ def mask_hdus(
     HDUList
         The mask as primary HDU, then the table of exposures, with checksums.
     """
-    records = sorted(records, key=lambda r: tuple(map(str, (r.file, f"{r.extver:09d}", r))))
     primary = fits.PrimaryHDU(mask.mask())
     primary.header.extend(
         _card(*card)
@@ -81,6 +89,8 @@ def mask_hdus(
             ("BINAXIS2", identity.ybin, "detector pixels to a pixel along axis 2"),
             ("STATSIG", settings.static_sig, "bad if so many rms below the mode"),
             ("FINBITS", settings.final_bits or "None", "DQ bits that count as good"),
+            ("GROUP", str(settings.group), "extensions that were asked for"),
+            ("INCEMPTY", settings.include_empty, "exposures without exposure time too"),
             ("NEXPOSUR", count_exposures(records), "exposures that took part"),
             ("NCHIPS", sum(r.used for r in records), "SCI extensions that took part"),
             ("NBAD", mask.bad, "bad pixels"),
@@ -105,7 +115,6 @@ def _table(records: Sequence[ChipRecord]) -> fits.BinTableHDU:
         values: list[Any] = [getattr(record, attribute) for record in records]
         width = ""
         if letter == "A":
-            values = [printable(v).encode("ascii", "backslashreplace").decode() for v in values]
             width = str(max([1, *map(len, values)]))
         columns.append(fits.Column(name=name, format=width + letter, array=values))
     # Not BinTableHDU.from_columns(), which imports astropy.table: 0.1 s, all for nothing.
@@ -115,6 +124,83 @@ def _table(records: Sequence[ChipRecord]) -> fits.BinTableHDU:
     for number, (*_, meaning) in enumerate(_COLUMNS, start=1):
         table.header.comments[f"TTYPE{number}"] = meaning
     return table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldMask:
+    """A mask on disk, made by this program.
+
+    Attributes
+    ----------
+    identity : ChipIdentity
+        The silicon.
+    static_sig : float
+    final_bits : str
+        As the header has it: ``None``, if no flags were read.
+    group : str
+    include_empty : bool
+        The settings that it was made with.
+    bad : int
+        Number of bad pixels.
+    records : tuple of ChipRecord
+        Its table.
+    bits : ndarray of uint8 or None
+        The bad pixels, if they were asked for.
+    """
+
+    identity: ChipIdentity
+    static_sig: float
+    final_bits: str
+    group: str
+    include_empty: bool
+    bad: int
+    records: tuple[ChipRecord, ...]
+    bits: Bits | None
+
+
+def read_held(path: Path, *, pixels: bool) -> HeldMask:
+    """Read a mask to which exposures are to be added.
+
+    Parameters
+    ----------
+    path : Path
+        The mask.
+    pixels : bool
+        Whether its pixels are wanted; its checksums are looked at too then.
+
+    Raises
+    ------
+    OutputError
+        If it is no mask with our table, or damaged.
+    """
+    shown = printable(path)
+    try:
+        with silenced(), fits.open(path, memmap=False) as hdus:
+            header, table = hdus[0].header, hdus[TABLE]
+            rows = zip(*(table.data[name].tolist() for name, *_ in _COLUMNS), strict=True)
+            names = [attribute for _, attribute, *_ in _COLUMNS]
+            held = HeldMask(
+                identity=_identity(header),
+                static_sig=float(header["STATSIG"]),
+                final_bits=str(header["FINBITS"]),
+                group=str(header["GROUP"]),
+                include_empty=bool(header["INCEMPTY"]),
+                bad=int(header["NBAD"]),
+                records=tuple(ChipRecord(**dict(zip(names, row, strict=True))) for row in rows),
+                bits=pack(hdus[0].data == 0) if pixels else None,
+            )
+            damaged = pixels and not all(
+                hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1 for hdu in hdus
+            )
+    except PermissionError:
+        raise OutputError(f"{shown}: permission to read it is denied") from None
+    except _NO_MASK:
+        raise OutputError(
+            f"{shown}: has no table of its exposures, so none can be added; {REDO}"
+        ) from None
+    if damaged:
+        raise OutputError(f"{shown}: is damaged, its checksums are wrong; {REDO}")
+    return held
 
 
 def other_identity(path: Path, identity: ChipIdentity) -> ChipIdentity | None:
@@ -135,31 +221,35 @@ def other_identity(path: Path, identity: ChipIdentity) -> ChipIdentity | None:
         return None
     try:
         if not path.is_file():
-            raise ValueError("opening a pipe would wait for ever")  # noqa: TRY301
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            raise ValueError("opening a pipe would wait for ever")
+        with silenced():
             header = fits.getheader(path)
-        shape = header["NAXIS2"], header["NAXIS1"]
-        if "CREATOR" not in header and shape == identity.shape:
+        if "CREATOR" not in header and (header["NAXIS2"], header["NAXIS1"]) == identity.shape:
             return None
-        told = ChipIdentity(
-            instrument=header["INSTRUME"],
-            detector=header["DETECTOR"],
-            number=header["CHIP"],
-            rows=shape[0],
-            columns=shape[1],
-            x0=header["XCORNER"],
-            y0=header["YCORNER"],
-            xbin=header["BINAXIS1"],
-            ybin=header["BINAXIS2"],
-        )
+        told = _identity(header)
+    except FileNotFoundError:  # removed since it was seen
+        return None
     except PermissionError:
         raise OutputError(f"{printable(path)}: permission to read it is denied") from None
-    except (OSError, ValueError, TypeError, LookupError, fits.VerifyError):
+    except _NO_MASK:
         raise OutputError(
             f"{printable(path)}: is in the way and no static mask of this shape; move it away"
         ) from None
     return told if told != identity else None
+
+
+def _identity(header: fits.Header) -> ChipIdentity:
+    return ChipIdentity(
+        instrument=header["INSTRUME"],
+        detector=header["DETECTOR"],
+        number=header["CHIP"],
+        rows=header["NAXIS2"],
+        columns=header["NAXIS1"],
+        x0=header["XCORNER"],
+        y0=header["YCORNER"],
+        xbin=header["BINAXIS1"],
+        ybin=header["BINAXIS2"],
+    )
 
 
 def read_mask(path: str | Path) -> NDArray[np.int16]:

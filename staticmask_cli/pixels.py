@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.exposures import open_fits
-from staticmask_cli.hdus import ImageArray
+from staticmask_cli.hdus import ImageArray, file_stamp
 
 _CHUNK = 262144  # pixels to a read
 _kept = threading.local()
@@ -39,13 +39,29 @@ def read(array: ImageArray) -> NDArray[Any]:
     if array.constant is not None:
         return np.broadcast_to(np.float64(array.constant), array.shape)
     path = Path(array.path)
+    _check_unchanged(path, array)
     if array.offset is None:
         with open_fits(path) as hdus:
             pixels = np.asarray(hdus[array.index].data)
-        if pixels.shape != array.shape:
-            raise InputError(f"{printable(path)}: changed while it was read; run again")
-        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    return _read_plain(path, array, array.offset)
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    else:
+        pixels = _read_plain(path, array, array.offset)
+    _check_unchanged(path, array)
+    return pixels
+
+
+def _check_unchanged(path: Path, array: ImageArray) -> None:
+    """Refuse a file that is not the one whose headers were read, or is gone."""
+    try:
+        stamp = file_stamp(path.stat())
+    except OSError as error:
+        raise InputError(f"{printable(path)}: cannot be read: {error.strerror}") from None
+    if stamp != array.stamp:
+        raise InputError(_changed(path))
+
+
+def _changed(path: Path) -> str:
+    return f"{printable(path)}: changed while it was read; run again"
 
 
 def _read_plain(path: Path, array: ImageArray, offset: int) -> NDArray[Any]:
@@ -59,7 +75,7 @@ def _read_plain(path: Path, array: ImageArray, offset: int) -> NDArray[Any]:
             for start in range(0, pixels.size, _CHUNK):
                 wanted = part[: pixels.size - start]
                 if file.readinto(wanted.data) != wanted.nbytes:
-                    raise InputError(f"{printable(path)}: changed while it was read; run again")
+                    raise InputError(_changed(path))
                 pixels[start : start + wanted.size] = wanted
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)

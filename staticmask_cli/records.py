@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from staticmask_cli.errors import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,13 @@ class ChipRecord:
         Pixels below it.
     flagged : int
         Pixels that the DQ array calls bad.
+    header_hash : str
+        Hash of its SCI header (and of its DQ header, if flags are read); empty
+        for an exposure that cannot be used.
+    datasum : str
+        DATASUM of its SCI header, or empty.
+    pixel_hash : str
+        Hash of the pixels that were read; empty if none were.
     used : bool
         Whether it took part.
     reason : str
@@ -42,8 +51,71 @@ class ChipRecord:
     threshold: float = math.nan
     low: int = 0
     flagged: int = 0
+    header_hash: str = ""
+    datasum: str = ""
+    pixel_hash: str = ""
     used: bool = False
     reason: str = ""
+
+    @property
+    def key(self) -> tuple[str, int, str, str]:
+        """What tells one chip of an exposure from all others."""
+        return self.file, self.extver, self.header_hash, self.datasum
+
+    @property
+    def failed(self) -> bool:
+        """Whether its exposure could not be used, so that it may be good another time."""
+        return not self.header_hash
+
+    def in_table(self) -> ChipRecord:
+        """Return it as a mask's table holds it: texts in printable ASCII."""
+        return replace(
+            self,
+            file=as_text(self.file),
+            datasum=as_text(self.datasum),
+            reason=as_text(self.reason),
+        )
+
+
+def as_text(text: str) -> str:
+    """Return text as FITS tables hold it; what is such text already stays as it is."""
+    return printable(text).encode("ascii", "backslashreplace").decode().rstrip()
+
+
+def merged(
+    held: Sequence[ChipRecord], new: Sequence[ChipRecord], given: Collection[str]
+) -> list[ChipRecord]:
+    """Return the records of a mask to which exposures were added.
+
+    Parameters
+    ----------
+    held : sequence of ChipRecord
+        Those of the mask on disk.
+    new : sequence of ChipRecord
+        Those of the run.
+    given : collection of str
+        Files that the run was given: one that failed another time and is
+        among them is told of as it is now.
+
+    Returns
+    -------
+    list of ChipRecord
+        As the table holds them, in its order.
+    """
+    names = set(map(as_text, given))
+    kept = [record for record in held if not (record.failed and record.file in names)]
+    there = {record.key for record in kept}
+    good = {record.file for record in kept if not record.failed}
+    kept += [
+        record
+        for record in (record.in_table() for record in new)
+        if record.key not in there and not (record.failed and record.file in good)
+    ]
+    return sorted(kept, key=_order)
+
+
+def _order(record: ChipRecord) -> tuple[str, int, str]:
+    return record.file, record.extver, str(record)
 
 
 def count_exposures(records: Sequence[ChipRecord]) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from staticmask_cli._version import __version__
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from staticmask_cli.accumulate import MaskAccumulator
     from staticmask_cli.instruments import ChipIdentity
     from staticmask_cli.settings import Settings
 
@@ -32,12 +37,25 @@ class MaskReport:
         What each chip of each exposure gave to it, or why it gave nothing.
     bad : int or None
         Bad pixels; None after a dry run.
+    state : str
+        ``written``, ``unchanged`` (it held all exposures already) or ``planned``.
+    pixels : MaskAccumulator or None
+        The mask that is in the file; None after a dry run.
     """
 
     path: str
     identity: ChipIdentity
     chips: tuple[ChipRecord, ...]
     bad: int | None
+    state: str
+    pixels: MaskAccumulator | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the mask's array as it stands in the file; None after a dry run."""
+        if self.pixels is None:
+            return None
+        return hashlib.sha256(self.pixels.mask().data).hexdigest()
 
     @property
     def total(self) -> int:
@@ -65,6 +83,32 @@ class MaskReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExposureReport:
+    """What became of one exposure.
+
+    Attributes
+    ----------
+    path : str
+        The file, as it was named or found.
+    state : str
+        ``read``: measured; ``known``: the masks hold it already; ``verified``:
+        so, and its pixels are the same; ``left out``: it has no exposure time
+        or no good pixel; ``failed``: it cannot be used; ``not read``: in a dry
+        run, or because the run failed, it was not come to.
+    reasons : tuple of str
+        What is wrong with it, a line each.
+    chips : tuple
+        Identity and record of each of its chips that takes part or is left
+        out; empty if it could not be opened.
+    """
+
+    path: str
+    state: str
+    reasons: tuple[str, ...] = ()
+    chips: tuple[tuple[ChipIdentity, ChipRecord], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A whole run.
 
@@ -74,6 +118,8 @@ class Report:
         What it was told to do.
     masks : tuple of MaskReport
         The masks, by name; after a dry run those that would be made.
+    exposures : tuple of ExposureReport
+        What became of every exposure that was given.
     warnings : tuple of str
         What a user should know before trusting them.
     dry_run : bool
@@ -84,9 +130,62 @@ class Report:
 
     settings: Settings
     masks: tuple[MaskReport, ...] = ()
+    exposures: tuple[ExposureReport, ...] = ()
     warnings: tuple[str, ...] = ()
     dry_run: bool = False
     version: str = __version__
+
+    def lines(self) -> list[str]:
+        """Return the lines for standard output: the masks, or what a dry run would do."""
+        if not self.dry_run:
+            return [mask.line() for mask in self.masks]
+        known = "check" if self.settings.verify else "skip "
+        verbs = {"known": known, "left out": "skip ", "failed": "fail "}
+        exposures = [
+            f"{verbs.get(exposure.state, 'read ')}  {printable(exposure.path)}"
+            for exposure in self.exposures
+        ]
+        keeping = {"planned": "write", "unchanged": "keep "}
+        return exposures + [f"{keeping[mask.state]}  {mask.line()}" for mask in self.masks]
+
+    @property
+    def failed(self) -> tuple[ExposureReport, ...]:
+        """The exposures that could not be used, and were left out."""
+        return tuple(exposure for exposure in self.exposures if exposure.state == "failed")
+
+
+@dataclass(slots=True)
+class Journal:
+    """What a run has done so far: all that is known of one that fails.
+
+    Attributes
+    ----------
+    exposures : list of ExposureReport
+        Those that are done.
+    masks : tuple of MaskReport
+        Those that are on disk, or planned.
+    warnings : list of str
+        As in `Report`.
+    timings : dict
+        Seconds that each stage took: resolve, measure, write.
+    dry_run : bool
+        As in `Report`.
+    """
+
+    exposures: list[ExposureReport] = field(default_factory=list)
+    masks: tuple[MaskReport, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    dry_run: bool = False
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Note how long a stage takes."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timings[stage] = time.monotonic() - began
 
 
 def chip_line(record: ChipRecord) -> str:

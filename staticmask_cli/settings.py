@@ -53,6 +53,14 @@ class Settings:
         Chips measured at the same time; 0 for as many as there are cores.
     include_empty : bool
         Whether exposures without exposure time or good pixels are used.
+    keep_going : bool
+        Whether exposures that cannot be used are left out, not fatal.
+    update : bool
+        Whether exposures are added to the masks on disk.
+    verify : bool
+        Whether the pixels of exposures that masks hold already are compared.
+    lock_timeout : float
+        Seconds to wait for another run that writes into the same folder.
     """
 
     input: tuple[str, ...]
@@ -64,3 +72,7 @@ class Settings:
     prefix: str | None
     jobs: int
     include_empty: bool
+    keep_going: bool
+    update: bool
+    verify: bool
+    lock_timeout: float

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.owners import part_of
 
 
 class Writable(Protocol):
@@ -21,7 +21,9 @@ class Writable(Protocol):
         """Write everything into a file opened for writing."""
 
 
-def write_masks(files: Sequence[tuple[Path, Callable[[], Writable]]], jobs: int) -> None:
+def write_masks(
+    files: Sequence[tuple[Path, Callable[[], Writable]]], jobs: int, check: Callable[[], None]
+) -> None:
     """Write mask files so that each is there whole or not at all.
 
     All are written beside their targets first and only then renamed into
@@ -35,15 +37,16 @@ def write_masks(files: Sequence[tuple[Path, Callable[[], Writable]]], jobs: int)
         more masks are in memory than are being written.
     jobs : int
         How many may be written at a time.
+    check : callable
+        Called before the first is renamed; what it raises keeps the old ones.
 
     Raises
     ------
     OutputError
         All files that cannot be written beside their targets, and then none
-        is; or the one that cannot be renamed.
+        is; or all that cannot be renamed.
     """
-    own = secrets.token_hex(4)  # several runs may write into one folder
-    parts = [path.with_name(f".{path.name}.{own}.part") for path, _ in files]
+    parts = [part_of(path) for path, _ in files]
     threads = ThreadPoolExecutor(jobs)
     staged: list[Future[None]] = []
     try:
@@ -61,9 +64,16 @@ def write_masks(files: Sequence[tuple[Path, Callable[[], Writable]]], jobs: int)
                 raise error
         if errors:
             raise OutputError(*(p for error in errors for p in error.args))
+        check()
+        problems: list[str] = []
         for part, (path, _) in zip(parts, files, strict=True):
-            with _writing(path):
-                part.replace(path)
+            try:
+                with _writing(path):
+                    part.replace(path)
+            except OutputError as error:
+                problems += error.problems
+        if problems:
+            raise OutputError(*problems)
     finally:
         for part in parts:
             with contextlib.suppress(OSError):
@@ -72,10 +82,8 @@ def write_masks(files: Sequence[tuple[Path, Callable[[], Writable]]], jobs: int)
 
 def _stage(part: Path, path: Path, make: Callable[[], Writable]) -> None:
     """Write a file beside its target."""
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            make().writeto(_Sink(file))
+    with _writing(path), part.open("wb") as file:
+        make().writeto(_Sink(file))
 
 
 class _Sink:
@@ -99,6 +107,27 @@ def _writing(path: Path) -> Iterator[None]:
         # astropy puts a sentence and the number before what the system said.
         reason = error.strerror or re.sub(r".*\[Errno \d+\] ", "", str(error))
         raise OutputError(f"{printable(path)}: cannot be written: {printable(reason)}") from None
+
+
+@contextlib.contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder, and those above it, if it is not there; take it away if nothing comes of it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    is_new = not os.path.lexists(folder)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def folder_problems(folder: Path) -> list[str]:

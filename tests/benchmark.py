@@ -164,7 +164,8 @@ def stages(path: Path, folder: Path) -> None:
     span = last.highest - last.lowest
 
     def write() -> None:
-        write_masks([(folder / "m.fits", lambda: mask_hdus(mask, chip.identity, [], settings))], 1)
+        files = [(folder / "m.fits", lambda: mask_hdus(mask, chip.identity, [], settings))]
+        write_masks(files, 1, lambda: None)
 
     start = [sys.executable, "-c"]
     print("\nstages, best of 7, ms")

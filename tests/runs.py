@@ -47,7 +47,7 @@ def only(report: Report) -> np.ndarray:
 
 def files_used(report: Report) -> list[str]:
     """Return the names of the exposures in all masks of a run, each as often as it has chips."""
-    return sorted(record.file for mask in report.masks for record in mask.chips)
+    return sorted(record.file for exposure in report.exposures for _, record in exposure.chips)
 
 
 def header(path: Path | str, index: int = 0) -> fits.Header:

@@ -170,7 +170,10 @@ def test_the_log_file_gets_all_messages_with_times_and_is_appended_to(staticmask
     assert all(re.match(stamp, line) for line in lines[1:])
     said = [re.sub(stamp, "", line) for line in lines[1:]]
     assert any(line.startswith("INFO j1_flt.fits SCI,1: mode ") for line in said)
-    assert said[-1] == "ERROR missing.fits: there is no such file"
+    assert said[-2:] == [
+        "ERROR missing.fits: there is no such file",
+        "DEBUG ended with exit status 1",
+    ]
     assert (first.returncode, second.returncode) == (0, 1)
 
 
@@ -202,8 +205,10 @@ def test_a_dry_run_says_what_would_be_made_reads_no_pixels_and_writes_nothing(in
     result = invoke("-n", "-o", "out")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        f"out/{NAME}  -/5120  -  1",
-        "out/ACSSBC_64x80_1_staticMask.fits  -/5120  -  1",
+        "read   j1_flt.fits",
+        "read   j2_flt.fits",
+        f"write  out/{NAME}  -/5120  -  1",
+        "write  out/ACSSBC_64x80_1_staticMask.fits  -/5120  -  1",
     ]
     assert contents(tmp_path) == before
     assert not Path("out").exists()
@@ -365,6 +370,7 @@ def test_the_shown_configuration_can_be_fed_back(staticmask, tmp_path):
     assert origins(first.stdout) == [
         *("INPUT", "default", "default", "--static-sig", "default"),
         *("default", "STATICMASK_PREFIX", "mine.cfg", "default"),
+        *("default", "default", "default", "default"),
     ]
     assert set(origins(second.stdout)) == {"shown.cfg"}
 
@@ -591,18 +597,18 @@ INTERRUPTED = """
 import atexit, os, pathlib, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the background
 from astropy.io import fits
-from staticmask_cli import masking
+from staticmask_cli import gathering
 from staticmask_cli.cli import main
 where, name = sys.argv[1:3]
 holder, attribute = {
-    "measuring": (masking, "measure"),
+    "measuring": (gathering, "measure"),
     "writing": (fits.HDUList, "writeto"),
     "renaming": (pathlib.Path, "replace"),
 }[where]
 original = getattr(holder, attribute)
 went_on = threading.Event()
 def unfinished():
-    return [name for name in os.listdir("out") if name.startswith(".")]
+    return [name for name in os.listdir("out") if name.endswith(".part")]
 def next_one(*arguments, **more):
     result = original(*arguments, **more)
     went_on.set()

@@ -34,6 +34,10 @@ VALUES = {
     "prefix": [("one", "one"), ("two-2", "two-2"), ("3.x_+", "3.x_+")],
     "jobs": [("1", 1), ("2", 2), ("1024", 1024)],
     "include_empty": [("yes", True), ("False", False), ("1", True)],
+    "keep_going": [("yes", True), ("False", False), ("1", True)],
+    "update": [("on", True), ("no", False), ("True", True)],
+    "verify": [("1", True), ("0", False), ("yes", True)],
+    "lock_timeout": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
 }
 
 
@@ -118,6 +122,10 @@ def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
         prefix="p",
         jobs=5,
         include_empty=False,
+        keep_going=False,
+        update=False,
+        verify=False,
+        lock_timeout=60.0,
     )
     assert {name: origin for name, (_, origin) in merged.layer.items()} == {
         "input": "default",
@@ -129,6 +137,10 @@ def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
         "prefix": str(file),
         "jobs": "STATICMASK_JOBS",
         "include_empty": "default",
+        "keep_going": "default",
+        "update": "default",
+        "verify": "default",
+        "lock_timeout": "default",
     }
 
 

@@ -109,5 +109,5 @@ def test_man_page_and_changelog_tell_this_version() -> None:
 
 def test_exit_statuses_stand_in_man_page_and_readme() -> None:
     exits = MAN.split(".SH EXIT STATUS")[1].split(".SH")[0]
-    assert re.findall(r"^\.B (\d+)$", exits, re.MULTILINE) == ["0", "1", "2", "130"]
-    assert re.search(r"Exit status: 0 .* 1 .* 2 .* 130", README, re.DOTALL)
+    assert re.findall(r"^\.B (\d+)$", exits, re.MULTILINE) == ["0", "1", "2", "3", "70", "130"]
+    assert re.search(r"Exit status: 0 .* 1 .* 2 .* 3 .* 70 .* 130", README, re.DOTALL)

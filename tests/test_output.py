@@ -80,6 +80,8 @@ def test_the_header_tells_identity_settings_and_counts(made: Path) -> None:
         "BINAXIS2": 1,
         "STATSIG": 4.0,
         "FINBITS": "64,32",
+        "GROUP": "None",
+        "INCEMPTY": False,
         "NEXPOSUR": 2,
         "NCHIPS": 2,
         "NBAD": int((fits.getdata(made) == 0).sum()),
@@ -128,6 +130,9 @@ def test_the_table_has_a_row_for_each_chip_of_each_exposure(made: Path) -> None:
             "THRESH": "D",
             "LOWPIX": "K",
             "DQPIX": "K",
+            "HEADHASH": "32A",
+            "DATASUM": "1A",
+            "PIXHASH": "32A",
             "USED": "L",
             "REASON": f"{max(map(len, table.data['REASON']))}A",
         }

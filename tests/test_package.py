@@ -43,7 +43,7 @@ def test_the_wheel_holds_exactly_what_it_should(dist: dict[str, Path]) -> None:
         names = set(wheel.namelist())
     info, data = (f"staticmask_cli-{__version__}.{end}" for end in ("dist-info", "data"))
     assert names == {
-        *(f"staticmask_cli/{name}" for name in MODULES | {"py.typed"}),
+        *(f"staticmask_cli/{name}" for name in MODULES | {"py.typed", "summary.schema.json"}),
         "staticmask_cli/config/staticmask.cfg",
         "staticmask_cli/config/staticmask.cfgspc",
         f"{data}/data/share/man/man1/staticmask.1",

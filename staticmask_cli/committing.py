@@ -1,0 +1,179 @@
+"""What a run gathered to masks on disk, under the folder's lock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from staticmask_cli.accumulate import MaskAccumulator
+from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.gathering import Gathered
+from staticmask_cli.instruments import ChipIdentity
+from staticmask_cli.locks import locked
+from staticmask_cli.naming import MASK_ENDING, documented_name, mask_names
+from staticmask_cli.output import HeldMask, mask_hdus, other_identity
+from staticmask_cli.owners import clear_litter
+from staticmask_cli.records import ChipRecord, merged
+from staticmask_cli.report import Journal, MaskReport
+from staticmask_cli.settings import Settings
+from staticmask_cli.updating import find
+from staticmask_cli.writing import Writable, made_folder, write_masks
+
+
+def commit(
+    gathered: Mapping[ChipIdentity, Gathered],
+    given: Collection[str],
+    settings: Settings,
+    jobs: int,
+    journal: Journal,
+) -> None:
+    """Write the masks.
+
+    With ``settings.update`` masks are read only here, under the lock: what
+    another run has added while this one was measuring stays in them.
+
+    Parameters
+    ----------
+    gathered : mapping
+        What the run has of each identity.
+    given : collection of str
+        Names of the files that the run was given.
+    settings : Settings
+        Of the run.
+    jobs : int
+        Masks to write at a time.
+    journal : Journal
+        Learns of the masks, once they are there.
+
+    Raises
+    ------
+    OutputError
+        If a mask cannot be written, or added to.
+    """
+    folder = Path(settings.output_dir)
+    with made_folder(folder), locked(folder, settings.lock_timeout) as lock:
+        clear_litter(folder, f"*{MASK_ENDING}")
+        planned = _plan(gathered, given, settings, journal.warnings, pixels=True)
+        files: list[tuple[Path, Callable[[], Writable]]] = [
+            (folder / p.name, partial(mask_hdus, p.mask, identity, p.records, settings))
+            for identity, p in planned.items()
+            if p.state == "written"
+        ]
+        write_masks(files, jobs, lock.check)
+    journal.masks = _reports(planned, settings, pixels=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A mask as it will be, or as it is, if its state is ``unchanged``."""
+
+    name: str
+    records: list[ChipRecord]
+    mask: MaskAccumulator
+    state: str
+
+
+def foresee(
+    gathered: Mapping[ChipIdentity, Gathered],
+    given: Collection[str],
+    settings: Settings,
+    journal: Journal,
+) -> None:
+    """Tell the journal which masks `commit` would write, reading no pixels."""
+    planned = _plan(gathered, given, settings, journal.warnings, pixels=False)
+    journal.masks = _reports(planned, settings, pixels=False)
+
+
+def _plan(
+    gathered: Mapping[ChipIdentity, Gathered],
+    given: Collection[str],
+    settings: Settings,
+    notes: list[str],
+    *,
+    pixels: bool,
+) -> dict[ChipIdentity, _Planned]:
+    """Put together what was gathered and what is on disk; `notes` grows by warnings."""
+    folder = Path(settings.output_dir)
+    held: dict[ChipIdentity, tuple[Path, HeldMask]] = {}
+    problems: list[str] = []
+    if settings.update:
+        for identity, of_one in gathered.items():
+            try:
+                found = find(identity, settings, pixels=pixels)
+            except OutputError as error:
+                problems += error.problems
+                continue
+            there = {record.key for record in found[1].records} if found else set()
+            if not there.issuperset(record.key for record in of_one.known):
+                name = printable(found[0] if found else documented_name(identity, settings.prefix))
+                problems.append(
+                    f"{name}: another run has replaced it meanwhile, without exposures of this "
+                    "one; run again"
+                )
+            elif found:
+                held[identity] = found
+    if problems:
+        raise OutputError(*problems)
+    kept = {identity: path.name for identity, (path, _) in held.items()}
+    names = _names(list(gathered), kept, folder, settings.prefix, notes)
+    planned: dict[ChipIdentity, _Planned] = {}
+    for identity, of_one in gathered.items():
+        old = held[identity][1] if identity in held else None
+        records = merged(old.records if old else (), of_one.records, given)
+        state = "written" if pixels else "planned"
+        if old and tuple(map(str, old.records)) == tuple(map(str, records)):  # NaN is not NaN
+            state = "unchanged"
+        if old and old.bits is not None:
+            of_one.mask.add(old.bits)
+        planned[identity] = _Planned(names[identity], records, of_one.mask, state)
+    return planned
+
+
+def _reports(
+    planned: Mapping[ChipIdentity, _Planned], settings: Settings, *, pixels: bool
+) -> tuple[MaskReport, ...]:
+    masks = (
+        MaskReport(
+            path=os.path.join(settings.output_dir, p.name),  # noqa: PTH118 - as the user wrote it
+            identity=identity,
+            chips=tuple(p.records),
+            bad=p.mask.bad if pixels else None,
+            state=p.state,
+            pixels=p.mask if pixels else None,
+        )
+        for identity, p in planned.items()
+    )
+    return tuple(sorted(masks, key=lambda mask: mask.path))
+
+
+def _names(
+    identities: Iterable[ChipIdentity],
+    kept: Mapping[ChipIdentity, str],
+    folder: Path,
+    prefix: str | None,
+    notes: list[str],
+) -> dict[ChipIdentity, str]:
+    """Name the masks; those in `kept` have their names.
+
+    `notes` grows by a warning for every new name that is not the documented one.
+    """
+    taken = {i: other_identity(folder / documented_name(i, prefix), i) for i in identities}
+    names = mask_names(taken, prefix) | dict(kept)
+    for identity, name in names.items():
+        documented = documented_name(identity, prefix)
+        if name == documented or identity in kept:
+            continue
+        reason = "another region has the same documented name"
+        if taken[identity] is not None:
+            reason = f"that file is the mask of {taken[identity]}"
+        elif os.path.lexists(folder / documented):
+            reason += "; the older mask of that name is left as it is"
+        notes.append(f"{name} is the mask of {identity}, not {documented}: {reason}")
+        if (other := other_identity(folder / name, identity)) is not None:
+            raise OutputError(f"{printable(folder / name)}: is the mask of {other}; move it away")
+    if len(set(names.values())) < len(names):
+        raise OutputError("two chips would get the same mask file; use different folders")
+    return names

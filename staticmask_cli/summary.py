@@ -1,0 +1,220 @@
+"""What a run did, as a JSON document for scripts; its schema is ``summary.schema.json``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from staticmask_cli._version import __version__
+from staticmask_cli.errors import ConfigError, OutputError, printable
+from staticmask_cli.owners import clear_litter, part_of
+
+if TYPE_CHECKING:
+    from staticmask_cli.config import Configuration
+    from staticmask_cli.instruments import ChipIdentity
+    from staticmask_cli.records import ChipRecord
+    from staticmask_cli.report import ExposureReport, Journal, MaskReport
+
+#: The schema's version. A key may come in without a new one, none goes or changes its meaning.
+SCHEMA_VERSION = 1
+
+SCHEMA_FILE = Path(__file__).parent / "summary.schema.json"
+
+_STANDARD_OUTPUT = "-"
+
+
+class Summary:
+    """The summary of one run, filled in as the run goes on.
+
+    Parameters
+    ----------
+    file : str or None
+        Where it goes: a file, ``-`` for standard output, None for nowhere.
+
+    Attributes
+    ----------
+    configuration : Configuration or None
+        What the run was told to do, if that was understood.
+    journal : Journal or None
+        What it did, if it began.
+    """
+
+    def __init__(self, file: str | None) -> None:
+        self._file = file
+        self._began = time.monotonic()
+        self._started = dt.datetime.now(dt.UTC)
+        self.configuration: Configuration | None = None
+        self.journal: Journal | None = None
+
+    @property
+    def takes_standard_output(self) -> bool:
+        """Whether nothing else may go there."""
+        return self._file == _STANDARD_OUTPUT
+
+    def check(self) -> None:
+        """Make sure that it can be written, before the run and not after it.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot.
+        """
+        if self._file is None or self.takes_standard_output:
+            return
+        path = self._path()
+        reason = None
+        if not self._file.strip() or "\0" in self._file:
+            reason = "is no name of a file"
+        elif path.is_dir():
+            reason = "is a folder"
+        elif not path.parent.is_dir():
+            reason = f"there is no folder {path.parent}"
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
+            reason = f"permission to write into {path.parent} is denied"
+        if reason:
+            shown, self._file = self._file, None
+            raise ConfigError(f"--summary: {printable(shown)}: {printable(reason)}")
+
+    def _path(self) -> Path:
+        return Path(os.path.expanduser(self._file or ""))  # noqa: PTH111 - Path's can raise
+
+    def write(self, status: int, errors: tuple[str, ...], echo: Callable[[str], None]) -> None:
+        """Write it: whole, or not at all.
+
+        Parameters
+        ----------
+        status : int
+            The exit status.
+        errors : tuple of str
+            What the run failed of, a line each.
+        echo : callable
+            Writes to standard output.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        if self._file is None:
+            return
+        text = json.dumps(self.document(status, errors), indent=1, allow_nan=False) + "\n"
+        if self.takes_standard_output:
+            echo(text)
+            return
+        path = self._path()
+        part = part_of(path)
+        try:
+            clear_litter(path.parent, path.name)
+            part.write_text(text, encoding="ascii")
+            part.replace(path)
+        except OSError as error:
+            raise OutputError(
+                f"--summary: {printable(path)}: cannot be written: {error.strerror}"
+            ) from None
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def document(self, status: int, errors: tuple[str, ...]) -> dict[str, Any]:
+        """Return the document, of types that JSON has."""
+        journal = self.journal
+        masks = journal.masks if journal else ()
+        paths = {mask.identity: mask.path for mask in masks}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "program": "staticmask",
+            "version": __version__,
+            "started": self._started.isoformat(timespec="milliseconds"),
+            "timings": {
+                stage: round(seconds, 6)
+                for stage, seconds in [
+                    *(journal.timings.items() if journal else ()),
+                    ("total", time.monotonic() - self._began),
+                ]
+            },
+            "exit_status": status,
+            "dry_run": journal.dry_run if journal else False,
+            "settings": self._settings(),
+            "exposures": [_exposure(e, paths) for e in (journal.exposures if journal else ())],
+            "masks": [_mask(mask) for mask in masks],
+            "warnings": list(map(printable, journal.warnings if journal else ())),
+            "errors": list(map(printable, errors)),
+        }
+
+    def _settings(self) -> dict[str, Any] | None:
+        if self.configuration is None:
+            return None
+        values = self.configuration.settings
+        found = {}
+        for name, (_, origin) in self.configuration.layer.items():
+            value = getattr(values, name)
+            if isinstance(value, tuple):
+                value = list(map(printable, value))
+            elif value is not None and not isinstance(value, (bool, int, float)):
+                value = printable(value)
+            found[name] = {"value": value, "origin": printable(origin)}
+        return found
+
+
+def _exposure(exposure: ExposureReport, paths: dict[ChipIdentity, str]) -> dict[str, Any]:
+    return {
+        "path": printable(exposure.path),
+        "state": exposure.state,
+        "reasons": list(map(printable, exposure.reasons)),
+        "chips": [
+            _record(record) | {"identity": _identity(identity), "mask": _path(paths.get(identity))}
+            for identity, record in exposure.chips
+        ],
+    }
+
+
+def _record(record: ChipRecord) -> dict[str, Any]:
+    return {
+        "file": printable(record.file),
+        "extver": record.extver,
+        "used": record.used,
+        "reason": printable(record.reason),
+        "mode": _finite(record.mode),
+        "rms": _finite(record.rms),
+        "threshold": _finite(record.threshold),
+        "nbins": record.nbins,
+        "low": record.low,
+        "flagged": record.flagged,
+        "header_hash": record.header_hash,
+        "datasum": printable(record.datasum),
+        "pixel_hash": record.pixel_hash,
+    }
+
+
+def _mask(mask: MaskReport) -> dict[str, Any]:
+    return {
+        "path": _path(mask.path),
+        "state": mask.state,
+        "identity": _identity(mask.identity),
+        "bad": mask.bad,
+        "total": mask.total,
+        "exposures": mask.exposures,
+        "sha256": mask.sha256,
+        "chips": [_record(record) for record in mask.chips],
+    }
+
+
+def _identity(identity: ChipIdentity) -> dict[str, Any]:
+    return asdict(identity)
+
+
+def _path(path: str | None) -> str | None:
+    return None if path is None else printable(path)
+
+
+def _finite(number: float) -> float | None:
+    """JSON has no NaN."""
+    return number if math.isfinite(number) else None

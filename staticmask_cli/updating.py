@@ -1,0 +1,141 @@
+"""Masks on disk to which exposures are added: what they hold, and whether they may be."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+from staticmask_cli.chips import Chip
+from staticmask_cli.dqbits import good_bits
+from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.instruments import DQ_BITS, ChipIdentity
+from staticmask_cli.naming import documented_name, full_name
+from staticmask_cli.output import REDO, HeldMask, other_identity, read_held
+from staticmask_cli.records import ChipRecord, as_text
+from staticmask_cli.settings import Settings
+
+
+class HeldMasks:
+    """The masks in the output folder, each looked at once, when it is first needed.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the run, with which the masks must agree.
+
+    Attributes
+    ----------
+    problems : list of str
+        Why masks cannot be added to, a line each.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.problems: list[str] = []
+        self._settings = settings
+        self._found: dict[ChipIdentity, tuple[Path, HeldMask] | None] = {}
+
+    def known(self, path: Path, chip: Chip) -> ChipRecord | None:
+        """Return what a mask holds of a chip already; None if it is new.
+
+        Parameters
+        ----------
+        path : Path
+            The exposure, for messages.
+        chip : Chip
+            One of its chips.
+        """
+        if chip.identity not in self._found:
+            try:
+                self._found[chip.identity] = find(chip.identity, self._settings, pixels=False)
+            except OutputError as error:
+                self._found[chip.identity] = None
+                self.problems += error.problems
+        found = self._found[chip.identity]
+        if found is None:
+            return None
+        mask, held = found
+        file, datasum = as_text(chip.file), as_text(chip.datasum)
+        same_name = False
+        for record in held.records:
+            if (record.file, record.extver) == (file, chip.extver) and not record.failed:
+                same_name = True
+                if (record.header_hash, record.datasum) == (chip.header_hash, datasum):
+                    return record
+        if same_name:
+            self.problems.append(
+                f"{printable(path)}: SCI,{chip.extver}: has changed since it was added to "
+                f"{printable(mask)}: its header is another; {REDO}"
+            )
+        return None
+
+    def held(self, identity: ChipIdentity) -> HeldMask | None:
+        """Return the mask of an identity, as it was when it was first needed."""
+        found = self._found.get(identity)
+        return found[1] if found else None
+
+
+def find(
+    identity: ChipIdentity, settings: Settings, *, pixels: bool
+) -> tuple[Path, HeldMask] | None:
+    """Find the mask on disk to which exposures of an identity can be added.
+
+    Returns
+    -------
+    tuple or None
+        Its path and what it holds; None if there is none yet.
+
+    Raises
+    ------
+    OutputError
+        If what stands there cannot be added to.
+    """
+    folder = Path(settings.output_dir)
+    documented = folder / documented_name(identity, settings.prefix)
+    # One that had to share its documented name got a longer one, and keeps it.
+    longer = (
+        folder / full_name(identity, settings.prefix, label=label, binning=binning)
+        for label, binning in itertools.product((False, True), repeat=2)
+    )
+    for path in dict.fromkeys((*longer, documented)):
+        if not os.path.lexists(path):
+            continue
+        other = other_identity(path, identity)
+        if other is None:
+            held = read_held(path, pixels=pixels)
+            _check_settings(path, held, settings)
+            return path, held
+        if path == documented:
+            raise OutputError(
+                f"{printable(path)}: is the mask of {other}, not of {identity}; "
+                "--no-update makes a mask beside it"
+            )
+    return None
+
+
+def _check_settings(path: Path, held: HeldMask, settings: Settings) -> None:
+    """Refuse a mask that was made with settings that give other pixels."""
+    names = DQ_BITS.get(held.identity.instrument, {})
+    differ = []
+    if held.static_sig != settings.static_sig:
+        differ.append(f"static_sig {held.static_sig:g}, not {settings.static_sig:g}")
+    if _bits(held.final_bits, names) != _bits(str(settings.final_bits), names):
+        differ.append(f"final_bits {held.final_bits}, not {settings.final_bits}")
+    if held.group != str(settings.group):
+        differ.append(f"group {held.group}, not {settings.group}")
+    if held.include_empty != settings.include_empty:
+        differ.append(f"include_empty {held.include_empty}, not {settings.include_empty}")
+    if differ:
+        raise OutputError(
+            f"{printable(path)}: was made with {printable('; '.join(differ))}; {REDO}"
+        )
+
+
+def _bits(text: str, names: dict[str, int]) -> int | None:
+    """Return good bits as a number, so that 64,32 is the same as 96."""
+    if text == "None":
+        return None
+    try:
+        return good_bits(text, names)
+    except ValueError:  # a name that this instrument does not have: told where chips are opened
+        return -1
