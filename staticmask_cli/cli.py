@@ -162,9 +162,9 @@ def main(**options: Any) -> None:
     any of the exposures, are bad; so are, with --final-bits, the pixels that
     the DQ arrays call bad. One mask file is written for each detector chip.
 
-    INPUT is one or several exposures, quoted patterns, comma lists, @lists or
-    association tables (*_asn.fits). Without INPUT the configuration's is used
-    ('*flt.fits').
+    INPUT is one or several exposures, quoted patterns, comma lists, @lists, @-
+    for a list on standard input, or association tables (*_asn.fits). Without
+    INPUT the configuration's is used ('*flt.fits').
 
     Standard output gets a line for each mask: path, bad/total pixels, percent
     bad, number of exposures.

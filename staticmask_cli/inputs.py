@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ ASSOCIATION_SUFFIXES = ("_asn.fits", "_asc.fits", "_asn.fits.gz", "_asc.fits.gz"
 #: Suffixes of an association's members in the order in which they are tried.
 #: _flc comes before _flt, for only one of the two may count.
 MEMBER_SUFFIXES = ("_flc", "_flt", "_crj", "_sfl", "_cal", "_c0m")
+#: The entry that stands for a list on standard input.
+STANDARD_INPUT = "@-"
+
 _MEMBER_ENDINGS = (".fits", ".fits.gz", ".fits.fz")
 
 #: Reads an association table: (MEMNAME, MEMTYPE, MEMPRSNT) of each row.
@@ -23,14 +27,14 @@ AssociationReader = Callable[[Path], list[tuple[str, str, bool]]]
 
 def resolve(
     entries: Iterable[str], read_association: AssociationReader
-) -> tuple[list[Path], list[str]]:
+) -> tuple[list[Path], dict[str, str]]:
     """Find the exposures that a user names.
 
     Parameters
     ----------
     entries : iterable of str
-        Each a name, a pattern, a comma list of those, an @list or an
-        association table. ``$VAR`` and ``~`` expand.
+        Each a name, a pattern, a comma list of those, an @list (``@-`` on
+        standard input) or an association table. ``$VAR`` and ``~`` expand.
     read_association : callable
         Reads an association table.
 
@@ -39,8 +43,8 @@ def resolve(
     paths : list of Path
         Each exposure once, in the order in which it was named; a pattern's
         matches in the order of their names.
-    problems : list of str
-        A line for everything that leads nowhere.
+    problems : dict
+        A line for everything that leads nowhere, with what was named.
     """
     walk = _Walk(read_association)
     for entry in entries:
@@ -50,7 +54,8 @@ def resolve(
         if os.path.realpath(path.with_name(path.name.replace("_c1m.", "_c0m."))) in walk.paths:
             del walk.paths[os.path.realpath(path)]
     if not walk.paths and not walk.problems:
-        walk.problems.append("no input: name exposures, patterns, @lists or associations")
+        nothing = "no input: name exposures, patterns, @lists or associations"
+        walk.problems[nothing] = "no input"
     return list(walk.paths.values()), walk.problems
 
 
@@ -59,11 +64,15 @@ class _Walk:
 
     def __init__(self, read_association: AssociationReader) -> None:
         self.paths: dict[str, Path] = {}  # by real path: the same file counts once
-        self.problems: list[str] = []
+        self.problems: dict[str, str] = {}
         self._read_association = read_association
+        self._standard_input_was_read = False
 
     def entry(self, text: str, lists: tuple[Path, ...]) -> None:
         """Follow one entry; `lists` are the @lists that led to it."""
+        if text == STANDARD_INPUT:
+            self._standard_input(lists)
+            return
         if os.path.lexists(text):  # the name as it is may hold a comma, a blank, a $ or an @
             self._file(Path(text), lists)
             return
@@ -85,8 +94,7 @@ class _Walk:
     def _problem(self, path: Path | str, reason: str, lists: tuple[Path, ...]) -> None:
         origin = f" (named in {printable(lists[-1])})" if lists else ""
         line = f"{printable(path)}: {reason}{origin}"
-        if line not in self.problems:
-            self.problems.append(line)
+        self.problems.setdefault(line, str(path))
 
     def _pattern(self, pattern: str, lists: tuple[Path, ...]) -> None:
         try:
@@ -99,6 +107,30 @@ class _Walk:
             self._file(Path(match), lists)
         if not files:
             self._problem(pattern, "no file matches this pattern", lists)
+
+    def _standard_input(self, lists: tuple[Path, ...]) -> None:
+        if self._standard_input_was_read:
+            self._problem(STANDARD_INPUT, "standard input is given twice", lists)
+            return
+        self._standard_input_was_read = True
+        try:
+            content = _read_standard_input()
+            lines = None if b"\0" in content else content.decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            self._problem(STANDARD_INPUT, "is not text in UTF-8; use find -print0", lists)
+            return
+        except (OSError, ValueError, AttributeError) as error:
+            self._problem(STANDARD_INPUT, f"standard input cannot be read: {error}", lists)
+            return
+        if lines is not None:
+            self._lines(Path(STANDARD_INPUT), lines, lists)
+            return
+        # As find -print0 writes them: whole names, in which nothing has a meaning.
+        for path in map(os.fsdecode, filter(None, content.split(b"\0"))):
+            if os.path.lexists(path):
+                self._file(Path(path), lists)
+            else:
+                self._problem(path, _why_absent(path), lists)
 
     def _list(self, path: Path, lists: tuple[Path, ...]) -> None:
         real = os.path.realpath(path)
@@ -114,6 +146,9 @@ class _Walk:
             reason = getattr(error, "strerror", None) or str(error)
             self._problem(path, f"this @list cannot be read: {reason}", lists)
             return
+        self._lines(path, lines, lists)
+
+    def _lines(self, path: Path, lines: Iterable[str], lists: tuple[Path, ...]) -> None:
         words = [line.split()[0] for line in lines if line.strip()]
         names = [word for word in words if not word.startswith("#")]
         if not names:
@@ -134,7 +169,7 @@ class _Walk:
         try:
             rows = self._read_association(path)
         except InputError as error:
-            self.problems += error.problems
+            self.problems |= dict.fromkeys(error.problems, str(path))
             return
         members = [
             name.strip().lower()
@@ -174,3 +209,11 @@ def _why_absent(text: str) -> str:
     except (OSError, ValueError):
         pass
     return "there is no such file"
+
+
+def _read_standard_input() -> bytes:
+    if sys.stdin is None:
+        raise ValueError("it is closed")
+    if sys.stdin.isatty():
+        raise ValueError("it is a terminal; pipe names into it")
+    return sys.stdin.buffer.read()

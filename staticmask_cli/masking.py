@@ -89,8 +89,8 @@ def _make(
     with journal.timed("measure"), _workers(jobs, executor) as workers:
         measures = None if journal.dry_run or closed else workers
         gathering = Gathering(settings, measures, jobs, held, journal)
-        for problem in unresolved:
-            gathering.fail(problem.partition(": ")[0], [problem])
+        for problem, name in unresolved.items():
+            gathering.fail(name, [problem])
         gathering.run(paths, progress)
     lost = held.problems if held else []
     if lost or closed or (gathering.problems and not settings.keep_going):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -518,3 +521,87 @@ def test_all_problems_of_all_inputs_are_listed_in_order() -> None:
 @pytest.mark.usefixtures("here")
 def test_the_same_problem_twice_is_told_once() -> None:
     assert len(problems("zz.fits", "zz.fits", "zz.fits,zz.fits")) == 1
+
+
+# A list on standard input.
+
+
+def piped(content: bytes, folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-W", "error", "-m", "staticmask_cli", *arguments]
+    return subprocess.run(
+        command, cwd=folder, input=content, capture_output=True, timeout=120, check=False
+    )
+
+
+ODD = [
+    *("two words_flt.fits", "line\nbreak_flt.fits", "quote'\"_flt.fits", "-dash_flt.fits"),
+    *("@at_flt.fits", "#hash_flt.fits", "a,b_flt.fits", "$HOME_flt.fits", "latin-\udce9_flt.fits"),
+]
+
+
+def test_names_from_find_print0_are_taken_as_they_are(tmp_path: Path) -> None:
+    for seed, name in enumerate(ODD):
+        small(tmp_path / name, seed)
+    names = b"\0".join(map(os.fsencode, ODD)) + b"\0"
+    result = piped(names, tmp_path, "@-")
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.split()[-1] == b"%d" % len(ODD)
+
+
+def test_find_and_xargs_hand_over_odd_names(tmp_path: Path) -> None:
+    for seed, name in enumerate(ODD):
+        small(tmp_path / "in" / name, seed)
+    find = subprocess.run(
+        ["find", "in", "-print0", "-name", "*flt.fits"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    ).stdout
+    names = b"\0".join(name for name in find.split(b"\0") if name.endswith(b".fits"))
+    xargs = ["xargs", "-0", "-n", "4", sys.executable, "-m", "staticmask_cli", "--update"]
+    subprocess.run(xargs, cwd=tmp_path, input=names, check=True, capture_output=True)
+    (mask,) = tmp_path.glob("*_staticMask.fits")
+    assert fits.getheader(mask)["NEXPOSUR"] == len(ODD)
+
+
+def test_lines_on_standard_input_are_an_at_list(tmp_path: Path) -> None:
+    small(tmp_path / "a_flt.fits", 1)
+    small(tmp_path / "b_flt.fits", 2)
+    result = piped(b"# tonight\n\na_flt.fits first\n*b_flt.fits\n", tmp_path, "@-")
+    assert result.returncode == 0
+    assert result.stdout.split()[-1] == b"2"
+
+
+def test_more_names_than_a_command_line_holds(tmp_path: Path) -> None:
+    small(tmp_path / "a_flt.fits", 1)
+    names = b"\n".join(b"./" * (n % 100 + 50) + b"a_flt.fits" for n in range(20000))
+    assert len(names) > 3e6
+    result = piped(names, tmp_path, "@-")
+    assert (result.returncode, result.stdout.split()[-1]) == (0, b"1")
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "said"),
+    [
+        (b"", ["@-"], b"@-: this @list names no file"),
+        (b"gone.fits\0", ["@-"], b"gone.fits: there is no such file"),
+        (b"\xff\xfe\n", ["@-"], b"@-: is not text in UTF-8"),
+        (b"a_flt.fits\n", ["@-", "@-"], b"@-: standard input is given twice"),
+    ],
+)
+def test_what_is_wrong_with_standard_input_is_told(
+    content: bytes, arguments: list[str], said: bytes, tmp_path: Path
+) -> None:
+    small(tmp_path / "a_flt.fits", 1)
+    result = piped(content, tmp_path, *arguments)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_closed_standard_input_is_told(tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m staticmask_cli @- <&-"
+    result = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=False)
+    assert result.returncode == 1
+    assert b"@-: standard input cannot be read" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
