@@ -16,6 +16,7 @@ from typing import Any
 from astropy.io import fits
 
 from staticmask_cli.errors import InputError, printable
+from staticmask_cli.extent import BLOCK_SIZE, Extent, measure_extent
 from staticmask_cli.hdus import Hdu, ImageArray, file_stamp
 
 # All that identities, selection and constant arrays need of the headers.
@@ -31,13 +32,10 @@ _DAMAGE = (
     *(ArithmeticError, MemoryError, RuntimeError, zlib.error, fits.VerifyError),
 )
 
-_GZIP = b"\x1f\x8b"
-
 # Python's warning filters belong to the process, astropy's reading runs in
 # several threads: one at a time where warnings are silenced.
 _quiet = threading.RLock()
 
-BLOCK_SIZE = 2880  # FITS files come in blocks of so many bytes
 _LARGEST_EXTVER = 2**31 - 1  # the FITS tables of masks hold 32 bits of it
 _LARGEST_SIDE = 16384  # of a constant array
 
@@ -51,14 +49,15 @@ def silenced() -> Iterator[None]:
 
 
 @contextmanager
-def open_fits(path: Path) -> Iterator[fits.HDUList]:
+def open_fits(path: Path) -> Iterator[tuple[fits.HDUList, Extent]]:
     """Open a FITS file for reading, turning every sort of damage into an InputError."""
     shown = printable(path)
     with silenced():
         try:
             _check_regular(path)
+            extent = measure_extent(path)
             with fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
-                yield hdus
+                yield hdus, extent
         except InputError:
             raise
         except FileNotFoundError:
@@ -118,20 +117,19 @@ def scan(path: Path) -> tuple[Hdu, ...]:
     InputError
         If it is not FITS, damaged or truncated.
     """
-    with open_fits(path) as hdus:
-        plain, size = _size(path)
+    with open_fits(path) as (hdus, extent):
         found = []
         end = 0
         for index, hdu, info in _walk(path, hdus):
             end = info["datLoc"] + info["datSpan"]
-            missing = info["datLoc"] + _bytes_needed(hdu) - size
+            missing = info["datLoc"] + _bytes_needed(hdu) - extent.size
             if missing > 0:
                 raise InputError(
                     f"{printable(path)}: is truncated: HDU {index} lacks {missing} bytes"
                 )
-            found.append(_describe(path, index, hdu, info["datLoc"], gzipped=not plain))
-        if end < size:
-            _check_tail(path, end, len(found), plain=plain)
+            found.append(_describe(path, index, hdu, info["datLoc"], gzipped=not extent.plain))
+        if end < extent.size:
+            _check_tail(path, end, len(found), plain=extent.plain)
     return tuple(found)
 
 
@@ -147,22 +145,6 @@ def _walk(path: Path, hdus: fits.HDUList) -> Iterator[tuple[int, Any, dict[str, 
             raise InputError(f"{printable(path)}: is damaged: HDU {index} has EXTVER {hdu.ver}")
         last = info["hdrLoc"]
         yield index, hdu, info
-
-
-def _size(path: Path) -> tuple[bool, int]:
-    """Return whether a file is plain, not gzipped, and its unpacked size.
-
-    A gzipped file is unpacked to its end, for astropy would take one that was
-    cut for one with fewer extensions.
-    """
-    with path.open("rb") as file:
-        if file.read(len(_GZIP)) != _GZIP:
-            return True, path.stat().st_size
-    size = 0
-    with gzip.open(path) as file:
-        while part := file.read(2**20):
-            size += len(part)
-    return False, size
 
 
 def _bytes_needed(hdu: Any) -> int:
@@ -265,9 +247,15 @@ def read_association(path: Path) -> list[tuple[str, str, bool]]:
     InputError
         If the file is no association table.
     """
-    with open_fits(path) as hdus:
-        tables = (hdu for _, hdu, _ in _walk(path, hdus) if isinstance(hdu, fits.BinTableHDU))
-        table = next(tables, None)
+    with open_fits(path) as (hdus, extent):
+        tables = (
+            (hdu, info["datLoc"] + info["datSpan"])
+            for _, hdu, info in _walk(path, hdus)
+            if isinstance(hdu, fits.BinTableHDU)
+        )
+        table, end = next(tables, (None, 0))
+        if end > -(-extent.size // BLOCK_SIZE) * BLOCK_SIZE:
+            raise InputError(f"{printable(path)}: is truncated: its table is not all there")
         wanted = ("MEMNAME", "MEMTYPE", "MEMPRSNT")
         present = {name.upper() for name in table.columns.names} if table else set()
         if table is None or not present.issuperset(wanted):

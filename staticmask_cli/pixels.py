@@ -41,7 +41,7 @@ def read(array: ImageArray) -> NDArray[Any]:
     path = Path(array.path)
     _check_unchanged(path, array)
     if array.offset is None:
-        with open_fits(path) as hdus:
+        with open_fits(path) as (hdus, _):
             pixels = np.asarray(hdus[array.index].data)
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     else:
