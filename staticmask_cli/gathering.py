@@ -46,9 +46,14 @@ class Gathered:
     known: list[ChipRecord] = field(default_factory=list)
 
     @property
-    def is_worth_a_mask(self) -> bool:
+    def gives_something(self) -> bool:
         """Whether any chip gives something to a mask."""
         return bool(self.known) or any(r.used or r.nbins for r in self.records)
+
+    @property
+    def has_good(self) -> bool:
+        """Whether any chip's exposure is good, though it may be left out for being empty."""
+        return any(not record.failed for record in self.records)
 
 
 @dataclass(slots=True)
@@ -178,7 +183,8 @@ class Gathering:
             try:
                 measured.append(self._result(path, task))
             except InputError as error:
-                problems += [p for p in error.problems if p not in problems]
+                named = [_as_named(path, problem) for problem in error.problems]
+                problems += [p for p in named if p not in problems]
             except BrokenExecutor:
                 raise StaticMaskError(
                     f"{printable(path)}: a worker was killed while it was measured, by the system "
@@ -238,6 +244,14 @@ class Gathering:
         return "read" if any(task.future for task in tasks) else "not read"
 
 
+def _as_named(path: Path, problem: str) -> str:
+    """Name a file as the user did; workers, which may be in another folder, know its whole path."""
+    rest = problem.removeprefix(printable(path.absolute()))
+    return problem if rest == problem else printable(path) + rest
+
+
 def _failed(path: str, file: str, extver: int, problems: Sequence[str]) -> ChipRecord:
     reasons = "; ".join(problem.removeprefix(f"{printable(path)}: ") for problem in problems)
+    # A mask does not tell of folders: the exposures may move.
+    reasons = reasons.replace(f"{printable(Path(path).absolute().parent)}/", "")
     return ChipRecord(file=file, extver=extver, reason=f"left out: {reasons}")

@@ -97,11 +97,16 @@ def _make(
         wrong = [*gathering.problems, *lost, *closed]
         raise (InputError if gathering.problems else OutputError)(*wrong)
     _tell_chips(journal)
-    made = {i: g for i, g in gathering.found.items() if g.is_worth_a_mask}
+    there = {i for i in gathering.found if held and held.held(i)}
+    made = {
+        i: g for i, g in gathering.found.items() if g.gives_something or (i in there and g.has_good)
+    }
     if not made:
         nothing = "no exposure is left to make a mask of"
         hint = "" if gathering.problems else "; see --include-empty"
         raise InputError(*gathering.problems, *journal.warnings, nothing + hint)
+    # A mask that is there tells also of what could not be added to it.
+    made |= {i: g for i, g in gathering.found.items() if i in there}
     for of_one in made.values():
         of_one.records += gathering.failed
     given = {path.name for path in paths} | {record.file for record in gathering.failed}

@@ -1,0 +1,198 @@
+"""The summary of a run: valid, complete, and there however the run ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from astropy.io import fits
+from click.testing import CliRunner
+from conftest import Run
+from makers import exposure, sky
+from runs import small, tree
+
+from staticmask_cli import logs
+from staticmask_cli.cli import main
+from staticmask_cli.configspec import keys
+from staticmask_cli.summary import SCHEMA_FILE, SCHEMA_VERSION
+
+SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+NAME = "ACSHRC_16x20_1_staticMask.fits"
+
+
+def strict(schema: object) -> object:
+    """Return the schema with keys that it does not know forbidden: none may be undocumented."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: strict(value) for key, value in schema.items()}
+    if "properties" in made:
+        assert set(made["required"]) == set(made["properties"])
+        made["unevaluatedProperties"] = False
+    if "allOf" in made:  # its parts see only their own keys
+        for part in made["allOf"]:
+            part.pop("unevaluatedProperties", None)
+        made["unevaluatedProperties"] = False
+    return made
+
+
+def valid(text: str) -> dict:
+    document = json.loads(text)
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    loose = json.loads(json.dumps(SCHEMA))
+    chip = loose["properties"]["exposures"]["items"]["properties"]["chips"]["items"]
+    chip["allOf"][0] = json.loads(json.dumps(loose["$defs"]["record"]))
+    jsonschema.Draft202012Validator(strict(loose)).validate(document)
+    assert document["schema_version"] == SCHEMA_VERSION
+    return document
+
+
+def of(staticmask: Run, folder: Path, *options: str, status: int, **more: str) -> dict:
+    """Run, and return the summary that it wrote into a file."""
+    result = staticmask("--summary", "s.json", "-o", "m", *options, **more)
+    assert result.returncode == status, result.stderr
+    document = valid((folder / "s.json").read_text(encoding="ascii"))
+    assert document["exit_status"] == status
+    assert not list(folder.glob(".s.json*"))
+    return document
+
+
+def test_a_summary_tells_what_the_masks_and_their_tables_hold(
+    staticmask: Run, tmp_path: Path
+) -> None:
+    small(tmp_path / "a_flt.fits", 1)
+    small(tmp_path / "odd\x1b_flt.fits", 2)
+    (tmp_path / "my.cfg").write_text("[STATICMASK]\njobs = 1\n")
+    more = {"STATICMASK_PREFIX": "mine"}
+    done = of(staticmask, tmp_path, "-c", "my.cfg", "--static-sig", "3", status=0, **more)
+    path = tmp_path / "m" / "mine_16x20_1_staticMask.fits"
+    (mask,) = done["masks"]
+    with fits.open(path) as hdus:
+        at, length = hdus[0].fileinfo()["datLoc"], hdus[0].data.nbytes
+        assert mask["sha256"] == hashlib.sha256(path.read_bytes()[at : at + length]).hexdigest()
+        assert mask["bad"] == hdus[0].header["NBAD"]
+        rows = hdus["EXPOSURES"].data
+        for row, chip in zip(rows, mask["chips"], strict=True):
+            for column, key in [("MODE", "mode"), ("RMS", "rms"), ("THRESH", "threshold")]:
+                assert chip[key] == row[column]
+            assert (chip["low"], chip["pixel_hash"]) == (row["LOWPIX"], row["PIXHASH"])
+    assert (mask["total"], mask["exposures"], mask["state"]) == (320, 2, "written")
+    assert [e["path"] for e in done["exposures"]] == ["a_flt.fits", "odd\\x1b_flt.fits"]
+    assert [e["chips"][0]["mask"] for e in done["exposures"]] == [mask["path"]] * 2
+    assert set(done["settings"]) == set(keys())
+    origins = {name: entry["origin"] for name, entry in done["settings"].items()}
+    assert (origins["jobs"], origins["static_sig"]) == ("my.cfg", "--static-sig")
+    assert (origins["prefix"], origins["group"]) == ("STATICMASK_PREFIX", "default")
+    assert done["settings"]["static_sig"]["value"] == 3
+    assert set(done["timings"]) == {"resolve", "measure", "write", "total"}
+
+
+def test_standard_output_holds_the_document_and_nothing_else(
+    staticmask: Run, tmp_path: Path
+) -> None:
+    small(tmp_path / "a_flt.fits")
+    result = staticmask("--summary", "-")
+    assert valid(result.stdout)["masks"][0]["path"] == f"./{NAME}"
+    assert result.stdout.startswith("{\n")
+    assert result.stdout.endswith("}\n")
+
+
+def test_every_state_has_its_summary(staticmask: Run, tmp_path: Path) -> None:
+    small(tmp_path / "a_flt.fits", 1)
+    small(tmp_path / "empty_flt.fits", 2, primary={"EXPTIME": 0.0})
+    states = lambda done: [e["state"] for e in done["exposures"]]  # noqa: E731
+    done = of(staticmask, tmp_path, "-n", status=0)
+    assert (states(done), done["dry_run"]) == (["not read", "left out"], True)
+    assert (done["masks"][0]["bad"], done["masks"][0]["state"]) == (None, "planned")
+    done = of(staticmask, tmp_path, "--update", status=0)
+    assert states(done) == ["read", "left out"]
+    assert done["exposures"][1]["chips"][0]["mode"] is None
+    assert any("EXPTIME" in warning for warning in done["warnings"])
+    done = of(staticmask, tmp_path, "--update", status=0)
+    assert states(done) == ["known", "known"]
+    assert done["masks"][0]["state"] == "unchanged"
+    digest = done["masks"][0]["sha256"]
+    names = "gone.fits", "*flt.fits"
+    done = of(staticmask, tmp_path, "--update", "--verify", "-k", *names, status=3)
+    assert states(done) == ["failed", "verified", "known"]
+    assert done["exposures"][0]["reasons"] == ["gone.fits: there is no such file"]
+    assert done["masks"][0]["sha256"] == digest
+    done = of(staticmask, tmp_path, *names, status=1)
+    assert states(done) == ["failed", "not read", "left out"]
+    assert done["errors"] == ["gone.fits: there is no such file"]
+    assert done["masks"] == []
+    done = of(staticmask, tmp_path, "--static-sig", "x", "--jobs", "-1", status=2)
+    assert (done["settings"], done["exposures"], len(done["errors"])) == (None, [], 2)
+    done = of(staticmask, tmp_path, "--no-static", status=0)
+    assert done["masks"] == []
+
+
+def test_an_interrupted_run_has_its_summary(tmp_path: Path) -> None:
+    for n in range(200):
+        exposure(tmp_path / f"e{n:03d}_flt.fits", [sky(n, (400, 400))], errors=False)
+    code = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from staticmask_cli import gathering\n"
+        "from staticmask_cli.cli import main\n"
+        "original = gathering.open_exposure\n"
+        "def opened(path, settings):\n"
+        "    if path.name == 'e150_flt.fits':\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return original(path, settings)\n"
+        "gathering.open_exposure = opened\nmain()\n"
+    )
+    command = [sys.executable, "-c", code, "--summary", "s.json", "-o", "m"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 128 + signal.SIGINT
+    done = valid((tmp_path / "s.json").read_text())
+    assert (done["exit_status"], done["errors"]) == (130, ["interrupted"])
+    assert 100 < len(done["exposures"]) <= 150
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_an_error_of_our_own_is_one_line_and_its_details_are_in_a_file(
+    log: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    small(tmp_path / "a_flt.fits")
+
+    def broken(*_: object) -> None:
+        raise KeyError("a bug of ours")
+
+    monkeypatch.setattr("staticmask_cli.gathering.open_exposure", broken)
+    options = ["--log-file", "night.log"] if log else []
+    result = CliRunner().invoke(main, ["--summary", "s.json", "-o", "m", *options])
+    for handler in logs.log.handlers:  # the process's end would have done it
+        handler.close()
+    assert result.exit_code == 70
+    assert valid(Path("s.json").read_text())["exit_status"] == 70
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("staticmask: error: internal error: KeyError: 'a bug of ours'; please")
+    details = Path(line.split(" in ")[-1])
+    assert (details.name == "night.log") == log
+    assert "Traceback" in details.read_text()
+    assert "broken" in details.read_text()
+
+
+@pytest.mark.parametrize("place", ["nowhere/s.json", "folder", "", "a\x00b"])
+def test_a_place_where_no_summary_can_be_is_told_before_any_work(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small(tmp_path / "a_flt.fits")
+    (tmp_path / "folder").mkdir()
+    before = tree(tmp_path)
+    result = CliRunner().invoke(main, ["--summary", place, "-o", "m"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("staticmask: error: --summary: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert tree(tmp_path) == before

@@ -1,0 +1,292 @@
+"""Exposures added to masks on disk: the same masks as one run over all of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from conftest import Run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from makers import exposure, instrument_exposure, sky
+from runs import small, tree
+
+from staticmask_cli import OutputError, StaticMaskError, create_masks
+from staticmask_cli.fingerprint import fingerprint
+
+NAME = "ACSHRC_16x20_1_staticMask.fits"
+NAMES = [*(f"n{i}_flt.fits" for i in range(4)), "empty_flt.fits", "odd ☄\n_flt.fits"]
+WFC = [f"acs_wfc{i:02d}_flt.fits" for i in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of exposures of three chips, one of them without exposure time."""
+    folder = tmp_path_factory.mktemp("sample")
+    flags = np.zeros((16, 20), "i2")
+    for seed, name in enumerate(NAMES):
+        flags[seed] = 16 * seed
+        time = 0.0 if "empty" in name else 400.0
+        small(folder / name, seed, flags=[flags], primary={"EXPTIME": time})
+    for seed in (1, 2):
+        instrument_exposure(folder, "acs_wfc", seed, (16, 20), flags=[np.zeros((16, 20), "i2")] * 2)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), bits=st.sampled_from([None, "0", "16,64"]))
+def test_night_after_night_is_one_run_byte_for_byte(
+    data: st.DataObject, bits: str | None, sample: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path, ignore_errors=True)  # of the last example
+    order = data.draw(st.permutations([*NAMES, *WFC]))
+    # What is left out before its chip has a mask is told of that night only.
+    if order.index("empty_flt.fits") < min(order.index(n) for n in NAMES if "empty" not in n):
+        order = [*(n for n in order if "empty" not in n), "empty_flt.fits"]
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(order) - 1), max_size=4)))
+    cumulative = data.draw(st.booleans())
+    for begin, end in zip([0, *cuts], [*cuts, len(order)], strict=True):
+        night = order[0 if cumulative else begin : end]
+        if night == ["empty_flt.fits"]:  # it alone makes no mask
+            night = order[:end]
+        create_masks(
+            [sample / name for name in night],
+            output_dir=tmp_path / "nights",
+            update=True,
+            final_bits=bits,
+        )
+    create_masks([sample / n for n in order], output_dir=tmp_path / "one", final_bits=bits)
+    assert contents(tmp_path / "nights") == contents(tmp_path / "one")
+    assert len(contents(tmp_path / "one")) == 3
+
+
+def test_known_exposures_are_not_read_and_a_mask_that_holds_all_is_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    original = __import__("staticmask_cli.measure").measure.read
+    monkeypatch.setattr(
+        "staticmask_cli.measure.read", lambda array: read.append(array.path) or original(array)
+    )
+    a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
+    create_masks(a, output_dir=tmp_path / "m", update=True)
+    report = create_masks([a, b], output_dir=tmp_path / "m", update=True)
+    assert [Path(path).name for path in read] == ["a_flt.fits", "b_flt.fits"]
+    assert [exposure.state for exposure in report.exposures] == ["known", "read"]
+    before = tree(tmp_path / "m")
+    report = create_masks([b, a], output_dir=tmp_path / "m", update=True)
+    assert len(read) == 2
+    assert tree(tmp_path / "m") == before
+    assert (report.masks[0].state, report.masks[0].exposures) == ("unchanged", 2)
+
+
+def changed_header(path: Path) -> None:
+    with fits.open(path) as hdus:
+        hdus[1].header["MEANDARK"] = 3.5
+        hdus.writeto(path, overwrite=True)
+
+
+def with_datasum(path: Path) -> None:
+    with fits.open(path) as hdus:
+        hdus[1].header["DATASUM"] = "12345"
+        hdus.writeto(path, overwrite=True)
+
+
+@pytest.mark.parametrize("change", [changed_header, with_datasum])
+def test_an_exposure_whose_header_changed_is_an_error(change: object, tmp_path: Path) -> None:
+    path = small(tmp_path / "a_flt.fits")
+    create_masks(path, output_dir=tmp_path / "m", update=True)
+    before = tree(tmp_path / "m")
+    change(path)
+    with pytest.raises(StaticMaskError, match=r"a_flt\.fits: SCI,1: has changed .*--no-update"):
+        create_masks(path, output_dir=tmp_path / "m", update=True)
+    assert tree(tmp_path / "m") == before
+    create_masks(path, output_dir=tmp_path / "m", update=False)
+    create_masks(path, output_dir=tmp_path / "m", update=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"static_sig": 3}, "static_sig 4, not 3"),
+        ({"final_bits": "64"}, "final_bits 96, not 64"),
+        ({"final_bits": "None"}, "final_bits 96, not None"),
+        ({"group": "sci,1"}, "group None, not sci,1"),
+        ({"include_empty": True}, "include_empty False, not True"),
+    ],
+)
+def test_other_settings_are_an_error_that_says_which(
+    settings: dict, said: str, tmp_path: Path
+) -> None:
+    path = small(tmp_path / "a_flt.fits", flags=[np.zeros((16, 20), "i2")])
+    folder = tmp_path / "m"
+    create_masks(path, output_dir=folder, final_bits="96")
+    before = tree(folder)
+    settings = {"final_bits": "64,32"} | settings
+    with pytest.raises(OutputError, match=f"{NAME}: was made with {said}; --no-update"):
+        create_masks(path, output_dir=folder, update=True, **settings)
+    assert tree(folder) == before
+    create_masks(path, output_dir=folder, **settings)
+    create_masks(path, output_dir=folder, update=True, **settings)
+
+
+def test_the_same_bits_in_other_words_are_the_same_setting(tmp_path: Path) -> None:
+    path = small(tmp_path / "a_flt.fits", flags=[np.zeros((16, 20), "i2")])
+    for bits in ("96", "64,32", "UNSTABLE+WARM"):
+        create_masks(path, output_dir=tmp_path / "m", update=True, final_bits=bits)
+
+
+def test_a_mask_of_another_identity_is_an_error_and_redone_beside_it(tmp_path: Path) -> None:
+    left = small(tmp_path / "left.fits", chips=[{"LTV1": 0.0}])
+    right = small(tmp_path / "right.fits", chips=[{"LTV1": -100.0}])
+    create_masks(left, output_dir=tmp_path / "m", update=True)
+    with pytest.raises(OutputError, match=f"{NAME}: is the mask of .*, not of .*--no-update"):
+        create_masks(right, output_dir=tmp_path / "m", update=True)
+    assert len(contents(tmp_path / "m")) == 1
+    create_masks(right, output_dir=tmp_path / "m", update=False)
+    more = small(tmp_path / "more.fits", 2, chips=[{"LTV1": -100.0}])
+    (mask,) = create_masks(more, output_dir=tmp_path / "m", update=True).masks
+    assert Path(mask.path).name == "ACSHRC_16x20_1_x100y0_staticMask.fits"
+    assert mask.exposures == 2
+
+
+def bare(path: Path) -> None:
+    fits.PrimaryHDU(np.ones((16, 20), "i2")).writeto(path, overwrite=True)
+
+
+def without_table(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: 2 * 2880])
+
+
+def damaged(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[2880 + 7] ^= 1
+    path.write_bytes(raw)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2880])
+
+
+@pytest.mark.parametrize("harm", [bare, without_table, damaged, cut])
+def test_a_mask_that_cannot_be_added_to_is_an_error_and_is_redone(
+    harm: object, tmp_path: Path
+) -> None:
+    a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
+    create_masks(a, output_dir=tmp_path / "m")
+    harm(tmp_path / "m" / NAME)
+    before = tree(tmp_path / "m")
+    with pytest.raises(OutputError, match=f"{NAME}: .*--no-update redoes it"):
+        create_masks([a, b], output_dir=tmp_path / "m", update=True)
+    assert tree(tmp_path / "m") == before
+    create_masks([a, b], output_dir=tmp_path / "m")
+    create_masks([a, b], output_dir=tmp_path / "m", update=True)
+
+
+@pytest.mark.parametrize("bits", [None, "0"])
+@pytest.mark.parametrize("array", [1, 2])
+def test_verify_notices_pixels_that_changed_under_their_header(
+    array: int, bits: str | None, tmp_path: Path
+) -> None:
+    path = exposure(
+        tmp_path / "a_flt.fits",
+        [sky(1, (16, 20))],
+        flags=[np.zeros((16, 20), "i2")],
+        errors=False,
+    )
+    options = {"output_dir": tmp_path / "m", "update": True, "final_bits": bits}
+    create_masks(path, **options)
+    report = create_masks(path, verify=True, **options)
+    assert [exposure.state for exposure in report.exposures] == ["verified"]
+    with fits.open(path) as hdus:
+        hdus[array].data[3, 4] += 1
+        hdus.writeto(path, overwrite=True)
+    create_masks(path, **options)  # nobody looks
+    if array == 2 and bits is None:  # flags take no part
+        create_masks(path, verify=True, **options)
+        return
+    with pytest.raises(StaticMaskError, match=r"a_flt\.fits: SCI,1: its pixels .*--no-update"):
+        create_masks(path, verify=True, **options)
+
+
+def test_a_dry_run_says_what_would_be_read_skipped_and_written(
+    staticmask: Run, tmp_path: Path
+) -> None:
+    for seed, name in enumerate("ab"):
+        small(tmp_path / f"{name}_flt.fits", seed)
+    small(tmp_path / "c_flt.fits", 3, primary={"EXPTIME": 0.0})
+    assert staticmask("a_flt.fits").returncode == 0
+    before = tree(tmp_path)
+
+    def said(*options: str) -> list[str]:
+        result = staticmask("-n", "--update", *options)
+        assert result.returncode in (0, 3)
+        return result.stdout.splitlines()
+
+    end = f"./{NAME}  -/320  -"
+    assert said() == [
+        "skip   a_flt.fits",
+        "read   b_flt.fits",
+        "skip   c_flt.fits",
+        f"write  {end}  2",
+    ]
+    assert said("--verify")[0] == "check  a_flt.fits"
+    assert said("a_flt.fits") == ["skip   a_flt.fits", f"keep   {end}  1"]
+    assert said("-k", "gone.fits", "a_flt.fits")[0] == "fail   gone.fits"
+    assert tree(tmp_path) == before
+
+
+def test_what_another_run_adds_meanwhile_stays(tmp_path: Path) -> None:
+    paths = [small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("abc")]
+    options = {"output_dir": tmp_path / "m", "update": True}
+    create_masks(paths[0], **options)
+
+    def meanwhile(*_: int) -> None:
+        create_masks(paths[1], **options)
+
+    create_masks(paths[2], progress=meanwhile, **options)
+    create_masks(paths, output_dir=tmp_path / "one")
+    assert contents(tmp_path / "m") == contents(tmp_path / "one")
+
+
+def test_a_mask_that_is_replaced_meanwhile_is_an_error(tmp_path: Path) -> None:
+    paths = [small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("abc")]
+    create_masks(paths[0], output_dir=tmp_path / "m")
+
+    def meanwhile(*_: int) -> None:
+        create_masks(paths[1], output_dir=tmp_path / "m")
+
+    with pytest.raises(OutputError, match="another run has replaced it meanwhile"):
+        create_masks(
+            [paths[0], paths[2]], output_dir=tmp_path / "m", update=True, progress=meanwhile
+        )
+
+
+# The hash of pixels.
+
+
+@settings(max_examples=60)
+@given(st.data(), st.sampled_from(["f4", "f8", "i2", "i4", "u1"]))
+def test_a_single_pixel_changes_the_hash(data: st.DataObject, dtype: str) -> None:
+    rows, columns = data.draw(st.tuples(st.integers(1, 700), st.integers(1, 900)))
+    pixels = np.random.default_rng(rows).integers(0, 200, (rows, columns)).astype(dtype)
+    same = fingerprint(pixels.copy(order="F"))
+    assert fingerprint(pixels) == same
+    y, x = data.draw(st.tuples(st.integers(0, rows - 1), st.integers(0, columns - 1)))
+    pixels[y, x] += 1
+    assert fingerprint(pixels) != same
+
+
+def test_shape_and_type_are_part_of_the_hash() -> None:
+    zeros = np.zeros((4, 6), "f4")
+    others = [zeros.reshape(6, 4), zeros.astype("f8"), zeros.astype("i4"), np.zeros((4, 5), "f4")]
+    assert len({fingerprint(array) for array in [zeros, *others]}) == 5
+    constant = np.broadcast_to(np.float64(3), (10**5, 10**5))  # 80 GB, were it spread out
+    assert fingerprint(constant) != fingerprint(np.broadcast_to(np.float64(4), (10**5, 10**5)))
