@@ -26,6 +26,7 @@ def start_logging(verbose: int, *, quiet: bool, log_file: str | None) -> None:
     if log_file:
         try:
             path = os.path.expanduser(log_file)  # noqa: PTH111 - Path's can raise
+            _check_no_fits(path)
             file = _LogFile(path, encoding="utf-8")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -34,6 +35,14 @@ def start_logging(verbose: int, *, quiet: bool, log_file: str | None) -> None:
             _Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
         )
         log.addHandler(file)
+
+
+def _check_no_fits(path: str) -> None:
+    """Refuse to append to an exposure, by a slip of the pen."""
+    if os.path.isfile(path):  # noqa: PTH113 - never raises
+        with open(path, "rb") as file:  # noqa: PTH123 - Path's can raise
+            if file.read(6).startswith((b"SIMPLE", b"\x1f\x8b")):  # gzipped, too
+                raise ValueError("it is no text")
 
 
 def crash_line(error: Exception, log_file: str | None) -> str:

@@ -69,22 +69,30 @@ class Summary:
         """
         if self._file is None or self.takes_standard_output:
             return
-        path = self._path()
-        reason = None
-        if not self._file.strip() or "\0" in self._file:
-            reason = "is no name of a file"
-        elif path.is_dir():
-            reason = "is a folder"
-        elif not path.parent.is_dir():
-            reason = f"there is no folder {path.parent}"
-        elif not os.access(path.parent, os.W_OK | os.X_OK):
-            reason = f"permission to write into {path.parent} is denied"
+        is_name = bool(self._file.strip()) and "\0" not in self._file
+        reason = self._why_not(self._path()) if is_name else "is no name of a file"
         if reason:
             shown, self._file = self._file, None
             raise ConfigError(f"--summary: {printable(shown)}: {printable(reason)}")
 
+    @staticmethod
+    def _why_not(path: Path) -> str | None:
+        """Return why a file cannot be written, if it cannot."""
+        if path.is_dir():
+            return "is a folder"
+        if not path.parent.is_dir():
+            return f"there is no folder {path.parent}"
+        if path.exists() and not path.is_file():  # a pipe, a device
+            return None
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            return f"permission to write into {path.parent} is denied"
+        if path.is_file() and not _may_be_replaced(path):
+            return "is there, and is no summary; give another name"
+        return None
+
     def _path(self) -> Path:
-        return Path(os.path.expanduser(self._file or ""))  # noqa: PTH111 - Path's can raise
+        # A link stays, what it leads to is replaced.
+        return Path(os.path.realpath(os.path.expanduser(self._file or "")))  # noqa: PTH111
 
     def write(self, status: int, errors: tuple[str, ...], echo: Callable[[str], None]) -> None:
         """Write it: whole, or not at all.
@@ -112,6 +120,9 @@ class Summary:
         path = self._path()
         part = part_of(path)
         try:
+            if path.exists() and not path.is_file():  # a pipe, /dev/null: not to be replaced
+                path.write_text(text, encoding="ascii")
+                return
             clear_litter(path.parent, path.name)
             part.write_text(text, encoding="ascii")
             part.replace(path)
@@ -162,6 +173,15 @@ class Summary:
                 value = printable(value)
             found[name] = {"value": value, "origin": printable(origin)}
         return found
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Tell a summary from files that somebody may miss, such as an exposure."""
+    try:
+        with path.open("rb") as file:
+            return file.read(1) in (b"", b"{")
+    except OSError:
+        return False
 
 
 def _exposure(exposure: ExposureReport, paths: dict[ChipIdentity, str]) -> dict[str, Any]:

@@ -157,6 +157,33 @@ def test_an_interrupted_run_has_its_summary(tmp_path: Path) -> None:
     assert 100 < len(done["exposures"]) <= 150
 
 
+@pytest.mark.parametrize("option", ["--summary", "--log-file"])
+def test_no_slip_of_the_pen_costs_an_exposure(option: str, staticmask: Run, tmp_path: Path) -> None:
+    path = small(tmp_path / "a_flt.fits")
+    (tmp_path / "link").symlink_to("a_flt.fits")
+    before = path.read_bytes()
+    for name in ("a_flt.fits", "link"):
+        result = staticmask(option, name)
+        assert result.returncode == 2
+        assert result.stderr.startswith(f"staticmask: error: {option}: {name}: ")
+        assert path.read_bytes() == before
+
+
+def test_a_summary_into_a_device_a_pipe_or_a_link_leaves_it_there(
+    staticmask: Run, tmp_path: Path
+) -> None:
+    small(tmp_path / "a_flt.fits")
+    (tmp_path / "link").symlink_to("target.json")
+    assert staticmask("--summary", "link").returncode == 0
+    assert (tmp_path / "link").is_symlink()
+    valid((tmp_path / "target.json").read_text())
+    assert staticmask("--summary", "/dev/null").returncode == 0
+    assert Path("/dev/null").is_char_device()
+    result = staticmask("--summary", "/dev/full")
+    assert result.returncode == 1
+    assert "cannot be written: No space left" in result.stderr
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_an_error_of_our_own_is_one_line_and_its_details_are_in_a_file(
     log: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
