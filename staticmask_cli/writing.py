@@ -84,6 +84,8 @@ def _stage(part: Path, path: Path, make: Callable[[], Writable]) -> None:
     """Write a file beside its target."""
     with _writing(path), part.open("wb") as file:
         make().writeto(_Sink(file))
+        file.flush()
+        os.fsync(file.fileno())  # or a power cut might leave the new name with nothing behind it
 
 
 class _Sink:
