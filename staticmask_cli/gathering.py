@@ -190,6 +190,13 @@ class Gathering:
                     f"{printable(path)}: a worker was killed while it was measured, by the system "
                     "for want of memory perhaps; nothing was written; fewer --jobs need less"
                 ) from None
+        self._add(exposure, measured, problems)
+
+    def _add(
+        self, exposure: _UnderWay, measured: Sequence[Measured | None], problems: list[str]
+    ) -> None:
+        """Add an exposure's chips to what belongs to their identities."""
+        path = exposure.path
         chips = []
         for number, task in enumerate(exposure.tasks):
             identity = task.chip.identity
@@ -199,6 +206,11 @@ class Gathering:
             result = None if problems else measured[number]
             if task.known is not None:
                 record = task.known
+                if record in of_one.known:
+                    self._journal.warnings.append(
+                        f"{printable(path)}: SCI,{record.extver}: has the name and the header of "
+                        "another exposure of this run, and was taken for it"
+                    )
                 of_one.known.append(record)
             elif result is not None:
                 record = result.record

@@ -83,6 +83,8 @@ def _make(
     with journal.timed("resolve"):
         paths, unresolved = resolve(settings.input, read_association)
     journal.warnings += _both_calibrations(paths)
+    if settings.verify and not settings.update:
+        journal.warnings.append("verify does nothing without update: every exposure is read")
     closed = [] if journal.dry_run else folder_problems(folder)
     held = HeldMasks(settings) if settings.update else None
     jobs = _jobs(settings)

@@ -269,6 +269,19 @@ def test_a_mask_that_is_replaced_meanwhile_is_an_error(tmp_path: Path) -> None:
         )
 
 
+def test_two_that_cannot_be_told_apart_are_told_of(tmp_path: Path) -> None:
+    paths = [small(tmp_path / folder / "a_flt.fits", n) for n, folder in enumerate("xy")]
+    create_masks(paths[0], output_dir=tmp_path / "m", update=True)
+    report = create_masks(paths, output_dir=tmp_path / "m", update=True)
+    (warning,) = report.warnings
+    assert warning.startswith(f"{paths[1]}: SCI,1: has the name and the header of another")
+
+
+def test_verify_alone_is_told_to_do_nothing(tmp_path: Path) -> None:
+    report = create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path / "m", verify=True)
+    assert report.warnings == ("verify does nothing without update: every exposure is read",)
+
+
 # The hash of pixels.
 
 
