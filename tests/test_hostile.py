@@ -276,7 +276,7 @@ def test_a_closed_terminal_ends_a_run_as_ctrl_c_does(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         # Under nohup it would be ignored, and stay so.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 - one thread
     )
     handled = f"/proc/{process.pid}/status"
     if not Path(handled).exists():
