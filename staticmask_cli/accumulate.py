@@ -1,4 +1,4 @@
-"""Bad pixels of chips to one mask: a pixel that is bad once is bad.
+"""Bad pixels of chips to one mask: a pixel is bad that is bad often enough, by default once.
 
 Arrays in, arrays out; nothing here knows of files. Masks on the way are kept
 as bits, eight pixels to a byte, as `numpy.packbits` orders them: that is what
@@ -7,6 +7,9 @@ travels between workers and what is added up.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -53,6 +56,71 @@ def pack(bad: NDArray[np.bool_]) -> Bits:
     return np.packbits(bad)
 
 
+def positions(bits: Bits) -> NDArray[np.uint32]:
+    """Return the places of the bits that are set, in rising order."""
+    filled = np.flatnonzero(bits)
+    byte, bit = np.nonzero(np.unpackbits(bits[filled]).reshape(-1, 8))
+    return (filled[byte] * 8 + bit).astype(np.uint32)
+
+
+def _is_set(bits: Bits, places: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    is_set: NDArray[np.bool_] = (bits[places >> 3] >> (7 - (places & 7)).astype(np.uint8)) & 1 != 0
+    return is_set
+
+
+def needed(min_exposures: Fraction, coverage: int) -> int:
+    """Return in how many exposures a pixel must be bad that `coverage` of them saw.
+
+    Parameters
+    ----------
+    min_exposures : Fraction
+        The number itself or, below 1, the share of `coverage`; once at the least.
+    coverage : int
+        How many exposures saw the pixel.
+    """
+    if min_exposures >= 1:
+        return math.ceil(min_exposures)
+    return max(1, math.ceil(min_exposures * coverage))
+
+
+class BitCounter:
+    """Counts how often each of many bits was set.
+
+    The counts stand upright: one array of bits holds all counts' lowest digits,
+    the next their second digits, and so on. Adding is a carry through them, of
+    which few get far, so that it costs little more than a bitwise or.
+    """
+
+    def __init__(self) -> None:
+        self._planes: list[Bits] = []
+
+    def add(self, bits: Bits, power: int = 0) -> None:
+        """Add 2**power to the counts of the bits that are set."""
+        while len(self._planes) < power:
+            self._planes.append(np.zeros_like(bits))
+        for plane in self._planes[power:]:
+            carry = plane & bits
+            np.bitwise_xor(plane, bits, out=plane)
+            bits = carry
+            if not bits.any():
+                return
+        if bits.any():
+            self._planes.append(bits.copy())
+
+    def add_counts(self, counts: NDArray[Any]) -> None:
+        """Add counts themselves: whole numbers, none negative."""
+        flat = counts.reshape(-1)
+        for power in range(int(flat.max(initial=0)).bit_length()):
+            self.add(np.packbits((flat >> power) & 1 != 0), power)
+
+    def counts(self, size: int) -> NDArray[np.uint32]:
+        """Return the counts of the first `size` bits."""
+        total = np.zeros(size, dtype=np.uint32)
+        for power, plane in enumerate(self._planes):
+            total |= np.unpackbits(plane, count=size).astype(np.uint32) << power
+        return total
+
+
 class MaskAccumulator:
     """Adds up the bad pixels of one identity.
 
@@ -60,22 +128,147 @@ class MaskAccumulator:
     ----------
     shape : tuple of int
         Rows and columns of the mask.
+    min_exposures : Fraction
+        How often a pixel must be bad, as for `needed`.
+    counts : bool
+        Whether `count` and `coverage` will be asked for.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(
+        self, shape: tuple[int, int], min_exposures: Fraction = Fraction(1), *, counts: bool = False
+    ) -> None:
         self.shape = shape
-        self._bits: Bits = np.zeros((shape[0] * shape[1] + 7) // 8, dtype=np.uint8)
+        self._size = shape[0] * shape[1]
+        self._min_exposures = min_exposures
+        # Bad in one exposure at least, and in two.
+        self._once: Bits = np.zeros((self._size + 7) // 8, dtype=np.uint8)
+        self._twice: Bits = np.zeros_like(self._once)
+        # What each addition found first: every bad pixel is in one of them.
+        self._first: list[NDArray[np.uint32]] = []
+        self._counts = BitCounter() if counts or min_exposures != 1 else None
+        self._unseen = BitCounter()
+        self._seen = 0
+        self._decided: Bits | None = None
 
-    def add(self, bad: Bits) -> None:
-        """Count pixels as bad; the order of additions does not matter."""
-        np.bitwise_or(self._bits, bad, out=self._bits)
+    def add(self, bad: Sequence[Bits], unseen: Sequence[Bits | None]) -> int:
+        """Add one exposure; the order of additions does not matter to the mask.
+
+        Parameters
+        ----------
+        bad : sequence of ndarray of uint8
+            Bad pixels as bits, of each of the exposure's chips: repeats of one.
+        unseen : sequence of ndarray of uint8 or None
+            Those that hold no number, likewise; None if all do.
+
+        Returns
+        -------
+        int
+            Number of the addition: where to find it in `alone`.
+        """
+        self._decided = None
+        for bits, missing in zip(bad, unseen, strict=True):
+            self._seen += 1
+            if self._counts is not None:
+                self._counts.add(bits)
+                if missing is not None:
+                    self._unseen.add(missing)
+        return self._add_once(bad[0] if len(bad) == 1 else np.bitwise_or.reduce(bad))
+
+    def add_held(
+        self,
+        bad: Bits,
+        alone: Sequence[NDArray[np.uint32]],
+        seen: int,
+        counts: tuple[NDArray[Any], NDArray[Any]] | None,
+    ) -> list[int]:
+        """Add a mask that was made before, of other exposures.
+
+        Parameters
+        ----------
+        bad : ndarray of uint8
+            Its bad pixels as bits.
+        alone : sequence of ndarray of uint32
+            As `alone` told them then.
+        seen : int
+            How many chips went into it.
+        counts : tuple of ndarray, or None
+            Its count and its coverage; needed if this one counts.
+
+        Returns
+        -------
+        list of int
+            Numbers of additions, one for each of `alone`.
+        """
+        self._decided = None
+        self._seen += seen
+        if counts is not None:
+            count, coverage = counts
+            bad = pack(count.reshape(-1) > 0)
+            if self._counts is not None:
+                self._counts.add_counts(count.astype(np.uint32))
+                self._unseen.add_counts(np.uint32(seen) - coverage.astype(np.uint32))
+        shared = bad.copy()
+        for places in alone:
+            shared &= ~self._bits_at(places)
+        self._add_once(shared)
+        self._add_once(shared)
+        return [self._add_once(self._bits_at(places)) for places in alone]
+
+    def _bits_at(self, places: NDArray[np.uint32]) -> Bits:
+        bits = np.zeros_like(self._once)
+        np.bitwise_or.at(bits, places >> 3, (128 >> (places & 7)).astype(np.uint8))
+        return bits
+
+    def _add_once(self, bad: Bits) -> int:
+        self._twice |= self._once & bad
+        self._first.append(positions(bad & ~self._once))
+        self._once |= bad
+        return len(self._first) - 1
+
+    @property
+    def keeps_counts(self) -> bool:
+        """Whether `count` and `coverage` can be had."""
+        return self._counts is not None
+
+    @property
+    def bits(self) -> Bits:
+        """The bad pixels as bits."""
+        if self._counts is None or self._min_exposures == 1:
+            return self._once
+        if self._decided is None:
+            count, least = self.count(), needed(self._min_exposures, self._seen)
+            if self._min_exposures < 1:
+                table = [needed(self._min_exposures, n) for n in range(self._seen + 1)]
+                enough = count >= np.array(table, dtype=np.uint32)[self.coverage()]
+            else:
+                enough = count >= least
+            self._decided = pack(enough)
+        return self._decided
 
     @property
     def bad(self) -> int:
         """Number of bad pixels."""
-        return int(np.bitwise_count(self._bits).sum(dtype=np.int64))
+        return int(np.bitwise_count(self.bits).sum(dtype=np.int64))
 
     def mask(self) -> NDArray[np.int16]:
         """Return the mask: 1 good, 0 bad; big-endian, as FITS files hold it."""
-        good = np.unpackbits(~self._bits, count=self.shape[0] * self.shape[1])
+        good = np.unpackbits(~self.bits, count=self._size)
         return good.astype(">i2").reshape(self.shape)
+
+    def alone(self) -> list[NDArray[np.uint32]]:
+        """Return, of each addition, the places of the pixels that no other one called bad."""
+        return [places[~_is_set(self._twice, places)] for places in self._first]
+
+    def contains(self, places: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Tell of some pixels which are bad."""
+        return _is_set(self.bits, places)
+
+    def count(self) -> NDArray[np.uint32]:
+        """Return how often each pixel was bad."""
+        if self._counts is None:
+            raise ValueError("this accumulator does not count")
+        return self._counts.counts(self._size).reshape(self.shape)
+
+    def coverage(self) -> NDArray[np.uint32]:
+        """Return how often each pixel was seen: in how many chips it holds a number."""
+        return (np.uint32(self._seen) - self._unseen.counts(self._size)).reshape(self.shape)

@@ -40,6 +40,16 @@ def create_masks(
     update: bool | None = None,
     verify: bool | None = None,
     lock_timeout: float | None = None,
+    min_exposures: float | None = None,
+    counts: bool | None = None,
+    report: str | os.PathLike[str] | None = None,
+    preview: str | os.PathLike[str] | None = None,
+    strict: bool | None = None,
+    limit_low: float | None = None,
+    limit_mode: float | None = None,
+    limit_rms: float | None = None,
+    limit_groups: float | None = None,
+    limit_alone: float | None = None,
     dry_run: bool = False,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -80,6 +90,18 @@ def create_masks(
         With `update`: compare the pixels of exposures that the masks hold already.
     lock_timeout : float, optional
         Seconds to wait for another run that is writing into the same folder.
+    min_exposures : float, optional
+        In how many of the exposures that saw it a pixel must be bad; below 1,
+        in what share of them.
+    counts : bool, optional
+        Keep how often each pixel was bad, and was seen, in the masks.
+    report, preview : str or path, optional
+        File and folder for pictures of the masks; they need matplotlib.
+    strict : bool, optional
+        Log verdicts against masks as errors. The masks are written, and nothing
+        is raised; ``report.verdicts`` tells.
+    limit_low, limit_mode, limit_rms, limit_groups, limit_alone : float, optional
+        Beyond what verdicts speak up.
     dry_run : bool
         Find out which masks would be made; measure and write nothing.
     executor : concurrent.futures.Executor, optional
@@ -116,6 +138,16 @@ def create_masks(
         "update": update,
         "verify": verify,
         "lock_timeout": lock_timeout,
+        "min_exposures": min_exposures,
+        "counts": counts,
+        "report": None if report is None else os.fspath(report),
+        "preview": None if preview is None else os.fspath(preview),
+        "strict": strict,
+        "limit_low": limit_low,
+        "limit_mode": limit_mode,
+        "limit_rms": limit_rms,
+        "limit_groups": limit_groups,
+        "limit_alone": limit_alone,
     }
     flags = {name: (value, "argument") for name, value in given.items() if value is not None}
     merged = merge(config_file=None if config is None else os.fspath(config), flags=flags)

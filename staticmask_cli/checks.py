@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from fractions import Fraction
 from typing import Any
 
 from configobj.validate import Validator, VdtTypeError, VdtValueError
@@ -25,6 +26,8 @@ ALLOWED = {
     "patterns": "file names, patterns, @lists or association tables",
     "prefix": "None, or letters, digits, '.', '_', '+' and '-', beginning with a letter or digit",
     "folder": "the name of a folder",
+    "path": "None, or the name of a file or folder",
+    "votes": "a number of exposures from 1 to {max}, or a share of them such as 0.5",
 }
 
 
@@ -61,9 +64,29 @@ def _patterns(value: Any) -> tuple[str, ...]:
 
 
 def _folder(value: Any) -> str:
-    if not is_given(value) or "\0" in _plain(value):
+    path = _path(value)
+    if path is None:
+        raise VdtValueError(value)
+    return path
+
+
+def _path(value: Any) -> str | None:
+    if not is_given(value):
+        return None
+    if "\0" in _plain(value):
         raise VdtValueError(value)
     return os.path.expanduser(os.path.expandvars(_plain(value)))  # noqa: PTH111 - as for inputs
+
+
+def _votes(value: Any, max: str) -> Fraction:  # noqa: A002 - configspec's word
+    text = _plain(value)
+    if not re.fullmatch(r"(\d{1,9}(\.\d{0,30})?|\.\d{1,30})(e-\d{1,2})?", text, re.ASCII):
+        raise VdtTypeError(value)
+    # To the digits that a FITS header keeps of a number.
+    votes = Fraction(f"{float(text):.12g}")
+    if not 0 < votes <= int(max) or (votes > 1 and votes.denominator > 1):
+        raise VdtValueError(value)
+    return votes
 
 
 def _prefix(value: Any) -> str | None:
@@ -109,5 +132,7 @@ def validator() -> Validator:
             "patterns": _patterns,
             "prefix": _prefix,
             "folder": _folder,
+            "path": _path,
+            "votes": _votes,
         }
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LEFT_OUT = 3
+_NOT_TO_BE_TRUSTED = 4
 _BUG = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
@@ -47,6 +48,16 @@ _OPTIONS: dict[str, tuple[str | None, str | None]] = {
     "update": (None, None),
     "verify": (None, None),
     "lock_timeout": (None, "FLOAT"),
+    "min_exposures": ("-m", "N"),
+    "counts": (None, None),
+    "report": (None, "FILE"),
+    "preview": (None, "DIR"),
+    "strict": (None, None),
+    "limit_low": (None, "FLOAT"),
+    "limit_mode": (None, "FLOAT"),
+    "limit_rms": (None, "FLOAT"),
+    "limit_groups": (None, "FLOAT"),
+    "limit_alone": (None, "FLOAT"),
 }
 
 _EPILOG = """
@@ -86,7 +97,7 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
         if short:
             declared.insert(0, short)
         help_text = f"{key.help}  [default: {text}]"
-        complete = _complete("dir") if metavar == "DIR" else None
+        complete = {"DIR": _complete("dir"), "FILE": _complete("file")}.get(metavar or "")
         command = click.option(
             *declared,
             name,
@@ -239,6 +250,8 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
         log.debug("%s", line)
     if not options["quiet"] and not summary.takes_standard_output:
         _echo("".join(f"{line}\n" for line in report.lines()))
+    if report.verdicts and merged.settings.strict:
+        return _NOT_TO_BE_TRUSTED
     return _LEFT_OUT if report.failed else 0
 
 

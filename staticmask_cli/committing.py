@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from staticmask_cli.accumulate import MaskAccumulator
 from staticmask_cli.errors import OutputError, printable
 from staticmask_cli.gathering import Gathered
+from staticmask_cli.held import HeldMask, other_identity
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.locks import locked
 from staticmask_cli.naming import MASK_ENDING, documented_name, mask_names
-from staticmask_cli.output import HeldMask, mask_hdus, other_identity
+from staticmask_cli.output import mask_hdus
 from staticmask_cli.owners import clear_litter
-from staticmask_cli.records import ChipRecord, merged
+from staticmask_cli.records import ChipRecord, count_chips, merged
 from staticmask_cli.report import Journal, MaskReport
 from staticmask_cli.settings import Settings
 from staticmask_cli.updating import find
+from staticmask_cli.verdicts import Judgement, judge
 from staticmask_cli.writing import Writable, made_folder, write_masks
 
 
@@ -30,7 +32,7 @@ def commit(
     jobs: int,
     journal: Journal,
 ) -> None:
-    """Write the masks.
+    """Judge and write the masks.
 
     With ``settings.update`` masks are read only here, under the lock: what
     another run has added while this one was measuring stays in them.
@@ -52,13 +54,18 @@ def commit(
     ------
     OutputError
         If a mask cannot be written, or added to.
+    OvertakenError
+        If the exposures must be gathered again; nothing was written.
     """
     folder = Path(settings.output_dir)
     with made_folder(folder), locked(folder, settings.lock_timeout) as lock:
         clear_litter(folder, f"*{MASK_ENDING}")
         planned = _plan(gathered, given, settings, journal.warnings, pixels=True)
         files: list[tuple[Path, Callable[[], Writable]]] = [
-            (folder / p.name, partial(mask_hdus, p.mask, identity, p.records, settings))
+            (
+                folder / p.name,
+                partial(mask_hdus, p.mask, identity, p.records, settings.recipe, p.judgement),
+            )
             for identity, p in planned.items()
             if p.state == "written"
         ]
@@ -74,6 +81,11 @@ class _Planned:
     records: list[ChipRecord]
     mask: MaskAccumulator
     state: str
+    judgement: Judgement
+
+
+class OvertakenError(Exception):
+    """Another run has added exposures of this one meanwhile: they must not count twice."""
 
 
 def foresee(
@@ -96,40 +108,66 @@ def _plan(
     pixels: bool,
 ) -> dict[ChipIdentity, _Planned]:
     """Put together what was gathered and what is on disk; `notes` grows by warnings."""
-    folder = Path(settings.output_dir)
-    held: dict[ChipIdentity, tuple[Path, HeldMask]] = {}
-    problems: list[str] = []
-    if settings.update:
-        for identity, of_one in gathered.items():
-            try:
-                found = find(identity, settings, pixels=pixels)
-            except OutputError as error:
-                problems += error.problems
-                continue
-            there = {record.key for record in found[1].records} if found else set()
-            if not there.issuperset(record.key for record in of_one.known):
-                name = printable(found[0] if found else documented_name(identity, settings.prefix))
-                problems.append(
-                    f"{name}: another run has replaced it meanwhile, without exposures of this "
-                    "one; run again"
-                )
-            elif found:
-                held[identity] = found
-    if problems:
-        raise OutputError(*problems)
+    held = _held(gathered, settings, pixels=pixels) if settings.update else {}
     kept = {identity: path.name for identity, (path, _) in held.items()}
+    folder = Path(settings.output_dir)
     names = _names(list(gathered), kept, folder, settings.prefix, notes)
     planned: dict[ChipIdentity, _Planned] = {}
     for identity, of_one in gathered.items():
         old = held[identity][1] if identity in held else None
-        records = merged(old.records if old else (), of_one.records, given)
+        held_records = _joined(of_one, old) if old else []
+        records = merged(held_records, of_one.told(), given)
         state = "written" if pixels else "planned"
         if old and tuple(map(str, old.records)) == tuple(map(str, records)):  # NaN is not NaN
             state = "unchanged"
-        if old and old.bits is not None:
-            of_one.mask.add(old.bits)
-        planned[identity] = _Planned(names[identity], records, of_one.mask, state)
+        name, mask = names[identity], of_one.mask
+        judgement = Judgement()
+        if pixels:
+            judgement = judge(name, mask, records, settings.static_sig, settings)
+        planned[identity] = _Planned(name, records, mask, state, judgement)
     return planned
+
+
+def _held(
+    gathered: Mapping[ChipIdentity, Gathered], settings: Settings, *, pixels: bool
+) -> dict[ChipIdentity, tuple[Path, HeldMask]]:
+    """Return the masks on disk to which exposures are added."""
+    held: dict[ChipIdentity, tuple[Path, HeldMask]] = {}
+    problems: list[str] = []
+    for identity, of_one in gathered.items():
+        try:
+            found = find(identity, settings, pixels=pixels)
+        except OutputError as error:
+            problems += error.problems
+            continue
+        there = {record.key for record in found[1].records} if found else set()
+        if any(r.used and r.in_table().key in there for r in of_one.records):
+            raise OvertakenError
+        if not there.issuperset(record.key for record in of_one.known):
+            name = printable(found[0] if found else documented_name(identity, settings.prefix))
+            problems.append(
+                f"{name}: another run has replaced it meanwhile, without exposures of this "
+                "one; run again"
+            )
+        elif found:
+            held[identity] = found
+    if problems:
+        raise OutputError(*problems)
+    return held
+
+
+def _joined(of_one: Gathered, old: HeldMask) -> list[ChipRecord]:
+    """Add a mask on disk to what was gathered; return its records as they are now."""
+    if old.bits is None:
+        return list(old.records)
+    additions = of_one.mask.add_held(
+        old.bits, [record.alone for record in old.records], count_chips(old.records), old.counts
+    )
+    alone = of_one.mask.alone()
+    return [
+        replace(record, alone=alone[number])
+        for record, number in zip(old.records, additions, strict=True)
+    ]
 
 
 def _reports(
@@ -142,6 +180,7 @@ def _reports(
             chips=tuple(p.records),
             bad=p.mask.bad if pixels else None,
             state=p.state,
+            judgement=p.judgement,
             pixels=p.mask if pixels else None,
         )
         for identity, p in planned.items()

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from staticmask_cli.accumulate import MaskAccumulator
 from staticmask_cli.chips import Chip, open_exposure
 from staticmask_cli.errors import InputError, StaticMaskError, printable
+from staticmask_cli.held import REDO
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.measure import Measured, hash_of, measure, unmeasured
-from staticmask_cli.output import REDO
 from staticmask_cli.records import ChipRecord
 from staticmask_cli.report import ExposureReport, Journal
 from staticmask_cli.settings import Settings
@@ -44,6 +44,26 @@ class Gathered:
     mask: MaskAccumulator
     records: list[ChipRecord] = field(default_factory=list)
     known: list[ChipRecord] = field(default_factory=list)
+    _additions: dict[int, int] = field(default_factory=dict)
+
+    def add(self, measured: Sequence[Measured]) -> None:
+        """Add those chips of one exposure that belong to this identity."""
+        giving = [m for m in measured if m.bad is not None and m.record.used]
+        for one in measured:
+            if giving and one is giving[0]:
+                number = self.mask.add(
+                    [m.bad for m in giving if m.bad is not None], [m.unseen for m in giving]
+                )
+                self._additions[len(self.records)] = number
+            self.records.append(one.record)
+
+    def told(self) -> list[ChipRecord]:
+        """Return the records, each with the pixels that its exposure alone calls bad."""
+        alone = self.mask.alone()
+        return [
+            replace(record, alone=alone[self._additions[n]]) if n in self._additions else record
+            for n, record in enumerate(self.records)
+        ]
 
     @property
     def gives_something(self) -> bool:
@@ -198,11 +218,10 @@ class Gathering:
         """Add an exposure's chips to what belongs to their identities."""
         path = exposure.path
         chips = []
+        new: dict[ChipIdentity, list[Measured]] = {}
         for number, task in enumerate(exposure.tasks):
             identity = task.chip.identity
-            if identity not in self.found:
-                self.found[identity] = Gathered(MaskAccumulator(identity.shape))
-            of_one = self.found[identity]
+            of_one = self._of(identity)
             result = None if problems else measured[number]
             if task.known is not None:
                 record = task.known
@@ -214,13 +233,13 @@ class Gathering:
                 of_one.known.append(record)
             elif result is not None:
                 record = result.record
-                of_one.records.append(record)
-                if result.bad is not None:
-                    of_one.mask.add(result.bad)
+                new.setdefault(identity, []).append(result)
             else:
                 record = _failed(str(path), task.chip.file, task.chip.extver, problems)
                 of_one.records.append(record)
             chips.append((identity, record))
+        for identity, of_exposure in new.items():
+            self._of(identity).add(of_exposure)
         self.problems += [p for p in problems if p not in self.problems]
         self._journal.exposures.append(
             ExposureReport(
@@ -230,6 +249,15 @@ class Gathering:
                 chips=tuple(chips),
             )
         )
+
+    def _of(self, identity: ChipIdentity) -> Gathered:
+        if identity not in self.found:
+            held = self._held.held(identity) if self._held else None
+            # A mask that has counts keeps them.
+            counts = self._settings.keeps_counts or (held is not None and held.has_counts)
+            mask = MaskAccumulator(identity.shape, self._settings.min_exposures, counts=counts)
+            self.found[identity] = Gathered(mask)
+        return self.found[identity]
 
     def _result(self, path: Path, task: _Task) -> Measured | None:
         """Wait for a chip; None if a mask holds it already."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from staticmask_cli.committing import commit, foresee
+from staticmask_cli.committing import OvertakenError, commit, foresee
 from staticmask_cli.errors import InputError, OutputError, printable
 from staticmask_cli.exposures import read_association
 from staticmask_cli.gathering import Gathering, Progress
@@ -17,6 +17,7 @@ from staticmask_cli.inputs import resolve
 from staticmask_cli.report import Journal, Report, chip_line
 from staticmask_cli.settings import Settings
 from staticmask_cli.updating import HeldMasks
+from staticmask_cli.verdicts import Verdict, against
 from staticmask_cli.writing import folder_problems
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ def make_masks(
         _make(settings, executor, progress, journal)
     for warning in journal.warnings:
         log.warning("%s", warning)
+    for verdict in _news(journal, settings):
+        log.log(logging.ERROR if settings.strict else logging.WARNING, "%s", verdict)
     return Report(
         settings=settings,
         masks=journal.masks,
@@ -79,12 +82,33 @@ def make_masks(
 def _make(
     settings: Settings, executor: Executor | None, progress: Progress | None, journal: Journal
 ) -> None:
-    folder = Path(settings.output_dir)
     with journal.timed("resolve"):
         paths, unresolved = resolve(settings.input, read_association)
     journal.warnings += _both_calibrations(paths)
     if settings.verify and not settings.update:
         journal.warnings.append("verify does nothing without update: every exposure is read")
+    warnings = list(journal.warnings)
+    while True:
+        try:
+            _gather_and_commit(settings, paths, unresolved, executor, progress, journal)
+        except OvertakenError:
+            # The mask that is there now holds some of our exposures: once more,
+            # without them.
+            log.debug("another run has added exposures of this one; once more")
+            journal.warnings, journal.exposures = list(warnings), []
+        else:
+            return
+
+
+def _gather_and_commit(
+    settings: Settings,
+    paths: Sequence[Path],
+    unresolved: Mapping[str, str],
+    executor: Executor | None,
+    progress: Progress | None,
+    journal: Journal,
+) -> None:
+    folder = Path(settings.output_dir)
     closed = [] if journal.dry_run else folder_problems(folder)
     held = HeldMasks(settings) if settings.update else None
     jobs = _jobs(settings)
@@ -119,6 +143,19 @@ def _make(
             commit(made, given, settings, jobs, journal)
     for problem in gathering.problems:
         log.error("%s; left out", problem)
+
+
+def _news(journal: Journal, settings: Settings) -> list[Verdict]:
+    """Return the verdicts that a user has not heard of; all of them if they decide the status."""
+    keys = {r.in_table().key for e in journal.exposures if e.state == "read" for _, r in e.chips}
+    found: list[Verdict] = []
+    for mask in journal.masks:
+        if mask.state == "written" or settings.strict:
+            found += against(mask.judgement.mask)
+        for record, verdicts in zip(mask.chips, mask.judgement.chips, strict=False):
+            if record.key in keys or settings.strict:
+                found += against(verdicts)
+    return found
 
 
 def _tell_chips(journal: Journal) -> None:

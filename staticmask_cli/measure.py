@@ -8,13 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from staticmask_cli.accumulate import Bits, flagged_pixels, pack
+from staticmask_cli.accumulate import Bits, flagged_pixels, pack, positions
 from staticmask_cli.chips import Chip
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.fingerprint import fingerprint
+from staticmask_cli.groups import clumped
 from staticmask_cli.pixels import read
 from staticmask_cli.records import ChipRecord
-from staticmask_cli.statistics import SkyStatistics, low_pixels, sky_statistics
+from staticmask_cli.statistics import (
+    SkyStatistics,
+    low_pixels,
+    sky_statistics,
+    unseen_pixels,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +32,14 @@ class Measured:
     record : ChipRecord
         The numbers.
     bad : ndarray of uint8 or None
-        Its bad pixels as bits; None if it gives nothing to a mask.
+        Its bad pixels as bits; None if it was not measured.
+    unseen : ndarray of uint8 or None
+        Its pixels that are not finite, as bits; None if all are.
     """
 
     record: ChipRecord
     bad: Bits | None
+    unseen: Bits | None = None
 
 
 def measure(chip: Chip, static_sig: float) -> Measured:
@@ -85,8 +94,9 @@ def _telling_of_memory(chip: Chip) -> Iterator[None]:
 def _measure(chip: Chip, static_sig: float) -> Measured:
     pixels = read(chip.science)
     statistics = sky_statistics(pixels)
-    bad = low_pixels(pixels, statistics, static_sig)
-    low = int(np.count_nonzero(bad))
+    bad = pack(low_pixels(pixels, statistics, static_sig))
+    unseen = None if statistics.all_finite else pack(unseen_pixels(pixels))
+    low = positions(bad)
     pixel_hash = fingerprint(pixels)  # before the next reading takes their memory
     flagged = 0
     if chip.flags is not None:
@@ -94,7 +104,7 @@ def _measure(chip: Chip, static_sig: float) -> Measured:
         pixel_hash = _joined(pixel_hash, fingerprint(values))
         flags = flagged_pixels(values, chip.good_bits)
         flagged = int(np.count_nonzero(flags))
-        bad |= flags
+        bad |= pack(flags)
     used = statistics.is_usable or chip.flags is not None
     record = ChipRecord(
         file=chip.file,
@@ -103,15 +113,19 @@ def _measure(chip: Chip, static_sig: float) -> Measured:
         rms=statistics.rms,
         nbins=statistics.nbins,
         threshold=statistics.threshold(static_sig),
-        low=low,
+        low=low.size,
         flagged=flagged,
+        seen=statistics.seen,
+        median=statistics.median,
+        noise=statistics.noise,
+        clumped=clumped(low, pixels.shape[1]),
         header_hash=chip.header_hash,
         datasum=chip.datasum,
         pixel_hash=pixel_hash,
         used=used,
         reason=_reason(statistics),
     )
-    return Measured(record=record, bad=pack(bad))
+    return Measured(record=record, bad=bad, unseen=unseen)
 
 
 def _reason(statistics: SkyStatistics) -> str:

@@ -1,11 +1,9 @@
-"""The mask file: header, table of exposures, checksums; and whose mask a file is."""
+"""The mask file: header, table of exposures, counts, checksums."""
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,24 +11,20 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from staticmask_cli._version import __version__
-from staticmask_cli.accumulate import Bits, MaskAccumulator, pack
-from staticmask_cli.errors import OutputError, printable
-from staticmask_cli.exposures import silenced
+from staticmask_cli.accumulate import MaskAccumulator
 from staticmask_cli.instruments import ChipIdentity
-from staticmask_cli.records import ChipRecord, count_exposures
-from staticmask_cli.settings import Settings
+from staticmask_cli.records import ChipRecord, count_chips, count_exposures
+from staticmask_cli.settings import Recipe, as_number
+from staticmask_cli.verdicts import Judgement, against
 
 CREATOR = f"staticmask {__version__}"
 TABLE = "EXPOSURES"
+# Tiles of so many rows pack well and are read in one go.
+_TILE_ROWS = 64
+_LARGEST_INT16 = 2**15 - 1
 
-#: What to do about a mask that cannot be added to.
-REDO = "--no-update redoes it from the exposures that are given"
-
-# What reading something that is no mask of ours, or a damaged one, comes to.
-_NO_MASK = (OSError, ValueError, TypeError, LookupError, AttributeError, fits.VerifyError)
-
-# Column of the table, attribute of the record, FITS format, what it means.
-_COLUMNS = (
+#: Column of the table, attribute of the record, FITS format, what it means.
+COLUMNS = (
     ("FILE", "file", "A", "file of the exposure"),
     ("EXTVER", "extver", "J", "version of its SCI extension"),
     ("MODE", "mode", "D", "mode of the sky, in the exposure's units"),
@@ -39,6 +33,10 @@ _COLUMNS = (
     ("THRESH", "threshold", "D", "mode - STATSIG x rms: lower pixels are bad"),
     ("LOWPIX", "low", "K", "pixels below the threshold"),
     ("DQPIX", "flagged", "K", "pixels that the DQ array calls bad"),
+    ("NPIX", "seen", "K", "pixels that are finite"),
+    ("MEDIAN", "median", "D", "median, in the exposure's units"),
+    ("NOISE", "noise", "D", "noise: how far below it 16 % of the pixels end"),
+    ("CLUMPED", "clumped", "K", "low pixels in groups that no defect makes"),
     ("HEADHASH", "header_hash", "A", "hash of its header; blank if it cannot be used"),
     ("DATASUM", "datasum", "A", "DATASUM of its SCI header"),
     ("PIXHASH", "pixel_hash", "A", "hash of the pixels that were read"),
@@ -51,11 +49,12 @@ def mask_hdus(
     mask: MaskAccumulator,
     identity: ChipIdentity,
     records: Sequence[ChipRecord],
-    settings: Settings,
+    recipe: Recipe,
+    judgement: Judgement,
 ) -> fits.HDUList:
     """Make a mask file in memory.
 
-    Equal masks, records and settings give equal bytes: no clock, no folder,
+    Equal masks, records and recipes give equal bytes: no clock, no folder,
     no order of inputs goes in.
 
     Parameters
@@ -66,15 +65,19 @@ def mask_hdus(
         The silicon.
     records : sequence of ChipRecord
         One for each chip that belongs to the identity, as `merged` returns them.
-    settings : Settings
-        Of the run.
+    recipe : Recipe
+        How it was made.
+    judgement : Judgement
+        Whether to trust it; its `chips` belong to `records`.
 
     Returns
     -------
     HDUList
-        The mask as primary HDU, then the table of exposures, with checksums.
+        The mask as primary HDU, the table of exposures and, if `mask` keeps
+        counts, COUNT and COVERAGE, tile-compressed; all with checksums.
     """
     primary = fits.PrimaryHDU(mask.mask())
+    names = sorted({verdict.name for verdict in judgement.against})
     primary.header.extend(
         _card(*card)
         for card in (
@@ -87,16 +90,24 @@ def mask_hdus(
             ("YCORNER", identity.y0, "detector pixels below the first row"),
             ("BINAXIS1", identity.xbin, "detector pixels to a pixel along axis 1"),
             ("BINAXIS2", identity.ybin, "detector pixels to a pixel along axis 2"),
-            ("STATSIG", settings.static_sig, "bad if so many rms below the mode"),
-            ("FINBITS", settings.final_bits or "None", "DQ bits that count as good"),
-            ("GROUP", str(settings.group), "extensions that were asked for"),
-            ("INCEMPTY", settings.include_empty, "exposures without exposure time too"),
+            ("STATSIG", recipe.static_sig, "bad if so many rms below the mode"),
+            ("FINBITS", recipe.final_bits, "DQ bits that count as good"),
+            ("GROUP", recipe.group, "extensions that were asked for"),
+            ("INCEMPTY", recipe.include_empty, "exposures without exposure time too"),
+            ("MINEXPOS", as_number(recipe.min_exposures), "bad in so many exposures, or share"),
             ("NEXPOSUR", count_exposures(records), "exposures that took part"),
-            ("NCHIPS", sum(r.used for r in records), "SCI extensions that took part"),
+            ("NCHIPS", count_chips(records), "SCI extensions that took part"),
             ("NBAD", mask.bad, "bad pixels"),
+            ("VERDICTS", " ".join(names) or "none", "reasons not to trust this mask"),
+            ("NVERDICT", len(judgement.against), "verdicts against it or its exposures"),
         )
     )
-    hdus = fits.HDUList([primary, _table(records)])
+    for verdict in against(judgement.mask):
+        primary.header.add_comment(f"verdict {verdict.short()}: {verdict.text}")
+    hdus = fits.HDUList([primary, _table(records, judgement)])
+    if mask.keeps_counts:
+        hdus.append(_compressed("COUNT", mask.count()))
+        hdus.append(_compressed("COVERAGE", mask.coverage()))
     for hdu in hdus:
         # "HDU checksum updated by staticmask", where astropy would put the time.
         hdu.add_checksum(when="by staticmask")
@@ -109,150 +120,54 @@ def _card(keyword: str, value: Any, comment: str) -> fits.Card:
     return fits.Card(keyword, value, comment if len(str(value)) < room else None)
 
 
-def _table(records: Sequence[ChipRecord]) -> fits.BinTableHDU:
+def _table(records: Sequence[ChipRecord], judgement: Judgement) -> fits.BinTableHDU:
     columns = []
-    for name, attribute, letter, _ in _COLUMNS:
-        values: list[Any] = [getattr(record, attribute) for record in records]
-        width = ""
-        if letter == "A":
-            width = str(max([1, *map(len, values)]))
-        columns.append(fits.Column(name=name, format=width + letter, array=values))
+    meanings = []
+    for name, attribute, letter, meaning in COLUMNS:
+        columns.append(_column(name, letter, [getattr(record, attribute) for record in records]))
+        meanings.append(meaning)
+    spoken = ["; ".join(verdict.short() for verdict in against(c)) for c in judgement.chips]
+    columns.append(_column("VERDICTS", "A", spoken))
+    meanings.append("reasons not to trust it")
+    places = np.empty(len(records), dtype=object)
+    for number, record in enumerate(records):
+        places[number] = record.alone.astype(np.int32)
+    columns.append(fits.Column(name="ALONE", format="PJ()", array=places))
+    meanings.append("pixels bad here alone: row x columns + column")
     # Not BinTableHDU.from_columns(), which imports astropy.table: 0.1 s, all for nothing.
     table = fits.BinTableHDU(name=TABLE)
     table.data = fits.FITS_rec.from_columns(fits.ColDefs(columns))
     table.update_header()
-    for number, (*_, meaning) in enumerate(_COLUMNS, start=1):
+    for number, meaning in enumerate(meanings, start=1):
         table.header.comments[f"TTYPE{number}"] = meaning
-    return table
+    return _as_written(table)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldMask:
-    """A mask on disk, made by this program.
-
-    Attributes
-    ----------
-    identity : ChipIdentity
-        The silicon.
-    static_sig : float
-    final_bits : str
-        As the header has it: ``None``, if no flags were read.
-    group : str
-    include_empty : bool
-        The settings that it was made with.
-    bad : int
-        Number of bad pixels.
-    records : tuple of ChipRecord
-        Its table.
-    bits : ndarray of uint8 or None
-        The bad pixels, if they were asked for.
-    """
-
-    identity: ChipIdentity
-    static_sig: float
-    final_bits: str
-    group: str
-    include_empty: bool
-    bad: int
-    records: tuple[ChipRecord, ...]
-    bits: Bits | None
+def _column(name: str, letter: str, values: Sequence[Any]) -> fits.Column:
+    width = str(max([1, *map(len, values)])) if letter == "A" else ""
+    return fits.Column(name=name, format=width + letter, array=list(values))
 
 
-def read_held(path: Path, *, pixels: bool) -> HeldMask:
-    """Read a mask to which exposures are to be added.
-
-    Parameters
-    ----------
-    path : Path
-        The mask.
-    pixels : bool
-        Whether its pixels are wanted; its checksums are looked at too then.
-
-    Raises
-    ------
-    OutputError
-        If it is no mask with our table, or damaged.
-    """
-    shown = printable(path)
-    try:
-        with silenced(), fits.open(path, memmap=False) as hdus:
-            header, table = hdus[0].header, hdus[TABLE]
-            rows = zip(*(table.data[name].tolist() for name, *_ in _COLUMNS), strict=True)
-            names = [attribute for _, attribute, *_ in _COLUMNS]
-            held = HeldMask(
-                identity=_identity(header),
-                static_sig=float(header["STATSIG"]),
-                final_bits=str(header["FINBITS"]),
-                group=str(header["GROUP"]),
-                include_empty=bool(header["INCEMPTY"]),
-                bad=int(header["NBAD"]),
-                records=tuple(ChipRecord(**dict(zip(names, row, strict=True))) for row in rows),
-                bits=pack(hdus[0].data == 0) if pixels else None,
-            )
-            damaged = pixels and not all(
-                hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1 for hdu in hdus
-            )
-    except PermissionError:
-        raise OutputError(f"{shown}: permission to read it is denied") from None
-    except _NO_MASK:
-        raise OutputError(
-            f"{shown}: has no table of its exposures, so none can be added; {REDO}"
-        ) from None
-    if damaged:
-        raise OutputError(f"{shown}: is damaged, its checksums are wrong; {REDO}")
-    return held
-
-
-def other_identity(path: Path, identity: ChipIdentity) -> ChipIdentity | None:
-    """Tell whose mask a file on disk is, if it is not that of `identity`.
-
-    Returns
-    -------
-    ChipIdentity or None
-        None if there is no such file, it is a mask of `identity`, or a bare
-        mask of its shape, such as DrizzlePac's, that does not tell.
-
-    Raises
-    ------
-    OutputError
-        If the file is no mask at all: it is not ours to replace.
-    """
-    if not os.path.lexists(path):
-        return None
-    try:
-        if not path.is_file():
-            raise ValueError("opening a pipe would wait for ever")
-        with silenced():
-            header = fits.getheader(path)
-        if "CREATOR" not in header and (header["NAXIS2"], header["NAXIS1"]) == identity.shape:
-            return None
-        told = _identity(header)
-    except FileNotFoundError:  # removed since it was seen
-        return None
-    except PermissionError:
-        raise OutputError(f"{printable(path)}: permission to read it is denied") from None
-    except _NO_MASK:
-        raise OutputError(
-            f"{printable(path)}: is in the way and no static mask of this shape; move it away"
-        ) from None
-    return told if told != identity else None
-
-
-def _identity(header: fits.Header) -> ChipIdentity:
-    return ChipIdentity(
-        instrument=header["INSTRUME"],
-        detector=header["DETECTOR"],
-        number=header["CHIP"],
-        rows=header["NAXIS2"],
-        columns=header["NAXIS1"],
-        x0=header["XCORNER"],
-        y0=header["YCORNER"],
-        xbin=header["BINAXIS1"],
-        ybin=header["BINAXIS2"],
+def _compressed(name: str, array: NDArray[np.uint32]) -> fits.BinTableHDU:
+    """Return a tile-compressed image as the table that it is in a file."""
+    small = array.max(initial=0) <= _LARGEST_INT16
+    image = fits.CompImageHDU(
+        array.astype(np.int16 if small else np.int32),
+        name=name,
+        compression_type="RICE_1",
+        tile_shape=(min(_TILE_ROWS, array.shape[0]), array.shape[1]),
     )
+    return _as_written(image)
 
 
-def read_mask(path: str | Path) -> NDArray[np.int16]:
-    """Read a mask: 1 good, 0 bad, int16, rows x columns."""
-    with fits.open(path, memmap=False) as hdus:
-        return np.asarray(hdus[0].data, dtype=np.int16)
+def _as_written(hdu: fits.BinTableHDU | fits.CompImageHDU) -> fits.BinTableHDU:
+    """Return a table as a file has it.
+
+    astropy's checksums of tables with arrays of any length, made before they are
+    written, are not those of what it writes; it gives compressed images none.
+    """
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
+    file.seek(0)
+    # Left open: the table reads from there when it is written.
+    return fits.open(file, memmap=False, disable_image_compression=True)[1]

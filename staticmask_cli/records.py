@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from staticmask_cli.errors import printable
 
@@ -30,6 +33,12 @@ class ChipRecord:
         Pixels below it.
     flagged : int
         Pixels that the DQ array calls bad.
+    seen : int
+        Pixels that are finite.
+    median, noise : float
+        As `SkyStatistics` has them; NaN if not measured.
+    clumped : int
+        Low pixels in groups that no detector defect makes, see `groups`.
     header_hash : str
         Hash of its SCI header (and of its DQ header, if flags are read); empty
         for an exposure that cannot be used.
@@ -41,6 +50,9 @@ class ChipRecord:
         Whether it took part.
     reason : str
         Why it did not, or what it lacked; empty if nothing.
+    alone : ndarray of uint32
+        Places in the flat array of the pixels that no other exposure of the
+        mask calls bad; with the first of an exposure's chips if it has repeats.
     """
 
     file: str
@@ -51,11 +63,19 @@ class ChipRecord:
     threshold: float = math.nan
     low: int = 0
     flagged: int = 0
+    seen: int = 0
+    median: float = math.nan
+    noise: float = math.nan
+    clumped: int = 0
     header_hash: str = ""
     datasum: str = ""
     pixel_hash: str = ""
     used: bool = False
     reason: str = ""
+    # What belongs to a mask, not to the chip: nothing that tells records apart.
+    alone: NDArray[np.uint32] = field(
+        default_factory=lambda: np.empty(0, np.uint32), repr=False, compare=False
+    )
 
     @property
     def key(self) -> tuple[str, int, str, str]:
@@ -126,3 +146,8 @@ def count_exposures(records: Sequence[ChipRecord]) -> int:
     for (file, _), number in chips.items():
         files[file] = max(files[file], number)
     return files.total()
+
+
+def count_chips(records: Sequence[ChipRecord]) -> int:
+    """Return how many SCI extensions took part: how often a pixel can have been seen."""
+    return sum(record.used for record in records)

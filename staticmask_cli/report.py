@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from staticmask_cli._version import __version__
 from staticmask_cli.errors import printable
-from staticmask_cli.output import read_mask
+from staticmask_cli.held import read_mask
 from staticmask_cli.records import ChipRecord, count_exposures
+from staticmask_cli.verdicts import Judgement, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +40,8 @@ class MaskReport:
         Bad pixels; None after a dry run.
     state : str
         ``written``, ``unchanged`` (it held all exposures already) or ``planned``.
+    judgement : Judgement
+        Whether to trust it; its `chips` belong to those of `chips`.
     pixels : MaskAccumulator or None
         The mask that is in the file; None after a dry run.
     """
@@ -48,6 +51,7 @@ class MaskReport:
     chips: tuple[ChipRecord, ...]
     bad: int | None
     state: str
+    judgement: Judgement = field(default_factory=Judgement)
     pixels: MaskAccumulator | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -147,6 +151,11 @@ class Report:
         ]
         keeping = {"planned": "write", "unchanged": "keep "}
         return exposures + [f"{keeping[mask.state]}  {mask.line()}" for mask in self.masks]
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The reasons not to trust the masks."""
+        return tuple(verdict for mask in self.masks for verdict in mask.judgement.against)
 
     @property
     def failed(self) -> tuple[ExposureReport, ...]:

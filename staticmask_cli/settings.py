@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,28 @@ class Group:
         if self.extver is not None:
             return f"sci,{self.extver}"
         return ",".join(map(str, self.hdus))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The settings that tell which pixels a mask holds, as its header has them.
+
+    Attributes
+    ----------
+    static_sig : float
+    final_bits : str
+        ``None``, if no flags were read.
+    group : str
+    include_empty : bool
+    min_exposures : Fraction
+        As in `Settings`.
+    """
+
+    static_sig: float
+    final_bits: str
+    group: str
+    include_empty: bool
+    min_exposures: Fraction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +84,17 @@ class Settings:
         Whether the pixels of exposures that masks hold already are compared.
     lock_timeout : float
         Seconds to wait for another run that writes into the same folder.
+    min_exposures : Fraction
+        In how many of the exposures that saw it a pixel must be bad; below 1,
+        in what share of them.
+    counts : bool
+        Whether masks keep how often each pixel was bad and was seen.
+    report, preview : str or None
+        File and folder for pictures of the masks.
+    strict : bool
+        Whether a verdict against a mask shows in the exit status.
+    limit_low, limit_mode, limit_rms, limit_groups, limit_alone : float
+        Beyond what `verdicts` speak up.
     """
 
     input: tuple[str, ...]
@@ -76,3 +110,34 @@ class Settings:
     update: bool
     verify: bool
     lock_timeout: float
+    min_exposures: Fraction
+    counts: bool
+    report: str | None
+    preview: str | None
+    strict: bool
+    limit_low: float
+    limit_mode: float
+    limit_rms: float
+    limit_groups: float
+    limit_alone: float
+
+    @property
+    def recipe(self) -> Recipe:
+        """What of it tells which pixels a mask holds."""
+        return Recipe(
+            static_sig=self.static_sig,
+            final_bits=self.final_bits or "None",
+            group=str(self.group),
+            include_empty=self.include_empty,
+            min_exposures=self.min_exposures,
+        )
+
+    @property
+    def keeps_counts(self) -> bool:
+        """Whether masks keep counts: asked for, or needed so that exposures can be added."""
+        return self.counts or (self.update and self.min_exposures != 1)
+
+
+def as_number(votes: Fraction) -> int | float:
+    """Return `Settings.min_exposures` as users, headers and JSON have it."""
+    return votes.numerator if votes.denominator == 1 else float(votes)

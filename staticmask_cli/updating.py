@@ -9,11 +9,11 @@ from pathlib import Path
 from staticmask_cli.chips import Chip
 from staticmask_cli.dqbits import good_bits
 from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.held import REDO, HeldMask, other_identity, read_held
 from staticmask_cli.instruments import DQ_BITS, ChipIdentity
 from staticmask_cli.naming import documented_name, full_name
-from staticmask_cli.output import REDO, HeldMask, other_identity, read_held
 from staticmask_cli.records import ChipRecord, as_text
-from staticmask_cli.settings import Settings
+from staticmask_cli.settings import Settings, as_number
 
 
 class HeldMasks:
@@ -116,15 +116,21 @@ def find(
 def _check_settings(path: Path, held: HeldMask, settings: Settings) -> None:
     """Refuse a mask that was made with settings that give other pixels."""
     names = DQ_BITS.get(held.identity.instrument, {})
+    made, wanted = held.recipe, settings.recipe
     differ = []
-    if held.static_sig != settings.static_sig:
-        differ.append(f"static_sig {held.static_sig:g}, not {settings.static_sig:g}")
-    if _bits(held.final_bits, names) != _bits(str(settings.final_bits), names):
-        differ.append(f"final_bits {held.final_bits}, not {settings.final_bits}")
-    if held.group != str(settings.group):
-        differ.append(f"group {held.group}, not {settings.group}")
-    if held.include_empty != settings.include_empty:
-        differ.append(f"include_empty {held.include_empty}, not {settings.include_empty}")
+    if made.static_sig != wanted.static_sig:
+        differ.append(f"static_sig {made.static_sig:g}, not {wanted.static_sig:g}")
+    if _bits(made.final_bits, names) != _bits(wanted.final_bits, names):
+        differ.append(f"final_bits {made.final_bits}, not {wanted.final_bits}")
+    if made.group != wanted.group:
+        differ.append(f"group {made.group}, not {wanted.group}")
+    if made.include_empty != wanted.include_empty:
+        differ.append(f"include_empty {made.include_empty}, not {wanted.include_empty}")
+    if made.min_exposures != wanted.min_exposures:
+        votes = (as_number(recipe.min_exposures) for recipe in (made, wanted))
+        differ.append("min_exposures {:g}, not {:g}".format(*votes))
+    if settings.keeps_counts and not held.has_counts:
+        differ.append("no counts")
     if differ:
         raise OutputError(
             f"{printable(path)}: was made with {printable('; '.join(differ))}; {REDO}"

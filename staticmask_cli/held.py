@@ -1,0 +1,189 @@
+"""Mask files read back: what they hold, and whose mask a file is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from staticmask_cli.accumulate import Bits, pack
+from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.exposures import silenced
+from staticmask_cli.instruments import ChipIdentity
+from staticmask_cli.output import COLUMNS, TABLE
+from staticmask_cli.records import ChipRecord
+from staticmask_cli.settings import Recipe
+
+#: What to do about a mask that cannot be added to.
+REDO = "--no-update redoes it from the exposures that are given"
+
+# What reading something that is no mask of ours, or a damaged one, comes to.
+_NO_MASK = (OSError, ValueError, TypeError, LookupError, AttributeError, fits.VerifyError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldMask:
+    """A mask on disk, made by this program.
+
+    Attributes
+    ----------
+    identity : ChipIdentity
+        The silicon.
+    recipe : Recipe
+        How it was made.
+    bad : int
+        Number of bad pixels.
+    records : tuple of ChipRecord
+        Its table; with `ChipRecord.alone` if its pixels were asked for.
+    has_counts : bool
+        Whether it has COUNT and COVERAGE.
+    bits : ndarray of uint8 or None
+        The bad pixels, if they were asked for.
+    counts : tuple of ndarray, or None
+        COUNT and COVERAGE, if they are there and were asked for.
+    """
+
+    identity: ChipIdentity
+    recipe: Recipe
+    bad: int
+    records: tuple[ChipRecord, ...]
+    has_counts: bool
+    bits: Bits | None
+    counts: tuple[NDArray[Any], NDArray[Any]] | None
+
+
+def read_held(path: Path, *, pixels: bool, hint: str = REDO) -> HeldMask:
+    """Read a mask that is to be added to, or recounted.
+
+    Parameters
+    ----------
+    path : Path
+        The mask.
+    pixels : bool
+        Whether its pixels are wanted; its checksums are looked at too then.
+    hint : str
+        What to do if it is of no use.
+
+    Raises
+    ------
+    OutputError
+        If it is no mask with our table, or damaged.
+    """
+    shown = printable(path)
+    counts = None
+    try:
+        with (
+            silenced(),
+            fits.open(path, memmap=False, disable_image_compression=True) as hdus,
+        ):
+            header = hdus[0].header
+            names = [hdu.name for hdu in hdus]
+            has_counts = "COUNT" in names and "COVERAGE" in names
+            held = HeldMask(
+                identity=_identity(header),
+                recipe=Recipe(
+                    static_sig=float(header["STATSIG"]),
+                    final_bits=str(header["FINBITS"]),
+                    group=str(header["GROUP"]),
+                    include_empty=bool(header["INCEMPTY"]),
+                    min_exposures=Fraction(str(header["MINEXPOS"])),
+                ),
+                bad=int(header["NBAD"]),
+                records=_records(hdus[TABLE], pixels=pixels),
+                has_counts=has_counts,
+                bits=pack(hdus[0].data == 0) if pixels else None,
+                counts=None,
+            )
+            damaged = pixels and not all(
+                hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1 for hdu in hdus
+            )
+        if pixels and has_counts and not damaged:
+            with silenced(), fits.open(path, memmap=False) as hdus:
+                counts = hdus["COUNT"].data, hdus["COVERAGE"].data
+        shapes = {array.shape for array in counts or ()}
+        places = [int(r.alone.max(initial=0)) for r in held.records]
+        rows, columns = held.identity.shape
+        damaged |= bool(shapes - {(rows, columns)}) or max(places, default=0) >= rows * columns
+    except PermissionError:
+        raise OutputError(f"{shown}: permission to read it is denied") from None
+    except _NO_MASK:
+        raise OutputError(
+            f"{shown}: is no mask with a table of its exposures as this version makes them; {hint}"
+        ) from None
+    if damaged:
+        raise OutputError(f"{shown}: is damaged, its checksums are wrong; {hint}")
+    return replace(held, counts=counts)
+
+
+def _records(table: fits.BinTableHDU, *, pixels: bool) -> tuple[ChipRecord, ...]:
+    names = [attribute for _, attribute, *_ in COLUMNS]
+    rows = zip(*(table.data[name].tolist() for name, *_ in COLUMNS), strict=True)
+    records = [ChipRecord(**dict(zip(names, row, strict=True))) for row in rows]
+    if not pixels:
+        return tuple(records)
+    alone = table.data["ALONE"]
+    return tuple(
+        replace(record, alone=np.asarray(alone[number]).astype(np.uint32))
+        for number, record in enumerate(records)
+    )
+
+
+def other_identity(path: Path, identity: ChipIdentity) -> ChipIdentity | None:
+    """Tell whose mask a file on disk is, if it is not that of `identity`.
+
+    Returns
+    -------
+    ChipIdentity or None
+        None if there is no such file, it is a mask of `identity`, or a bare
+        mask of its shape, such as DrizzlePac's, that does not tell.
+
+    Raises
+    ------
+    OutputError
+        If the file is no mask at all: it is not ours to replace.
+    """
+    if not os.path.lexists(path):
+        return None
+    try:
+        if not path.is_file():
+            raise ValueError("opening a pipe would wait for ever")
+        with silenced():
+            header = fits.getheader(path)
+        if "CREATOR" not in header and (header["NAXIS2"], header["NAXIS1"]) == identity.shape:
+            return None
+        told = _identity(header)
+    except FileNotFoundError:  # removed since it was seen
+        return None
+    except PermissionError:
+        raise OutputError(f"{printable(path)}: permission to read it is denied") from None
+    except _NO_MASK:
+        raise OutputError(
+            f"{printable(path)}: is in the way and no static mask of this shape; move it away"
+        ) from None
+    return told if told != identity else None
+
+
+def _identity(header: fits.Header) -> ChipIdentity:
+    return ChipIdentity(
+        instrument=header["INSTRUME"],
+        detector=header["DETECTOR"],
+        number=header["CHIP"],
+        rows=header["NAXIS2"],
+        columns=header["NAXIS1"],
+        x0=header["XCORNER"],
+        y0=header["YCORNER"],
+        xbin=header["BINAXIS1"],
+        ybin=header["BINAXIS2"],
+    )
+
+
+def read_mask(path: str | Path) -> NDArray[np.int16]:
+    """Read a mask: 1 good, 0 bad, int16, rows x columns."""
+    with fits.open(path, memmap=False) as hdus:
+        return np.asarray(hdus[0].data, dtype=np.int16)

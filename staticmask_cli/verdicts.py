@@ -1,0 +1,230 @@
+"""Whether to trust a mask: numbers held against limits, each with a sentence for people.
+
+Nothing here reads files or pixels: all of it follows from what a mask file
+holds, so that a mask that was added to, or recounted, is judged like a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from staticmask_cli.accumulate import MaskAccumulator, positions
+from staticmask_cli.errors import printable
+from staticmask_cli.groups import clumped
+from staticmask_cli.noise import low_probability
+from staticmask_cli.records import ChipRecord, count_exposures
+from staticmask_cli.settings import Settings
+
+# A share of bad pixels is taken of so many where fewer are bad: what becomes of a
+# handful of pixels is no reason to distrust a mask.
+_HANDFUL = 100
+# So few pixels of a chip leave its mode to chance, and are not judged.
+_FEWEST = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One number held against its limit.
+
+    Attributes
+    ----------
+    name : str
+        ``low``, ``mode``, ``rms``, ``groups`` or ``alone``; the limit is the
+        setting ``limit_`` and this name.
+    subject : str
+        Exposure and extension, or the mask's file name.
+    value, limit : float
+        The number, and beyond what it speaks against the subject.
+    text : str
+        What it means.
+    """
+
+    name: str
+    subject: str
+    value: float
+    limit: float
+    text: str
+
+    @property
+    def is_against(self) -> bool:
+        """Whether it is a reason not to trust the subject."""
+        return self.value > self.limit
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.text} (limit_{self.name} {self.limit:g})"
+
+    def short(self) -> str:
+        """Return name, number and limit."""
+        return f"{self.name} {self.value:.3g} > {self.limit:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """All that is to be said of one mask.
+
+    Attributes
+    ----------
+    mask : tuple of Verdict
+        Of the mask itself.
+    chips : tuple of tuple of Verdict
+        Of each of its records.
+    """
+
+    mask: tuple[Verdict, ...] = ()
+    chips: tuple[tuple[Verdict, ...], ...] = ()
+
+    @property
+    def against(self) -> tuple[Verdict, ...]:
+        """The reasons not to trust it."""
+        return against([*self.mask, *(verdict for chip in self.chips for verdict in chip)])
+
+
+def against(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
+    """Return those that speak against their subject."""
+    return tuple(verdict for verdict in verdicts if verdict.is_against)
+
+
+def judge(
+    name: str,
+    mask: MaskAccumulator,
+    records: Sequence[ChipRecord],
+    static_sig: float,
+    settings: Settings,
+) -> Judgement:
+    """Judge a mask and the chips that went into it; parameters as for `mask_verdicts`."""
+    return Judgement(
+        mask=mask_verdicts(name, mask, records, static_sig, settings),
+        chips=tuple(chip_verdicts(record, static_sig, settings) for record in records),
+    )
+
+
+def chip_verdicts(record: ChipRecord, static_sig: float, settings: Settings) -> tuple[Verdict, ...]:
+    """Judge one chip of one exposure.
+
+    Parameters
+    ----------
+    record : ChipRecord
+        What was measured on it.
+    static_sig : float
+        How many rms below the mode its low pixels are.
+    settings : Settings
+        The limits.
+
+    Returns
+    -------
+    tuple of Verdict
+        Those that can be given: none of a chip that has no sky, or next to no
+        pixels.
+    """
+    if not record.used or record.nbins < 2 or record.seen < _FEWEST:  # noqa: PLR2004 - no sky
+        return ()
+    subject = f"{printable(record.file)} SCI,{record.extver}"
+    chance = record.seen * low_probability(static_sig)
+    excess = 100 * (record.low - chance) / record.seen
+    share = _percent(record.clumped, record.low)
+    found = [
+        _verdict(
+            "low",
+            subject,
+            excess,
+            settings.limit_low,
+            f"{record.low} pixels are low where noise alone gives {chance:.0f}, {excess:.3g} % of "
+            "the chip more; shadows, nebulosity or a wrong sky may be masked",
+        ),
+        _verdict(
+            "groups",
+            subject,
+            share,
+            settings.limit_groups,
+            f"{record.clumped} of its {record.low} low pixels lie in groups that no detector "
+            "defect makes; holes of stars or nebulosity may be masked",
+        ),
+    ]
+    if record.noise > 0:  # else most pixels have one value, and nothing can be told of it
+        offset = abs(record.mode - record.median) / record.noise
+        ratio = record.rms / record.noise
+        found += [
+            _verdict(
+                "mode",
+                subject,
+                offset,
+                settings.limit_mode,
+                f"its mode {record.mode:.6g} lies {offset:.3g} times the noise from its median "
+                f"{record.median:.6g}; in a crowded or nebulous field that is not the sky",
+            ),
+            _verdict(
+                "rms",
+                subject,
+                ratio,
+                settings.limit_rms,
+                f"its rms {record.rms:.6g} is {ratio:.3g} times the noise {record.noise:.6g}; "
+                "stars or nebulosity widen it, and bad pixels escape",
+            ),
+        ]
+    return tuple(found)
+
+
+def mask_verdicts(
+    name: str,
+    mask: MaskAccumulator,
+    records: Sequence[ChipRecord],
+    static_sig: float,
+    settings: Settings,
+) -> tuple[Verdict, ...]:
+    """Judge a mask.
+
+    Parameters
+    ----------
+    name : str
+        Its file name.
+    mask : MaskAccumulator
+        Its pixels.
+    records : sequence of ChipRecord
+        One for each chip that belongs to it.
+    static_sig : float
+        How many rms below the mode low pixels are.
+    settings : Settings
+        The limits.
+
+    Returns
+    -------
+    tuple of Verdict
+        Those that can be given.
+    """
+    bad = mask.bad
+    groups = clumped(positions(mask.bits), mask.shape[1])
+    found = [
+        _verdict(
+            "groups",
+            name,
+            _percent(groups, bad),
+            settings.limit_groups,
+            f"{groups} of its {bad} bad pixels lie in groups that no detector defect makes; "
+            "sources or nebulosity may be masked",
+        )
+    ]
+    if count_exposures(records) > 1:
+        worst, alone = max(
+            ((r, int(mask.contains(r.alone).sum())) for r in records), key=lambda pair: pair[1]
+        )
+        excess = max(0.0, alone - worst.seen * low_probability(static_sig))
+        found.append(
+            _verdict(
+                "alone",
+                name,
+                _percent(excess, bad),
+                settings.limit_alone,
+                f"{alone} of its {bad} bad pixels are bad in {printable(worst.file)} alone; "
+                f"without that exposure the mask would have {bad - alone}",
+            )
+        )
+    return tuple(found)
+
+
+def _percent(part: float, bad: int) -> float:
+    return 100 * part / max(bad, _HANDFUL)
+
+
+def _verdict(name: str, subject: str, value: float, limit: float, text: str) -> Verdict:
+    return Verdict(name=name, subject=subject, value=value, limit=limit, text=text)
