@@ -1,7 +1,8 @@
 """Static bad-pixel masks from calibrated Hubble exposures.
 
 The public names are `create_masks`, `createMask` (for scripts written for
-DrizzlePac), the errors they raise and `__version__`. They are imported when
+DrizzlePac), `sweep`, `explain`, `compare` and `recount`, the errors they raise
+and `__version__`. They are imported when
 they are first used: importing this package costs nothing.
 """
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from staticmask_cli._version import __version__
     from staticmask_cli.api import create_masks, createMask
+    from staticmask_cli.asking import compare, explain, recount, sweep
     from staticmask_cli.errors import ConfigError, InputError, OutputError, StaticMaskError
 
 __all__ = [
@@ -20,14 +22,22 @@ __all__ = [
     "OutputError",
     "StaticMaskError",
     "__version__",
+    "compare",
     "createMask",
     "create_masks",
+    "explain",
+    "recount",
+    "sweep",
 ]
 
 _HOMES = {
     "__version__": "_version",
     "createMask": "api",
     "create_masks": "api",
+    "compare": "asking",
+    "explain": "asking",
+    "recount": "asking",
+    "sweep": "asking",
     "ConfigError": "errors",
     "InputError": "errors",
     "OutputError": "errors",

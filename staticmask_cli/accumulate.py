@@ -269,6 +269,11 @@ class MaskAccumulator:
             raise ValueError("this accumulator does not count")
         return self._counts.counts(self._size).reshape(self.shape)
 
+    def seen_how_often(self) -> dict[int, int]:
+        """Return how many pixels have each value of `coverage`."""
+        numbers, pixels = np.unique(self.coverage(), return_counts=True)
+        return dict(zip(numbers.tolist(), pixels.tolist(), strict=True))
+
     def coverage(self) -> NDArray[np.uint32]:
         """Return how often each pixel was seen: in how many chips it holds a number."""
         return (np.uint32(self._seen) - self._unseen.counts(self._size)).reshape(self.shape)

@@ -16,6 +16,7 @@ from staticmask_cli.errors import ConfigError, printable
 from staticmask_cli.gathering import Progress
 from staticmask_cli.masking import make_masks
 from staticmask_cli.report import Report
+from staticmask_cli.settings import Settings
 
 Input = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -124,34 +125,68 @@ def create_masks(
     OutputError
         If a mask cannot be written, or exposures cannot be added to it.
     """
-    given = {
-        "input": _entries(input),
-        "group": group,
-        "static": static,
-        "static_sig": static_sig,
-        "final_bits": _bits(final_bits),
-        "output_dir": None if output_dir is None else os.fspath(output_dir),
-        "prefix": prefix,
-        "jobs": operator.index(jobs) if isinstance(jobs, SupportsIndex) else jobs,
-        "include_empty": include_empty,
-        "keep_going": keep_going,
-        "update": update,
-        "verify": verify,
-        "lock_timeout": lock_timeout,
-        "min_exposures": min_exposures,
-        "counts": counts,
-        "report": None if report is None else os.fspath(report),
-        "preview": None if preview is None else os.fspath(preview),
-        "strict": strict,
-        "limit_low": limit_low,
-        "limit_mode": limit_mode,
-        "limit_rms": limit_rms,
-        "limit_groups": limit_groups,
-        "limit_alone": limit_alone,
-    }
+    settings = settings_of(
+        input,
+        config=config,
+        group=group,
+        static=static,
+        static_sig=static_sig,
+        final_bits=final_bits,
+        output_dir=output_dir,
+        prefix=prefix,
+        jobs=jobs,
+        include_empty=include_empty,
+        keep_going=keep_going,
+        update=update,
+        verify=verify,
+        lock_timeout=lock_timeout,
+        min_exposures=min_exposures,
+        counts=counts,
+        report=report,
+        preview=preview,
+        strict=strict,
+        limit_low=limit_low,
+        limit_mode=limit_mode,
+        limit_rms=limit_rms,
+        limit_groups=limit_groups,
+        limit_alone=limit_alone,
+    )
+    return make_masks(settings, dry_run=dry_run, executor=executor, progress=progress)
+
+
+def settings_of(
+    input: Input | None,  # noqa: A002 - the configuration's name
+    *,
+    config: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Settings:
+    """Return the settings that arguments make, as `create_masks` takes them.
+
+    Raises
+    ------
+    ConfigError
+        If an argument or the configuration is wrong, or there is no such argument.
+    """
+    given = {"input": _entries(input)} | {name: _plain(v) for name, v in options.items()}
+    given["final_bits"] = _bits(options.get("final_bits"))
+    _check_known(given, "argument")
     flags = {name: (value, "argument") for name, value in given.items() if value is not None}
-    merged = merge(config_file=None if config is None else os.fspath(config), flags=flags)
-    return make_masks(merged.settings, dry_run=dry_run, executor=executor, progress=progress)
+    return merge(config_file=None if config is None else os.fspath(config), flags=flags).settings
+
+
+def _plain(value: Any) -> Any:
+    """Return an argument as a configuration has it: a path as text, numpy's integer as Python's."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        return operator.index(value)
+    return value
+
+
+def _check_known(given: Iterable[str], kind: str) -> None:
+    unknown = [name for name in given if name not in keys()]
+    if unknown:
+        raise ConfigError(*(f"'{printable(n)}' is no {kind}{suggestion(n)}" for n in unknown))
 
 
 def createMask(  # noqa: N802 - DrizzlePac's name
@@ -199,11 +234,7 @@ def createMask(  # noqa: N802 - DrizzlePac's name
     if static_sig is not _DRIZZLEPAC_SIG or configObj is None:
         given["static_sig"] = static_sig
     given["final_bits"] = _bits(given.get("final_bits"))
-    unknown = [name for name in given if name not in keys()]
-    if unknown:
-        raise ConfigError(
-            *(f"createMask: '{printable(n)}' is no key{suggestion(n)}" for n in unknown)
-        )
+    _check_known(given, "key of createMask's")
     file, mapping = _source(configObj)
     if input is None and not _names_input(file, mapping):
         raise ConfigError("createMask: please supply an input image")

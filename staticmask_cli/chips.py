@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class Exposure:
     notes: tuple[str, ...]
 
 
-def open_exposure(path: Path, settings: Settings) -> Exposure:
+def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) -> Exposure:
     """Find the chips of an exposure; only headers are read.
 
     Parameters
@@ -94,6 +95,8 @@ def open_exposure(path: Path, settings: Settings) -> Exposure:
         The exposure's file.
     settings : Settings
         Which extensions to use, and whether flags are wanted.
+    any_flags : bool
+        Whether flags are wanted if there are some, whatever the settings say.
 
     Returns
     -------
@@ -106,7 +109,12 @@ def open_exposure(path: Path, settings: Settings) -> Exposure:
     """
     hdus = scan(path)
     primary = hdus[0].header
-    flags = _flags(path, hdus, primary) if settings.final_bits is not None else None
+    flags = None
+    if settings.final_bits is not None:
+        flags = _flags(path, hdus, primary)
+    elif any_flags:
+        with suppress(InputError):
+            flags = _flags(path, hdus, primary)
     problems: list[str] = []
     chips: list[Chip] = []
     try:
@@ -185,7 +193,10 @@ def _chip(
     identity = identify(primary, hdu.header, hdu.version, (rows, columns))
     chip_flags = None
     bits = 0
-    if flags is not None and settings.final_bits is not None:
+    if flags is not None and settings.final_bits is None:
+        with suppress(ValueError):
+            chip_flags = _matching_flags(flags, hdu.version, science)
+    elif flags is not None and settings.final_bits is not None:
         chip_flags = _matching_flags(flags, hdu.version, science)
         try:
             bits = good_bits(settings.final_bits, DQ_BITS.get(identity.instrument, {}))

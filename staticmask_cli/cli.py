@@ -11,54 +11,22 @@ import logging
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
-from staticmask_cli import config, configspec
+from staticmask_cli import config, configspec, questions
 from staticmask_cli._version import __version__
-from staticmask_cli.errors import OutputError, StaticMaskError
+from staticmask_cli.errors import NOT_TO_BE_TRUSTED, OutputError, StaticMaskError
 from staticmask_cli.logs import crash_line, log, start_logging
+from staticmask_cli.options import OPTIONS, complete, key_options
 from staticmask_cli.summary import Summary
+from staticmask_cli.terminal import echo, shown_progress
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+_TROUBLE = 2
 _LEFT_OUT = 3
-_NOT_TO_BE_TRUSTED = 4
 _BUG = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130  # as shells have it: 128 + SIGINT
-
-# What the configspec does not tell of a key's option: short name, and the
-# word that stands for its value; None for a switch.
-_OPTIONS: dict[str, tuple[str | None, str | None]] = {
-    "static_sig": (None, "FLOAT"),
-    "static": (None, None),
-    "final_bits": (None, "TEXT"),
-    "group": (None, "TEXT"),
-    "output_dir": ("-o", "DIR"),
-    "prefix": (None, "TEXT"),
-    "jobs": ("-j", "N"),
-    "include_empty": (None, None),
-    "keep_going": ("-k", None),
-    "update": (None, None),
-    "verify": (None, None),
-    "lock_timeout": (None, "FLOAT"),
-    "min_exposures": ("-m", "N"),
-    "counts": (None, None),
-    "report": (None, "FILE"),
-    "preview": (None, "DIR"),
-    "strict": (None, None),
-    "limit_low": (None, "FLOAT"),
-    "limit_mode": (None, "FLOAT"),
-    "limit_rms": (None, "FLOAT"),
-    "limit_groups": (None, "FLOAT"),
-    "limit_alone": (None, "FLOAT"),
-}
 
 _EPILOG = """
 \b
@@ -77,50 +45,18 @@ itself, 130 interrupted.
 """
 
 
-def _complete(kind: str) -> Callable[..., list[CompletionItem]]:
-    """Return what has the shell complete names of files or folders."""
-    return lambda _context, _parameter, incomplete: [CompletionItem(incomplete, type=kind)]
-
-
-def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for every configuration key."""
-    for name, (short, metavar) in reversed(_OPTIONS.items()):
-        flag = "--" + name.replace("_", "-")
-        key = configspec.keys()[name]
-        value = configspec.default(name)
-        if metavar is None:
-            text = flag if value else f"--no-{name.replace('_', '-')}"
-            declared = [f"{flag}/--no-{name.replace('_', '-')}"]
-        else:
-            text = str(value)
-            declared = [flag]
-        if short:
-            declared.insert(0, short)
-        help_text = f"{key.help}  [default: {text}]"
-        complete = {"DIR": _complete("dir"), "FILE": _complete("file")}.get(metavar or "")
-        command = click.option(
-            *declared,
-            name,
-            default=None,
-            metavar=metavar,
-            help=help_text,
-            shell_complete=complete,
-        )(command)
-    return command
-
-
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
     epilog=_EPILOG,
 )
-@click.argument("inputs", metavar="[INPUT]...", nargs=-1, shell_complete=_complete("file"))
-@_key_options
+@click.argument("inputs", metavar="[INPUT]...", nargs=-1, shell_complete=complete("file"))
+@key_options
 @click.option(
     "-c",
     "--config",
     "config_file",
     metavar="FILE",
-    shell_complete=_complete("file"),
+    shell_complete=complete("file"),
     help="Configuration file to merge "
     "over the defaults; DrizzlePac's staticMask.cfg and astrodrizzle.cfg do as they are.",
 )
@@ -154,16 +90,42 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--log-file",
     metavar="FILE",
-    shell_complete=_complete("file"),
+    shell_complete=complete("file"),
     help="Append all messages to FILE, with times.",
 )
 @click.option(
     "--summary",
     "summary_file",
     metavar="FILE",
-    shell_complete=_complete("file"),
+    shell_complete=complete("file"),
     help="Write what the run did into FILE, as JSON, also if it fails; -: to standard output, "
     "which then gets nothing else.",
+)
+@click.option(
+    "--sweep",
+    metavar="SIGMAS",
+    help="Print how many pixels masks at several sigmas, such as 3,3.5,4,5,6, would hold, and how "
+    "many noise alone gives; write nothing.",
+)
+@click.option(
+    "--explain",
+    metavar="X,Y",
+    multiple=True,
+    help="Print what every exposure tells of a pixel, counted from 1 as in DS9; write nothing. "
+    "May be given several times.",
+)
+@click.option(
+    "--compare",
+    metavar="OLD",
+    shell_complete=complete("file"),
+    help="Print the pixels that come and go against an older mask or folder of masks, "
+    "DrizzlePac's too; write nothing. INPUT may name masks. Exit status as diff's.",
+)
+@click.option(
+    "--recount",
+    is_flag=True,
+    help="Rewrite the masks that INPUT names, made with --counts, for another --min-exposures; "
+    "no exposure is read.",
 )
 @click.version_option(__version__, prog_name="staticmask", message="%(prog)s %(version)s")
 def main(**options: Any) -> None:
@@ -187,7 +149,9 @@ def main(**options: Any) -> None:
         summary.check()
         status = _run(options, summary)
     except StaticMaskError as error:
-        status, errors = error.exit_status, error.problems
+        # As diff has it, where 1 is a difference.
+        status = _TROUBLE if options["compare"] is not None else error.exit_status
+        errors = error.problems
     except KeyboardInterrupt:
         status, errors = _INTERRUPTED, ("interrupted",)
     except Exception as error:  # noqa: BLE001 - a bug of ours: told in one line, kept whole in a file
@@ -195,7 +159,7 @@ def main(**options: Any) -> None:
     for problem in errors:
         log.error("%s", problem)
     try:
-        summary.write(status, errors, _echo)
+        summary.write(status, errors, echo)
     except OutputError as error:
         status = status or error.exit_status
         log.error("%s", error)
@@ -204,9 +168,9 @@ def main(**options: Any) -> None:
 
 
 def _run(options: dict[str, Any], summary: Summary) -> int:
-    merged = config.merge(
-        config_file=options["config_file"], environment=os.environ, flags=_flags(options)
-    )
+    flags = _flags(options)
+    merged = config.merge(config_file=options["config_file"], environment=os.environ, flags=flags)
+    question = questions.asked(options, flags)
     summary.configuration = merged
     for note in merged.notes:
         log.log(
@@ -215,7 +179,7 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
             note,
         )
     if options["show_config"]:
-        _echo(configspec.dump(merged.layer))
+        echo(configspec.dump(merged.layer))
         return 0
     if options["editpars"]:
         from staticmask_cli.editor import edit  # noqa: PLC0415 - seldom needed
@@ -226,9 +190,7 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
             return 0
         merged = summary.configuration = edited
     log.debug("settings: %s", merged.settings)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, _terminated)
+    _end_tidily()
     # Imported late: '--help' and a wrong option must not wait for numpy and
     # astropy. What they make stays: looking for garbage in between would take a
     # tenth of the time that a run needs to start.
@@ -241,67 +203,48 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
     # While headers are read here, threads that are done with a block of pixels
     # wait for their turn; at Python's 5 ms that took 4 % of a long run.
     sys.setswitchinterval(2e-4)
-    with _progress(quiet=options["quiet"]) as progress:
+    with shown_progress(quiet=options["quiet"]) as progress:
         journal = summary.journal = Journal()
-        report = make_masks(
-            merged.settings, dry_run=options["dry_run"], progress=progress, journal=journal
-        )
-    for line in report.lines():
+        if question is not None:
+            lines, status = questions.answer(
+                question,
+                merged.settings,
+                journal,
+                verbose=options["verbose"] > 0,
+                progress=progress,
+            )
+        else:
+            report = make_masks(
+                merged.settings, dry_run=options["dry_run"], progress=progress, journal=journal
+            )
+            lines, status = report.lines(), 0
+            if report.verdicts and merged.settings.strict:
+                status = NOT_TO_BE_TRUSTED
+    for line in lines:
         log.debug("%s", line)
     if not options["quiet"] and not summary.takes_standard_output:
-        _echo("".join(f"{line}\n" for line in report.lines()))
-    if report.verdicts and merged.settings.strict:
-        return _NOT_TO_BE_TRUSTED
-    return _LEFT_OUT if report.failed else 0
+        echo("".join(f"{line}\n" for line in lines))
+    is_left_out = any(exposure.state == "failed" for exposure in journal.exposures)
+    return status or (_LEFT_OUT if is_left_out else 0)
 
 
 def _flags(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     flags: dict[str, tuple[Any, str]] = {}
     if options["inputs"]:
         flags["input"] = (list(options["inputs"]), "INPUT")
-    for name in _OPTIONS:
+    for name in OPTIONS:
         if options[name] is not None:
             off = "no-" if options[name] is False else ""
             flags[name] = (options[name], f"--{off}{name.replace('_', '-')}")
     return flags
 
 
-def _echo(text: str) -> None:
-    """Write to standard output; a reader that wants no more of it is no failure."""
-    try:
-        click.echo(text, nl=False)
-    except BrokenPipeError:
-        # Or Python would complain of it once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        raise OutputError(f"standard output cannot be written: {error.strerror}") from None
+def _end_tidily() -> None:
+    """Have signals end the run as Ctrl-C does: workers stop, temporary files go."""
 
+    def terminated(*_: Any) -> None:
+        raise KeyboardInterrupt
 
-def _terminated(*_: Any) -> None:
-    """End as at Ctrl-C: workers stop, temporary files go."""
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar on a terminal, once more than a second's work turns out to be left."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    began = time.monotonic()
-    bar: Any = None
-
-    def progress(done: int, total: int) -> None:
-        nonlocal bar
-        elapsed = time.monotonic() - began
-        if bar is None and done < total and elapsed / done * (total - done) > 1:
-            bar = click.progressbar(length=total, label="exposures", file=sys.stderr)
-            bar.__enter__()
-        if bar is not None:
-            bar.update(done - bar.pos)
-
-    try:
-        yield progress
-    finally:
-        if bar is not None:
-            bar.__exit__(None, None, None)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, terminated)

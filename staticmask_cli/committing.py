@@ -67,10 +67,13 @@ def commit(
                 partial(mask_hdus, p.mask, identity, p.records, settings.recipe, p.judgement),
             )
             for identity, p in planned.items()
-            if p.state == "written"
+            if p.state == "planned"
         ]
         write_masks(files, jobs, lock.check)
-    journal.masks = _reports(planned, settings, pixels=True)
+    masks = _reports(planned, settings, pixels=True)
+    journal.masks = tuple(
+        replace(mask, state="written") if mask.state == "planned" else mask for mask in masks
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,10 @@ def foresee(
     settings: Settings,
     journal: Journal,
 ) -> None:
-    """Tell the journal which masks `commit` would write, reading no pixels."""
-    planned = _plan(gathered, given, settings, journal.warnings, pixels=False)
-    journal.masks = _reports(planned, settings, pixels=False)
+    """Tell the journal which masks `commit` would write; in a dry run without their pixels."""
+    pixels = not journal.dry_run
+    planned = _plan(gathered, given, settings, journal.warnings, pixels=pixels)
+    journal.masks = _reports(planned, settings, pixels=pixels)
 
 
 def _plan(
@@ -117,7 +121,7 @@ def _plan(
         old = held[identity][1] if identity in held else None
         held_records = _joined(of_one, old) if old else []
         records = merged(held_records, of_one.told(), given)
-        state = "written" if pixels else "planned"
+        state = "planned"
         if old and tuple(map(str, old.records)) == tuple(map(str, records)):  # NaN is not NaN
             state = "unchanged"
         name, mask = names[identity], of_one.mask

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: Exit status if verdicts speak against a mask and are to decide it.
+NOT_TO_BE_TRUSTED = 4
+
 
 class StaticMaskError(Exception):
     """One or several problems that a user can mend.

@@ -13,7 +13,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from staticmask_cli.accumulate import Bits, pack
-from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.errors import InputError, OutputError, printable
 from staticmask_cli.exposures import silenced
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.output import COLUMNS, TABLE
@@ -56,6 +56,15 @@ class HeldMask:
     has_counts: bool
     bits: Bits | None
     counts: tuple[NDArray[Any], NDArray[Any]] | None
+
+
+def read_counted(path: Path) -> HeldMask:
+    """Read a mask that is to be recounted; raises what `read_held` does, also if it cannot be."""
+    hint = "make it anew with --counts"
+    held = read_held(path, pixels=True, hint=hint)
+    if not held.has_counts:
+        raise OutputError(f"{printable(path)}: keeps no counts; {hint}")
+    return held
 
 
 def read_held(path: Path, *, pixels: bool, hint: str = REDO) -> HeldMask:
@@ -181,6 +190,37 @@ def _identity(header: fits.Header) -> ChipIdentity:
         xbin=header["BINAXIS1"],
         ybin=header["BINAXIS2"],
     )
+
+
+def read_any(path: Path) -> tuple[ChipIdentity | None, NDArray[np.bool_]]:
+    """Read the bad pixels of any static mask, DrizzlePac's too.
+
+    Returns
+    -------
+    identity : ChipIdentity or None
+        None if the mask does not tell, as DrizzlePac's does not.
+    bad : ndarray of bool
+        Rows x columns.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or holds something else.
+    """
+    shown = printable(path)
+    try:
+        with silenced(), fits.open(path, memmap=False) as hdus:
+            pixels = np.asarray(hdus[0].data)
+            identity = _identity(hdus[0].header) if "CREATOR" in hdus[0].header else None
+        if pixels.ndim != 2 or not np.isin(pixels, (0, 1)).all():  # noqa: PLR2004 - rows and columns
+            raise ValueError("no mask")
+    except PermissionError:
+        raise InputError(f"{shown}: permission to read it is denied") from None
+    except _NO_MASK:
+        raise InputError(
+            f"{shown}: is no static mask: its primary array is not one of 0 and 1"
+        ) from None
+    return identity, pixels == 0
 
 
 def read_mask(path: str | Path) -> NDArray[np.int16]:

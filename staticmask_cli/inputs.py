@@ -59,10 +59,31 @@ def resolve(
     return list(walk.paths.values()), walk.problems
 
 
-class _Walk:
-    """One walk through a user's entries; lists may lead to further lists."""
+def are_masks(entries: Iterable[str]) -> bool:
+    """Tell whether a user names masks, or folders of them, and not exposures."""
+    return all(entry.endswith(MASK_ENDING) or os.path.isdir(entry) for entry in entries)  # noqa: PTH112
 
-    def __init__(self, read_association: AssociationReader) -> None:
+
+def resolve_masks(entries: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
+    """Find the masks that a user names: as `resolve`, but a folder stands for all that it holds."""
+    walk = _Walk(None)
+    for entry in entries:
+        walk.entry(entry, ())
+    if not walk.paths and not walk.problems:
+        walk.problems["no input: name the masks"] = "no input"
+    return list(walk.paths.values()), walk.problems
+
+
+class _Walk:
+    """One walk through a user's entries; lists may lead to further lists.
+
+    Parameters
+    ----------
+    read_association : callable or None
+        Reads an association table; None if masks are looked for, not exposures.
+    """
+
+    def __init__(self, read_association: AssociationReader | None) -> None:
         self.paths: dict[str, Path] = {}  # by real path: the same file counts once
         self.problems: dict[str, str] = {}
         self._read_association = read_association
@@ -102,7 +123,10 @@ class _Walk:
         except ValueError:  # a NUL byte
             matches = []
         # So that a run over '*.fits' can be repeated in a folder that holds its own masks.
-        files = [m for m in matches if not m.endswith(MASK_ENDING) and not Path(m).is_dir()]
+        wants_masks = self._read_association is None
+        files = [
+            m for m in matches if m.endswith(MASK_ENDING) == wants_masks and not Path(m).is_dir()
+        ]
         for match in files:
             self._file(Path(match), lists)
         if not files:
@@ -157,17 +181,21 @@ class _Walk:
             self.entry(name, (*lists, path))
 
     def _file(self, path: Path, lists: tuple[Path, ...]) -> None:
-        if path.is_dir():
+        if path.is_dir() and self._read_association is None:
+            self._pattern(f"{glob.escape(str(path))}/*{MASK_ENDING}", lists)
+        elif path.is_dir():
             example = printable(path / "*flt.fits")
             self._problem(path, f"is a folder; give a pattern such as '{example}'", lists)
-        elif path.name.lower().endswith(ASSOCIATION_SUFFIXES):
-            self._association(path, lists)
+        elif self._read_association and path.name.lower().endswith(ASSOCIATION_SUFFIXES):
+            self._association(path, self._read_association, lists)
         else:
             self.paths.setdefault(os.path.realpath(path), path)
 
-    def _association(self, path: Path, lists: tuple[Path, ...]) -> None:
+    def _association(
+        self, path: Path, read_association: AssociationReader, lists: tuple[Path, ...]
+    ) -> None:
         try:
-            rows = self._read_association(path)
+            rows = read_association(path)
         except InputError as error:
             self.problems |= dict.fromkeys(error.problems, str(path))
             return

@@ -66,6 +66,21 @@ DQ_BITS: dict[str, dict[str, int]] = {
 }
 
 
+def flag_names(value: int, instrument: str) -> tuple[str, ...]:
+    """Return the names of the DQ bits that are set in a value, lowest first.
+
+    Parameters
+    ----------
+    value : int
+        A DQ value; negative if the sign bit of a 16-bit integer is a flag.
+    instrument : str
+        Which calls bits by their names; a bit without one goes by its number.
+    """
+    names = {bit: name for name, bit in reversed(DQ_BITS.get(instrument, {}).items())}
+    bits = (1 << power for power in range(16 if value < 0 else value.bit_length()))
+    return tuple(names.get(bit, str(bit)) for bit in bits if value & bit)
+
+
 _WFPC2_CHIPS = {1: "PC", 2: "WF2", 3: "WF3", 4: "WF4"}
 
 # CCDCHIP -> place of that chip's SCI extension in a full-frame file. A

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +27,7 @@ def make_masks(
     settings: Settings,
     *,
     dry_run: bool = False,
+    write: bool = True,
     executor: Executor | None = None,
     progress: Progress | None = None,
     journal: Journal | None = None,
@@ -39,6 +40,8 @@ def make_masks(
         What to do.
     dry_run : bool
         Whether to stop short of reading pixels and of writing.
+    write : bool
+        Whether to write the masks that were made.
     executor : Executor, optional
         Does the measuring in place of threads of our own; it is not shut
         down. ``settings.jobs`` still tells how much it is given at a time.
@@ -62,25 +65,39 @@ def make_masks(
     """
     journal = Journal() if journal is None else journal
     journal.dry_run = dry_run
+    shows = write and not dry_run and bool(settings.report or settings.preview)
+    if shows:
+        # Not above: pictures are seldom asked for, and need more than masks do.
+        from staticmask_cli import showing  # noqa: PLC0415
+
+        showing.check(settings)
     if not settings.static:
         journal.warnings.append("static is off: no mask is made")
     else:
-        _make(settings, executor, progress, journal)
+        _make(settings, executor, progress, journal, write=write and not dry_run)
     for warning in journal.warnings:
         log.warning("%s", warning)
-    for verdict in _news(journal, settings):
-        log.log(logging.ERROR if settings.strict else logging.WARNING, "%s", verdict)
-    return Report(
+    tell_verdicts(_news(journal, settings), settings)
+    report = Report(
         settings=settings,
         masks=journal.masks,
         exposures=tuple(journal.exposures),
         warnings=tuple(journal.warnings),
         dry_run=dry_run,
     )
+    if shows and report.masks:
+        with journal.timed("show"):
+            showing.show(report)
+    return report
 
 
 def _make(
-    settings: Settings, executor: Executor | None, progress: Progress | None, journal: Journal
+    settings: Settings,
+    executor: Executor | None,
+    progress: Progress | None,
+    journal: Journal,
+    *,
+    write: bool,
 ) -> None:
     with journal.timed("resolve"):
         paths, unresolved = resolve(settings.input, read_association)
@@ -90,7 +107,9 @@ def _make(
     warnings = list(journal.warnings)
     while True:
         try:
-            _gather_and_commit(settings, paths, unresolved, executor, progress, journal)
+            _gather_and_commit(
+                settings, paths, unresolved, executor, progress, journal, write=write
+            )
         except OvertakenError:
             # The mask that is there now holds some of our exposures: once more,
             # without them.
@@ -107,11 +126,13 @@ def _gather_and_commit(
     executor: Executor | None,
     progress: Progress | None,
     journal: Journal,
+    *,
+    write: bool,
 ) -> None:
     folder = Path(settings.output_dir)
-    closed = [] if journal.dry_run else folder_problems(folder)
+    closed = folder_problems(folder) if write else []
     held = HeldMasks(settings) if settings.update else None
-    jobs = _jobs(settings)
+    jobs = jobs_of(settings)
     with journal.timed("measure"), _workers(jobs, executor) as workers:
         measures = None if journal.dry_run or closed else workers
         gathering = Gathering(settings, measures, jobs, held, journal)
@@ -137,12 +158,18 @@ def _gather_and_commit(
         of_one.records += gathering.failed
     given = {path.name for path in paths} | {record.file for record in gathering.failed}
     with journal.timed("write"):
-        if journal.dry_run:
-            foresee(made, given, settings, journal)
-        else:
+        if write:
             commit(made, given, settings, jobs, journal)
+        else:
+            foresee(made, given, settings, journal)
     for problem in gathering.problems:
         log.error("%s; left out", problem)
+
+
+def tell_verdicts(verdicts: Iterable[Verdict], settings: Settings) -> None:
+    """Log verdicts: as errors if they decide the exit status."""
+    for verdict in verdicts:
+        log.log(logging.ERROR if settings.strict else logging.WARNING, "%s", verdict)
 
 
 def _news(journal: Journal, settings: Settings) -> list[Verdict]:
@@ -185,7 +212,8 @@ def _workers(jobs: int, executor: Executor | None) -> Iterator[Executor]:
         threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _jobs(settings: Settings) -> int:
+def jobs_of(settings: Settings) -> int:
+    """Return how many chips a run measures at a time."""
     if settings.jobs:
         return settings.jobs
     if hasattr(os, "sched_getaffinity"):  # the cores that a batch system gave us

@@ -61,13 +61,13 @@ def measure(chip: Chip, static_sig: float) -> Measured:
     InputError
         If its file cannot be read.
     """
-    with _telling_of_memory(chip):
+    with telling_of_memory(chip):
         return _measure(chip, static_sig)
 
 
 def hash_of(chip: Chip) -> str:
     """Read a chip and return its `ChipRecord.pixel_hash`; raises what `measure` does."""
-    with _telling_of_memory(chip):
+    with telling_of_memory(chip):
         pixel_hash = fingerprint(read(chip.science))
         if chip.flags is None:
             return pixel_hash
@@ -80,7 +80,8 @@ def _joined(science: str, flags: str) -> str:
 
 
 @contextmanager
-def _telling_of_memory(chip: Chip) -> Iterator[None]:
+def telling_of_memory(chip: Chip) -> Iterator[None]:
+    """Turn a want of memory into an InputError that names the chip."""
     try:
         yield
     except MemoryError:

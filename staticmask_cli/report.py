@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from staticmask_cli._version import __version__
 from staticmask_cli.errors import printable
@@ -179,6 +179,8 @@ class Journal:
         Seconds that each stage took: resolve, measure, write.
     dry_run : bool
         As in `Report`.
+    answer : list of dict, or None
+        What was found out in place of a run, of types that JSON has.
     """
 
     exposures: list[ExposureReport] = field(default_factory=list)
@@ -186,6 +188,7 @@ class Journal:
     warnings: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     dry_run: bool = False
+    answer: list[dict[str, Any]] | None = None
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

@@ -10,18 +10,21 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from staticmask_cli._version import __version__
 from staticmask_cli.errors import ConfigError, OutputError, printable
 from staticmask_cli.owners import clear_litter, part_of
+from staticmask_cli.settings import as_number
 
 if TYPE_CHECKING:
     from staticmask_cli.config import Configuration
     from staticmask_cli.instruments import ChipIdentity
     from staticmask_cli.records import ChipRecord
     from staticmask_cli.report import ExposureReport, Journal, MaskReport
+    from staticmask_cli.verdicts import Verdict
 
 #: The schema's version. A key may come in without a new one, none goes or changes its meaning.
 SCHEMA_VERSION = 1
@@ -156,6 +159,7 @@ class Summary:
             "settings": self._settings(),
             "exposures": [_exposure(e, paths) for e in (journal.exposures if journal else ())],
             "masks": [_mask(mask) for mask in masks],
+            "answer": journal.answer if journal else None,
             "warnings": list(map(printable, journal.warnings if journal else ())),
             "errors": list(map(printable, errors)),
         }
@@ -169,6 +173,8 @@ class Summary:
             value = getattr(values, name)
             if isinstance(value, tuple):
                 value = list(map(printable, value))
+            elif isinstance(value, Fraction):
+                value = as_number(value)
             elif value is not None and not isinstance(value, (bool, int, float)):
                 value = printable(value)
             found[name] = {"value": value, "origin": printable(origin)}
@@ -208,6 +214,10 @@ def _record(record: ChipRecord) -> dict[str, Any]:
         "nbins": record.nbins,
         "low": record.low,
         "flagged": record.flagged,
+        "seen": record.seen,
+        "median": _finite(record.median),
+        "noise": _finite(record.noise),
+        "clumped": record.clumped,
         "header_hash": record.header_hash,
         "datasum": printable(record.datasum),
         "pixel_hash": record.pixel_hash,
@@ -215,6 +225,7 @@ def _record(record: ChipRecord) -> dict[str, Any]:
 
 
 def _mask(mask: MaskReport) -> dict[str, Any]:
+    chips = mask.judgement.chips or ((),) * len(mask.chips)  # none after a dry run
     return {
         "path": _path(mask.path),
         "state": mask.state,
@@ -223,7 +234,21 @@ def _mask(mask: MaskReport) -> dict[str, Any]:
         "total": mask.total,
         "exposures": mask.exposures,
         "sha256": mask.sha256,
-        "chips": [_record(record) for record in mask.chips],
+        "verdicts": list(map(_verdict, mask.judgement.mask)),
+        "chips": [
+            _record(record) | {"verdicts": list(map(_verdict, verdicts))}
+            for record, verdicts in zip(mask.chips, chips, strict=True)
+        ],
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "name": verdict.name,
+        "value": verdict.value,
+        "limit": verdict.limit,
+        "against": verdict.is_against,
+        "text": verdict.text,
     }
 
 

@@ -1,0 +1,211 @@
+"""Masks held against older ones: which pixels came and went. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staticmask_cli.errors import InputError, printable
+from staticmask_cli.gathering import Progress
+from staticmask_cli.held import read_any
+from staticmask_cli.inputs import are_masks, resolve_masks
+from staticmask_cli.instruments import ChipIdentity
+from staticmask_cli.masking import make_masks
+from staticmask_cli.report import Journal
+from staticmask_cli.settings import Settings
+
+# So many columns are listed unless all are asked for.
+_COLUMNS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One mask against its older self.
+
+    Attributes
+    ----------
+    mask : str
+        Its file name.
+    old, new : int or None
+        Bad pixels before and now; None if there is no such mask.
+    gained, lost : ndarray of int
+        For each column, pixels that are bad now and were not, and the other
+        way round.
+    """
+
+    mask: str
+    old: int | None
+    new: int | None
+    gained: NDArray[np.int64]
+    lost: NDArray[np.int64]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both are there, and no pixel differs."""
+        is_missing = self.old is None or self.new is None
+        return not is_missing and not self.gained.any() and not self.lost.any()
+
+    def document(self) -> dict[str, Any]:
+        """Return it in types that JSON has; columns count from 1."""
+        columns = np.flatnonzero(self.gained + self.lost)
+        return {
+            "mask": printable(self.mask),
+            "old": self.old,
+            "new": self.new,
+            "gained": int(self.gained.sum()),
+            "lost": int(self.lost.sum()),
+            "columns": [
+                {"column": int(c) + 1, "gained": int(self.gained[c]), "lost": int(self.lost[c])}
+                for c in columns
+            ],
+        }
+
+    def lines(self, *, every_column: bool = False) -> list[str]:
+        """Return a line on the mask, and one for each column that differs, from 1.
+
+        Those that differ most come first; unless `every_column`, only ten.
+        """
+        name = printable(self.mask)
+        if self.old is None:
+            return [f"{name}  only new  {self.new}"]
+        if self.new is None:
+            return [f"{name}  only old  {self.old}"]
+        lines = [f"{name}  +{self.gained.sum()}  -{self.lost.sum()}  {self.old}  {self.new}"]
+        changes = self.gained + self.lost
+        order = [int(c) for c in np.argsort(-changes, kind="stable") if changes[c]]
+        shown = order if every_column else order[:_COLUMNS]
+        lines += [f"  column {c + 1}  +{self.gained[c]}  -{self.lost[c]}" for c in shown]
+        if len(shown) < len(order):
+            lines.append(f"  and {len(order) - len(shown)} more columns (all with -v)")
+        return lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mask:
+    name: str
+    identity: ChipIdentity | None
+    bad: NDArray[np.bool_]
+
+
+def compare(
+    settings: Settings,
+    old: str,
+    *,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> tuple[Difference, ...]:
+    """Compare masks with older ones.
+
+    Parameters
+    ----------
+    settings : Settings
+        As for a run, whose masks are made but not written; or ``input`` names
+        masks or folders of them.
+    old : str
+        The older mask, or a folder of them; DrizzlePac's will do.
+    journal : Journal, optional
+        Learns what became of every exposure.
+    progress : callable, optional
+        Told after each exposure how many are done.
+
+    Returns
+    -------
+    tuple of Difference
+        By name. Against a folder, also those masks that are only on one side.
+
+    Raises
+    ------
+    InputError
+        If an exposure or a mask cannot be read, or the masks do not belong
+        together.
+    """
+    olds, problems = _read_masks([old])
+    if are_masks(settings.input):
+        news, more = _read_masks(settings.input)
+        problems += more
+    else:
+        news = []
+    if problems:
+        raise InputError(*problems)
+    if not are_masks(settings.input):
+        report = make_masks(settings, write=False, journal=journal, progress=progress)
+        news = [
+            _Mask(name=Path(m.path).name, identity=m.identity, bad=m.pixels.mask() == 0)
+            for m in report.masks
+            if m.pixels is not None
+        ]
+    pairs = _paired(news, olds) if Path(old).is_dir() else [_partner(news, olds[0])]
+    return tuple(sorted((_difference(*pair) for pair in pairs), key=lambda d: d.mask))
+
+
+def _read_masks(entries: Sequence[str]) -> tuple[list[_Mask], list[str]]:
+    paths, unresolved = resolve_masks(entries)
+    problems = list(unresolved)
+    masks = []
+    for path in paths:
+        try:
+            identity, bad = read_any(path)
+        except InputError as error:
+            problems += error.problems
+        else:
+            masks.append(_Mask(name=path.name, identity=identity, bad=bad))
+    return masks, problems
+
+
+def _paired(
+    news: Sequence[_Mask], olds: Sequence[_Mask]
+) -> list[tuple[_Mask | None, _Mask | None]]:
+    """Pair masks by name, then what is left by identity."""
+    left = {old.name: old for old in olds}
+    pairs: list[tuple[_Mask | None, _Mask | None]] = []
+    for new in sorted(news, key=lambda mask: mask.name not in left):
+        partner = left.get(new.name) or next(
+            (o for o in left.values() if o.identity is not None and o.identity == new.identity),
+            None,
+        )
+        if partner is not None:
+            del left[partner.name]
+        pairs.append((new, partner))
+    return [*pairs, *((None, old) for old in left.values())]
+
+
+def _partner(news: Sequence[_Mask], old: _Mask) -> tuple[_Mask, _Mask]:
+    """Find the one new mask that an old one belongs to."""
+    by_identity = [n for n in news if n.identity is not None and n.identity == old.identity]
+    by_name = [n for n in news if n.name == old.name]
+    by_shape = [n for n in news if n.bad.shape == old.bad.shape]
+    candidates = by_identity or by_name or by_shape
+    if len(candidates) != 1:
+        there = ", ".join(printable(mask.name) for mask in news) or "none"
+        which = "several new masks" if candidates else "no new mask"
+        raise InputError(
+            f"{printable(old.name)}: belongs to {which}; there are {there}; compare with a folder"
+        )
+    return candidates[0], old
+
+
+def _difference(new: _Mask | None, old: _Mask | None) -> Difference:
+    both = [mask for mask in (new, old) if mask is not None]
+    if len({mask.bad.shape for mask in both}) > 1:
+        shapes = " and ".join("x".join(map(str, mask.bad.shape)) for mask in both)
+        raise InputError(f"{printable(both[0].name)}: new and old differ in shape: {shapes}")
+    identities = [mask.identity for mask in both if mask.identity is not None]
+    if len(set(identities)) > 1:
+        new_one, old_one = identities
+        raise InputError(
+            f"{printable(both[1].name)}: the old mask is that of {old_one}, not of {new_one}"
+        )
+    nothing = np.zeros_like(both[0].bad)
+    now, before = (nothing if mask is None else mask.bad for mask in (new, old))
+    return Difference(
+        mask=both[0].name,
+        old=None if old is None else int(before.sum()),
+        new=None if new is None else int(now.sum()),
+        gained=(now & ~before).sum(axis=0, dtype=np.int64),
+        lost=(before & ~now).sum(axis=0, dtype=np.int64),
+    )

@@ -1,0 +1,264 @@
+"""Why a pixel is bad: what every exposure tells of it. Nothing is written."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from staticmask_cli.accumulate import flagged_pixels, needed
+from staticmask_cli.chips import Chip
+from staticmask_cli.errors import InputError, printable
+from staticmask_cli.gathering import Progress
+from staticmask_cli.instruments import ChipIdentity, flag_names
+from staticmask_cli.masking import jobs_of
+from staticmask_cli.measure import telling_of_memory
+from staticmask_cli.naming import mask_names
+from staticmask_cli.pixels import read
+from staticmask_cli.report import Journal
+from staticmask_cli.settings import Settings
+from staticmask_cli.statistics import SkyStatistics, low_pixels, sky_statistics, unseen_pixels
+from staticmask_cli.survey import survey
+
+#: A pixel as DS9 counts: column and row, the first being 1.
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelInChip:
+    """What one chip of one exposure tells of a pixel.
+
+    Attributes
+    ----------
+    file : str
+        The exposure's file, without its folder.
+    extver : int
+        Version of the SCI extension.
+    value : float
+        The pixel, in the exposure's units.
+    mode, rms, threshold : float
+        The sky's; NaN if there is none to be found.
+    low, flagged : bool
+        Whether the pixel is below the threshold, and whether its flags call
+        it bad under ``final_bits``.
+    seen : bool
+        Whether it holds a number.
+    counts : bool
+        Whether the chip takes part in the mask.
+    dq : int or None
+        Its DQ value, as 16 bits without sign; None if there is none.
+    dq_names : tuple of str
+        The names of its bits.
+    """
+
+    file: str
+    extver: int
+    value: float
+    mode: float
+    rms: float
+    threshold: float
+    low: bool
+    flagged: bool
+    seen: bool
+    counts: bool
+    dq: int | None
+    dq_names: tuple[str, ...]
+
+    @property
+    def sigmas_below(self) -> float:
+        """How many rms the pixel lies below the mode."""
+        return (self.mode - self.value) / self.rms if self.rms > 0 else math.nan
+
+    def state(self) -> str:
+        """Return in a word what the chip makes of the pixel."""
+        if self.low or self.flagged:
+            return "+".join(["low"] * self.low + ["DQ"] * self.flagged)
+        if not self.counts:
+            return "no sky"
+        return "good" if self.seen else "no number"
+
+    def line(self) -> str:
+        """Return it in a line."""
+        dq = "-" if self.dq is None else " ".join([str(self.dq), *self.dq_names])
+        return (
+            f"  {printable(self.file)} SCI,{self.extver}: {self.state()}  value {self.value:.6g}  "
+            f"mode {self.mode:.6g}  rms {self.rms:.6g}  threshold {self.threshold:.6g}  "
+            f"sigmas below {self.sigmas_below:.3g}  DQ {dq}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One pixel of one mask.
+
+    Attributes
+    ----------
+    mask : str
+        The mask's file name.
+    identity : ChipIdentity
+        The silicon it belongs to.
+    place : tuple of int
+        Column and row, the first being 1.
+    chips : tuple of PixelInChip
+        What each chip tells of it; empty if it lies outside of the mask.
+    needed : int
+        In how many of them it must be bad.
+    """
+
+    mask: str
+    identity: ChipIdentity
+    place: Place
+    chips: tuple[PixelInChip, ...]
+    needed: int
+
+    @property
+    def count(self) -> int:
+        """In how many chips it is bad."""
+        return sum(chip.low or chip.flagged for chip in self.chips)
+
+    @property
+    def coverage(self) -> int:
+        """In how many chips it was seen."""
+        return sum(chip.seen and chip.counts for chip in self.chips)
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it is bad in the mask."""
+        return self.count >= self.needed
+
+    def document(self) -> dict[str, Any]:
+        """Return it in types that JSON has, which has no NaN."""
+        chips = [
+            {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in asdict(chip).items()
+            }
+            | {"file": printable(chip.file), "state": chip.state()}
+            for chip in self.chips
+        ]
+        told = {"count": self.count, "coverage": self.coverage, "is_bad": self.is_bad}
+        return asdict(self) | {"place": list(self.place), "chips": chips} | told
+
+    def lines(self) -> list[str]:
+        """Return a line on the mask, and one for each exposure."""
+        x, y = self.place
+        head = f"{self.mask}  {x},{y}"
+        if not self.chips:
+            shape = f"{self.identity.columns} columns and {self.identity.rows} rows"
+            return [f"{head}  outside: the mask has {shape}"]
+        verdict = "bad" if self.is_bad else "good"
+        count = f"bad in {self.count} of {self.coverage} that saw it, {self.needed} needed"
+        return [f"{head}  {verdict}  {count}", *(chip.line() for chip in self.chips)]
+
+
+def explain(
+    settings: Settings,
+    places: Sequence[Place],
+    *,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> tuple[Explanation, ...]:
+    """Tell what every exposure says of some pixels, reading each once.
+
+    Parameters
+    ----------
+    settings : Settings
+        As for a run.
+    places : sequence of tuple
+        Columns and rows, the first being 1.
+    journal : Journal, optional
+        Learns what became of every exposure.
+    progress : callable, optional
+        Told after each exposure how many are done.
+
+    Returns
+    -------
+    tuple of Explanation
+        By mask, then in the order of `places`.
+
+    Raises
+    ------
+    InputError
+        All that is wrong with the exposures, or a place that lies outside of
+        every mask.
+    """
+    found: dict[ChipIdentity, list[list[PixelInChip]]] = {}
+    question = functools.partial(_asked, settings, places)
+    exposures = survey(
+        settings, question, jobs_of(settings), any_flags=True, journal=journal, progress=progress
+    )
+    for exposure in exposures:
+        for chip, pixels in exposure.answers:
+            of_one = found.setdefault(chip.identity, [[] for _ in places])
+            for told, pixel in zip(of_one, pixels, strict=True):
+                if pixel is not None:
+                    told.append(pixel)
+    names = mask_names(dict.fromkeys(found), settings.prefix)
+    explained = [
+        Explanation(
+            mask=names[identity],
+            identity=identity,
+            place=place,
+            chips=tuple(chips),
+            needed=needed(settings.min_exposures, sum(chip.seen and chip.counts for chip in chips)),
+        )
+        for identity, of_one in sorted(found.items(), key=lambda item: names[item[0]])
+        for place, chips in zip(places, of_one, strict=True)
+    ]
+    outside = [
+        f"--explain {x},{y}: lies outside of every mask"
+        for x, y in places
+        if not any(e.chips for e in explained if e.place == (x, y))
+    ]
+    if outside:
+        raise InputError(*outside)
+    return tuple(explained)
+
+
+def _asked(settings: Settings, places: Sequence[Place], chip: Chip) -> list[PixelInChip | None]:
+    """Read a chip; return what it tells of each pixel, None where it has none."""
+    rows, columns = chip.identity.shape
+    inside = [(x, y) for x, y in places if x <= columns and y <= rows]
+    with telling_of_memory(chip):
+        pixels = read(chip.science)
+        statistics = sky_statistics(pixels)
+        values = [pixels[y - 1, x - 1 : x].copy() for x, y in inside]
+        flags: list[NDArray[Any] | None] = [None] * len(inside)
+        if chip.flags is not None:
+            array = read(chip.flags)
+            flags = [array[y - 1, x - 1 : x].copy() for x, y in inside]
+    told = {
+        place: _pixel(settings, chip, statistics, value, flag)
+        for place, value, flag in zip(inside, values, flags, strict=True)
+    }
+    return [told.get(place) for place in places]
+
+
+def _pixel(
+    settings: Settings,
+    chip: Chip,
+    statistics: SkyStatistics,
+    value: NDArray[Any],
+    flag: NDArray[Any] | None,
+) -> PixelInChip:
+    """Put together what is known of a pixel; `value` and `flag` are arrays of one."""
+    reads_flags = settings.final_bits is not None
+    dq = None if flag is None else int(flag[0]) & 0xFFFF
+    return PixelInChip(
+        file=chip.file,
+        extver=chip.extver,
+        value=float(value[0]),
+        mode=statistics.mode,
+        rms=statistics.rms,
+        threshold=statistics.threshold(settings.static_sig),
+        low=bool(low_pixels(value, statistics, settings.static_sig)[0]),
+        flagged=flag is not None and reads_flags and bool(flagged_pixels(flag, chip.good_bits)[0]),
+        seen=not bool(unseen_pixels(value)[0]),
+        counts=statistics.is_usable or reads_flags,
+        dq=dq,
+        dq_names=() if dq is None else flag_names(dq, chip.identity.instrument),
+    )

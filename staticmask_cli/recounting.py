@@ -1,0 +1,105 @@
+"""Masks that keep counts, made anew for another number of exposures; no exposure is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from staticmask_cli.accumulate import MaskAccumulator
+from staticmask_cli.errors import InputError, OutputError
+from staticmask_cli.held import HeldMask, read_counted
+from staticmask_cli.inputs import resolve_masks
+from staticmask_cli.locks import locked
+from staticmask_cli.masking import jobs_of
+from staticmask_cli.output import mask_hdus
+from staticmask_cli.records import count_chips
+from staticmask_cli.report import MaskReport
+from staticmask_cli.settings import Settings
+from staticmask_cli.verdicts import judge
+from staticmask_cli.writing import Writable, write_masks
+
+
+def recount(settings: Settings) -> tuple[MaskReport, ...]:
+    """Rewrite masks as a run with another ``min_exposures`` would have made them.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``input`` names the masks, or folders of them; ``min_exposures`` and the
+        limits of verdicts count, all else is as the masks were made.
+
+    Returns
+    -------
+    tuple of MaskReport
+        The masks, in the order in which they were named.
+
+    Raises
+    ------
+    InputError
+        If a name leads nowhere.
+    OutputError
+        If a mask keeps no counts, is damaged, or cannot be written; then all
+        stay as they were.
+    """
+    paths, problems = resolve_masks(settings.input)
+    if problems:
+        raise InputError(*problems)
+    with ExitStack() as stack:
+        locks = [
+            stack.enter_context(locked(folder, settings.lock_timeout))
+            for folder in sorted({path.parent for path in paths})
+        ]
+        reports, files = _recounted(paths, settings)
+
+        def check() -> None:
+            for lock in locks:
+                lock.check()
+
+        write_masks(files, jobs_of(settings), check)
+    return tuple(reports)
+
+
+def _recounted(
+    paths: Iterable[Path], settings: Settings
+) -> tuple[list[MaskReport], list[tuple[Path, Callable[[], Writable]]]]:
+    problems: list[str] = []
+    reports: list[MaskReport] = []
+    files: list[tuple[Path, Callable[[], Writable]]] = []
+    for path in paths:
+        try:
+            held = read_counted(path)
+        except OutputError as error:
+            problems += error.problems
+            continue
+        mask = _accumulated(held, settings)
+        recipe = replace(held.recipe, min_exposures=settings.min_exposures)
+        judgement = judge(path.name, mask, held.records, recipe.static_sig, settings)
+        reports.append(
+            MaskReport(
+                path=os.fspath(path),
+                identity=held.identity,
+                chips=held.records,
+                bad=mask.bad,
+                state="written",
+                judgement=judgement,
+                pixels=mask,
+            )
+        )
+        files.append(
+            (path, partial(mask_hdus, mask, held.identity, held.records, recipe, judgement))
+        )
+    if problems:
+        raise OutputError(*problems)
+    return reports, files
+
+
+def _accumulated(held: HeldMask, settings: Settings) -> MaskAccumulator:
+    mask = MaskAccumulator(held.identity.shape, settings.min_exposures, counts=True)
+    if held.bits is not None:
+        alone = [record.alone for record in held.records]
+        mask.add_held(held.bits, alone, count_chips(held.records), held.counts)
+    return mask

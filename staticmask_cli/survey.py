@@ -1,0 +1,131 @@
+"""One reading of all exposures for a question about them: nothing is written."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from staticmask_cli.chips import Chip, open_exposure
+from staticmask_cli.errors import InputError, printable
+from staticmask_cli.exposures import read_association
+from staticmask_cli.gathering import Progress
+from staticmask_cli.inputs import resolve
+from staticmask_cli.report import ExposureReport, Journal
+from staticmask_cli.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed(Generic[Answer]):
+    """One exposure: each of its chips, with what was found out about it."""
+
+    path: Path
+    answers: list[tuple[Chip, Answer]]
+
+
+def survey(
+    settings: Settings,
+    question: Callable[[Chip], Answer],
+    jobs: int,
+    *,
+    any_flags: bool = False,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Surveyed[Answer]]:
+    """Ask every chip a question, several at a time, and yield the exposures in order.
+
+    Parameters
+    ----------
+    settings : Settings
+        Which exposures, and what of them.
+    question : callable
+        Reads a chip and answers.
+    jobs : int
+        Chips to read at a time.
+    any_flags : bool
+        As for `open_exposure`.
+    journal : Journal, optional
+        Learns what became of every exposure.
+    progress : callable, optional
+        Told after each exposure how many are done.
+
+    Raises
+    ------
+    InputError
+        After the last exposure: all that is wrong with any, unless
+        ``settings.keep_going`` and there is one without fault.
+    """
+    journal = Journal() if journal is None else journal
+    paths, unresolved = resolve(settings.input, read_association)
+    for problem, name in unresolved.items():
+        _fail(journal, name, [problem])
+    ahead: deque[tuple[Path, list[tuple[Chip, Future[Answer]]]]] = deque()
+    with ThreadPoolExecutor(jobs, thread_name_prefix="staticmask") as threads:
+        try:
+            for number, path in enumerate(paths):
+                try:
+                    chips = open_exposure(path, settings, any_flags=any_flags).chips
+                    ahead.append((path, _asked(path, chips, question, threads)))
+                except InputError as error:
+                    _fail(journal, path, error.problems)
+                while len(ahead) > (jobs if number + 1 < len(paths) else 0):
+                    yield from _answered(journal, *ahead.popleft())
+                if progress:
+                    progress(number + 1 - len(ahead), len(paths))
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+    failed = [exposure for exposure in journal.exposures if exposure.state == "failed"]
+    problems = list(dict.fromkeys(reason for exposure in failed for reason in exposure.reasons))
+    is_none_left = all(exposure.state != "read" for exposure in journal.exposures)
+    if problems and (is_none_left or not settings.keep_going):
+        raise InputError(*problems)
+    if is_none_left:
+        raise InputError("no exposure is left to look at; see --include-empty")
+    for problem in problems:
+        log.error("%s; left out", problem)
+
+
+def _fail(journal: Journal, path: Path | str, problems: Sequence[str]) -> None:
+    journal.exposures.append(
+        ExposureReport(path=str(path), state="failed", reasons=tuple(problems))
+    )
+
+
+def _asked(
+    path: Path,
+    chips: tuple[Chip, ...],
+    question: Callable[[Chip], Answer],
+    threads: Executor,
+) -> list[tuple[Chip, Future[Answer]]]:
+    for chip in chips:
+        if chip.left_out:
+            log.warning("%s: SCI,%d: left out: %s", printable(path), chip.extver, chip.left_out)
+    return [(chip, threads.submit(question, chip)) for chip in chips if not chip.left_out]
+
+
+def _answered(
+    journal: Journal, path: Path, asked: list[tuple[Chip, Future[Answer]]]
+) -> Iterator[Surveyed[Answer]]:
+    """Wait for an exposure's chips; yield all of them, or if anything is wrong none."""
+    problems: list[str] = []
+    answers = []
+    for chip, future in asked:
+        try:
+            answers.append((chip, future.result()))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        _fail(journal, path, problems)
+        return
+    state = "read" if answers else "left out"
+    journal.exposures.append(ExposureReport(path=str(path), state=state))
+    if answers:
+        yield Surveyed(path, answers)

@@ -1,0 +1,152 @@
+"""Masks at several sigmas from one reading: how many pixels each would hold. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from staticmask_cli.accumulate import Bits, MaskAccumulator, flagged_pixels, pack
+from staticmask_cli.chips import Chip
+from staticmask_cli.gathering import Progress
+from staticmask_cli.instruments import ChipIdentity
+from staticmask_cli.masking import jobs_of
+from staticmask_cli.measure import telling_of_memory
+from staticmask_cli.naming import mask_names
+from staticmask_cli.noise import bad_by_chance
+from staticmask_cli.pixels import read
+from staticmask_cli.report import Journal
+from staticmask_cli.settings import Settings
+from staticmask_cli.statistics import low_pixels, sky_statistics, unseen_pixels
+from staticmask_cli.survey import survey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRow:
+    """One mask at one sigma.
+
+    Attributes
+    ----------
+    mask : str
+        Its file name.
+    identity : ChipIdentity
+        The silicon it belongs to.
+    static_sig : float
+        How many rms below the mode a pixel is low.
+    bad, total : int
+        Bad pixels, and all.
+    expected : float
+        Bad pixels that noise alone gives, see `noise.bad_by_chance`.
+    """
+
+    mask: str
+    identity: ChipIdentity
+    static_sig: float
+    bad: int
+    total: int
+    expected: float
+
+    def document(self) -> dict[str, Any]:
+        """Return it in types that JSON has."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """Return ``mask  sigma  bad/total  percent  expected  percent``."""
+        return (
+            f"{self.mask}  {self.static_sig:g}  {self.bad}/{self.total}  "
+            f"{100 * self.bad / self.total:.4f}  {self.expected:.1f}  "
+            f"{100 * self.expected / self.total:.4f}"
+        )
+
+
+#: What the columns of `SweepRow.line` are.
+SWEEP_HEADING = "# mask  static_sig  bad/total  percent  noise alone  percent"
+
+
+@dataclass(frozen=True, slots=True)
+class _Swept:
+    """One chip at all sigmas: bad pixels as bits, and those that hold no number."""
+
+    bad: list[Bits]
+    unseen: Bits | None
+
+
+def sweep(
+    settings: Settings,
+    sigmas: Sequence[float],
+    *,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> tuple[SweepRow, ...]:
+    """Count the bad pixels of all masks at several sigmas, reading each exposure once.
+
+    Parameters
+    ----------
+    settings : Settings
+        As for a run; its ``static_sig`` does not count.
+    sigmas : sequence of float
+        Values of ``static_sig``.
+    journal : Journal, optional
+        Learns what became of every exposure.
+    progress : callable, optional
+        Told after each exposure how many are done.
+
+    Returns
+    -------
+    tuple of SweepRow
+        By mask, then in the order of `sigmas`.
+
+    Raises
+    ------
+    InputError
+        All that is wrong with the exposures.
+    """
+    masks: dict[ChipIdentity, list[MaskAccumulator]] = {}
+
+    def question(chip: Chip) -> _Swept | None:
+        return _swept(chip, sigmas)
+
+    for exposure in survey(
+        settings, question, jobs_of(settings), journal=journal, progress=progress
+    ):
+        of_exposure: dict[ChipIdentity, list[_Swept]] = {}
+        for chip, swept in exposure.answers:
+            if chip.identity not in masks:
+                masks[chip.identity] = [
+                    MaskAccumulator(chip.identity.shape, settings.min_exposures, counts=True)
+                    for _ in sigmas
+                ]
+            if swept is not None:
+                of_exposure.setdefault(chip.identity, []).append(swept)
+        for identity, chips in of_exposure.items():
+            for number, mask in enumerate(masks[identity]):
+                mask.add([swept.bad[number] for swept in chips], [s.unseen for s in chips])
+    names = mask_names(dict.fromkeys(masks), settings.prefix)
+    rows = [
+        SweepRow(
+            mask=names[identity],
+            identity=identity,
+            static_sig=sigma,
+            bad=mask.bad,
+            total=identity.rows * identity.columns,
+            expected=bad_by_chance(mask.seen_how_often(), sigma, settings.min_exposures),
+        )
+        for identity, of_one in masks.items()
+        for sigma, mask in zip(sigmas, of_one, strict=True)
+    ]
+    return tuple(sorted(rows, key=lambda row: row.mask))
+
+
+def _swept(chip: Chip, sigmas: Sequence[float]) -> _Swept | None:
+    """Return a chip's bad pixels at all sigmas; None if it gives nothing to a mask."""
+    with telling_of_memory(chip):
+        pixels = read(chip.science)
+        statistics = sky_statistics(pixels)
+        if not statistics.is_usable and chip.flags is None:
+            return None
+        bad = [pack(low_pixels(pixels, statistics, sigma)) for sigma in sigmas]
+        unseen = None if statistics.all_finite else pack(unseen_pixels(pixels))
+        if chip.flags is not None:
+            flagged = pack(flagged_pixels(read(chip.flags), chip.good_bits))
+            bad = [low | flagged for low in bad]
+        return _Swept(bad, unseen)
