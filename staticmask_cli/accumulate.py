@@ -131,13 +131,20 @@ class MaskAccumulator:
     min_exposures : Fraction
         How often a pixel must be bad, as for `needed`.
     counts : bool
-        Whether `count` and `coverage` will be asked for.
+        Whether `count` and `coverage` belong to what it makes.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    keeps_counts : bool
+        The parameters `shape` and `counts`.
     """
 
     def __init__(
         self, shape: tuple[int, int], min_exposures: Fraction = Fraction(1), *, counts: bool = False
     ) -> None:
         self.shape = shape
+        self.keeps_counts = counts
         self._size = shape[0] * shape[1]
         self._min_exposures = min_exposures
         # Bad in one exposure at least, and in two.
@@ -224,11 +231,6 @@ class MaskAccumulator:
         self._first.append(positions(bad & ~self._once))
         self._once |= bad
         return len(self._first) - 1
-
-    @property
-    def keeps_counts(self) -> bool:
-        """Whether `count` and `coverage` can be had."""
-        return self._counts is not None
 
     @property
     def bits(self) -> Bits:

@@ -167,8 +167,9 @@ def settings_of(
     ConfigError
         If an argument or the configuration is wrong, or there is no such argument.
     """
-    given = {"input": _entries(input)} | {name: _plain(v) for name, v in options.items()}
-    given["final_bits"] = _bits(options.get("final_bits"))
+    bits = _bits(options.pop("final_bits", None))
+    given = {"input": _entries(input), "final_bits": bits}
+    given |= {name: _plain(value) for name, value in options.items()}
     _check_known(given, "argument")
     flags = {name: (value, "argument") for name, value in given.items() if value is not None}
     return merge(config_file=None if config is None else os.fspath(config), flags=flags).settings

@@ -19,7 +19,8 @@ from staticmask_cli.settings import Settings
 # A share of bad pixels is taken of so many where fewer are bad: what becomes of a
 # handful of pixels is no reason to distrust a mask.
 _HANDFUL = 100
-# So few pixels of a chip leave its mode to chance, and are not judged.
+# So few pixels of a chip leave its mode to chance, and a mask of few good ones:
+# they are not judged.
 _FEWEST = 10_000
 
 
@@ -190,8 +191,10 @@ def mask_verdicts(
     Returns
     -------
     tuple of Verdict
-        Those that can be given.
+        Those that can be given: none of a mask that has next to no pixels.
     """
+    if mask.shape[0] * mask.shape[1] < _FEWEST:
+        return ()
     bad = mask.bad
     groups = clumped(positions(mask.bits), mask.shape[1])
     found = [

@@ -151,6 +151,7 @@ def stages(path: Path, folder: Path) -> None:
     from staticmask_cli.config import merge  # noqa: PLC0415
     from staticmask_cli.output import mask_hdus  # noqa: PLC0415
     from staticmask_cli.pixels import read  # noqa: PLC0415
+    from staticmask_cli.verdicts import Judgement  # noqa: PLC0415
     from staticmask_cli.writing import write_masks  # noqa: PLC0415
 
     settings = merge().settings
@@ -160,11 +161,16 @@ def stages(path: Path, folder: Path) -> None:
     last, _ = clipping.clip(flat)
     found = sky.sky_statistics(pixels)
     mask = accumulate.MaskAccumulator(chip.identity.shape)
-    mask.add(accumulate.pack(sky.low_pixels(pixels, found, 4.0)))
+    mask.add([accumulate.pack(sky.low_pixels(pixels, found, 4.0))], [None])
     span = last.highest - last.lowest
 
     def write() -> None:
-        files = [(folder / "m.fits", lambda: mask_hdus(mask, chip.identity, [], settings))]
+        files = [
+            (
+                folder / "m.fits",
+                lambda: mask_hdus(mask, chip.identity, [], settings.recipe, Judgement()),
+            )
+        ]
         write_masks(files, 1, lambda: None)
 
     start = [sys.executable, "-c"]

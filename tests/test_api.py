@@ -78,6 +78,10 @@ def test_public_names_are_listed_and_there():
         "InputError",
         "OutputError",
         "StaticMaskError",
+        "compare",
+        "explain",
+        "recount",
+        "sweep",
         "__version__",
         "createMask",
         "create_masks",
@@ -126,6 +130,10 @@ def test_every_argument_reaches_the_settings(tmp_path):
         prefix="combo",
         jobs=2,
         include_empty=True,
+        min_exposures=1,
+        counts=True,
+        strict=True,
+        limit_rms=2,
     )
     settings = report.settings
     assert settings.input == ("j2_flt.fits",)
@@ -137,6 +145,10 @@ def test_every_argument_reaches_the_settings(tmp_path):
     assert settings.prefix == "combo"
     assert settings.jobs == 2
     assert settings.include_empty is True
+    assert settings.min_exposures == 1
+    assert settings.counts is True
+    assert settings.strict is True
+    assert settings.limit_rms == 2.0
     (mask,) = report.masks
     assert mask.path == str(tmp_path / "out" / "combo_64x80_1_staticMask.fits")
     assert fits.getval(mask.path, "STATSIG") == 3.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,16 @@ VALUES = {
     "update": [("on", True), ("no", False), ("True", True)],
     "verify": [("1", True), ("0", False), ("yes", True)],
     "lock_timeout": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
+    "min_exposures": [("2", Fraction(2)), ("0.5", Fraction(1, 2)), ("3.0", Fraction(3))],
+    "counts": [("yes", True), ("False", False), ("1", True)],
+    "report": [("a.html", "a.html"), ("/b/b.html", "/b/b.html"), ("c.html", "c.html")],
+    "preview": [("one", "one"), ("/b/two", "/b/two"), ("three", "three")],
+    "strict": [("on", True), ("no", False), ("True", True)],
+    "limit_low": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
+    "limit_mode": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
+    "limit_rms": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
+    "limit_groups": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
+    "limit_alone": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
 }
 
 
@@ -126,22 +137,26 @@ def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
         update=False,
         verify=False,
         lock_timeout=60.0,
+        min_exposures=Fraction(1),
+        counts=False,
+        report=None,
+        preview=None,
+        strict=False,
+        limit_low=0.5,
+        limit_mode=0.5,
+        limit_rms=1.25,
+        limit_groups=25.0,
+        limit_alone=50.0,
     )
-    assert {name: origin for name, (_, origin) in merged.layer.items()} == {
-        "input": "default",
+    set_elsewhere = {
         "group": str(file),
-        "static": "default",
-        "static_sig": "default",
-        "final_bits": "default",
         "output_dir": "--output-dir",
         "prefix": str(file),
         "jobs": "STATICMASK_JOBS",
-        "include_empty": "default",
-        "keep_going": "default",
-        "update": "default",
-        "verify": "default",
-        "lock_timeout": "default",
     }
+    assert {name: origin for name, (_, origin) in merged.layer.items()} == (
+        dict.fromkeys(keys(), "default") | set_elsewhere
+    )
 
 
 def test_an_empty_variable_counts_as_unset(tmp_path):

@@ -82,9 +82,12 @@ def test_the_header_tells_identity_settings_and_counts(made: Path) -> None:
         "FINBITS": "64,32",
         "GROUP": "None",
         "INCEMPTY": False,
+        "MINEXPOS": 1,
         "NEXPOSUR": 2,
         "NCHIPS": 2,
         "NBAD": int((fits.getdata(made) == 0).sum()),
+        "VERDICTS": "none",
+        "NVERDICT": 0,
     }
     assert all(card.comment for card in head.cards[head.index("CREATOR") :])
     assert isinstance(head["STATSIG"], float)
@@ -130,11 +133,17 @@ def test_the_table_has_a_row_for_each_chip_of_each_exposure(made: Path) -> None:
             "THRESH": "D",
             "LOWPIX": "K",
             "DQPIX": "K",
+            "NPIX": "K",
+            "MEDIAN": "D",
+            "NOISE": "D",
+            "CLUMPED": "K",
             "HEADHASH": "32A",
             "DATASUM": "1A",
             "PIXHASH": "32A",
             "USED": "L",
             "REASON": f"{max(map(len, table.data['REASON']))}A",
+            "VERDICTS": "1A",
+            "ALONE": "PJ(22)",
         }
         rows = table.data
         assert list(rows["FILE"]) == ["acs_hrc01_flt.fits", "acs_hrc02_flt.fits", "empty_flt.fits"]
@@ -148,6 +157,8 @@ def test_the_table_has_a_row_for_each_chip_of_each_exposure(made: Path) -> None:
             assert row["NBINS"] == statistics.nbins
             assert row["THRESH"] == statistics.mode - 4.0 * statistics.rms
             assert row["LOWPIX"] == (sky(seed) < row["THRESH"]).sum()
+            assert row["NPIX"] == 64 * 80
+            assert row["MEDIAN"] == np.sort(sky(seed), axis=None)[5119 // 2]
         # 16 is bad, 64 counts as good.
         assert list(rows["DQPIX"]) == [1, 2, 0]
         assert np.isnan(rows["MODE"][2])
