@@ -5,19 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from staticmask_cli._version import __version__
-from staticmask_cli.errors import ConfigError, OutputError, printable
-from staticmask_cli.owners import clear_litter, part_of
+from staticmask_cli.errors import ConfigError, printable
 from staticmask_cli.settings import as_number
+from staticmask_cli.sidefiles import target, why_not, write_whole
 
 if TYPE_CHECKING:
     from staticmask_cli.config import Configuration
@@ -72,30 +70,10 @@ class Summary:
         """
         if self._file is None or self.takes_standard_output:
             return
-        is_name = bool(self._file.strip()) and "\0" not in self._file
-        reason = self._why_not(self._path()) if is_name else "is no name of a file"
+        reason = why_not(self._file, b"{", "summary")
         if reason:
             shown, self._file = self._file, None
             raise ConfigError(f"--summary: {printable(shown)}: {printable(reason)}")
-
-    @staticmethod
-    def _why_not(path: Path) -> str | None:
-        """Return why a file cannot be written, if it cannot."""
-        if path.is_dir():
-            return "is a folder"
-        if not path.parent.is_dir():
-            return f"there is no folder {path.parent}"
-        if path.exists() and not path.is_file():  # a pipe, a device
-            return None
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            return f"permission to write into {path.parent} is denied"
-        if path.is_file() and not _may_be_replaced(path):
-            return "is there, and is no summary; give another name"
-        return None
-
-    def _path(self) -> Path:
-        # A link stays, what it leads to is replaced.
-        return Path(os.path.realpath(os.path.expanduser(self._file or "")))  # noqa: PTH111
 
     def write(self, status: int, errors: tuple[str, ...], echo: Callable[[str], None]) -> None:
         """Write it: whole, or not at all.
@@ -120,22 +98,7 @@ class Summary:
         if self.takes_standard_output:
             echo(text)
             return
-        path = self._path()
-        part = part_of(path)
-        try:
-            if path.exists() and not path.is_file():  # a pipe, /dev/null: not to be replaced
-                path.write_text(text, encoding="ascii")
-                return
-            clear_litter(path.parent, path.name)
-            part.write_text(text, encoding="ascii")
-            part.replace(path)
-        except OSError as error:
-            raise OutputError(
-                f"--summary: {printable(path)}: cannot be written: {error.strerror}"
-            ) from None
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+        write_whole(target(self._file), text.encode("ascii"), "--summary")
 
     def document(self, status: int, errors: tuple[str, ...]) -> dict[str, Any]:
         """Return the document, of types that JSON has."""
@@ -179,15 +142,6 @@ class Summary:
                 value = printable(value)
             found[name] = {"value": value, "origin": printable(origin)}
         return found
-
-
-def _may_be_replaced(path: Path) -> bool:
-    """Tell a summary from files that somebody may miss, such as an exposure."""
-    try:
-        with path.open("rb") as file:
-            return file.read(1) in (b"", b"{")
-    except OSError:
-        return False
 
 
 def _exposure(exposure: ExposureReport, paths: dict[ChipIdentity, str]) -> dict[str, Any]:
