@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from makers import DATA, REAL, exposure, instrument_exposure, sky
 from runs import small, tree
 
 from staticmask_cli import ConfigError, InputError, compare, create_masks, explain, sweep
+from staticmask_cli.hdus import ImageArray
 from staticmask_cli.instruments import DQ_BITS, flag_names
 from staticmask_cli.noise import bad_by_chance, low_probability
 from staticmask_cli.summary import SCHEMA_FILE
@@ -37,10 +39,12 @@ def reads(monkeypatch: pytest.MonkeyPatch, module: str) -> list[str]:
     found: list[str] = []
     target = f"staticmask_cli.{module}.read"
     original = __import__("staticmask_cli.pixels").pixels.read
-    monkeypatch.setattr(
-        target,
-        lambda array: found.append(f"{Path(array.path).name} {array.name}") or original(array),
-    )
+
+    def read(array: ImageArray) -> np.ndarray:
+        found.append(f"{Path(array.path).name} {array.name}")
+        return original(array)
+
+    monkeypatch.setattr(target, read)
     return found
 
 
@@ -58,14 +62,8 @@ def test_a_sweep_counts_as_runs_at_each_sigma_do(options: dict, folder: Path, tm
         ).masks
         (mask,) = [m for m in masks if Path(m.path).name == row.mask]
         assert (row.bad, row.total, row.identity) == (mask.bad, mask.total, mask.identity)
-        votes = mask_votes(options)
+        votes = Fraction(options.get("min_exposures", 1))
         assert row.expected == bad_by_chance({3: 64 * 80}, row.static_sig, votes)
-
-
-def mask_votes(options: dict) -> object:
-    from fractions import Fraction
-
-    return Fraction(options.get("min_exposures", 1))
 
 
 def test_a_sweep_reads_each_exposure_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +146,7 @@ def test_flags_are_told_though_they_do_not_count(staticmask: Run, folder: Path) 
 def test_explanations_of_odd_pixels(tmp_path: Path) -> None:
     pixels = sky(1)
     pixels[4, 3] = np.nan
-    pixels[5, 3] = -1e30
+    pixels[5, 3] = -1e4
     a = exposure(tmp_path / "a_flt.fits", [pixels], errors=False)
     b = exposure(tmp_path / "b_flt.fits", [np.full((64, 80), 3, "i2")], errors=False)
     (told,) = explain([a, b], x=4, y=5)
@@ -231,7 +229,7 @@ def test_masks_are_compared_with_masks(staticmask: Run, folder: Path) -> None:
     create_masks(folder / "*flt.fits", output_dir=folder / "old")
     shutil.copytree(folder / "old", folder / "new")
     assert staticmask("new", "--compare", "old").returncode == 0
-    assert staticmask("new/*.fits", "--compare", "old").returncode == 0
+    assert staticmask("new/*_staticMask.fits", "--compare", "old").returncode == 0
     changed(folder / "new" / "ACSWFC_64x80_1_staticMask.fits")
     result = staticmask("new/ACSWFC_64x80_1_staticMask.fits", "--compare", "old")
     assert result.returncode == 1
@@ -348,14 +346,14 @@ def test_answers_stand_in_the_summary(
 
 
 @pytest.mark.parametrize("sigmas", ["", "x", "3,,4", "-1", "inf", "3;4"])
-def test_what_is_no_list_of_sigmas_is_refused(sigmas: str, staticmask: Run, folder: Path) -> None:
+def test_what_is_no_list_of_sigmas_is_refused(sigmas: str, staticmask: Run) -> None:
     result = staticmask("*flt.fits", "--sweep", sigmas)
     assert result.returncode == 2
     assert f"--sweep: '{sigmas}' is not a list of numbers" in result.stderr
 
 
 @pytest.mark.parametrize("place", ["", "1", "0,1", "1,2,3", "-1,2", "a,b", "1.5,2"])
-def test_what_is_no_pixel_is_refused(place: str, staticmask: Run, folder: Path) -> None:
+def test_what_is_no_pixel_is_refused(place: str, staticmask: Run) -> None:
     result = staticmask("*flt.fits", "--explain", place)
     assert result.returncode == 2
     assert f"--explain: '{place}' is not a pixel's column and row" in result.stderr
