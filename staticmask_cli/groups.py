@@ -9,15 +9,19 @@ from numpy.typing import NDArray
 
 # A pixel, a pair, a column or row, two or three of them side by side, the cross
 # that a bad pixel's charge makes of its neighbours: none is wider than this both
-# ways. A star's hole, a nebula and a satellite's trail are.
+# ways. A star's hole, a nebula and a shadow are. Where a bad row crosses a bad
+# column only the crossing is wide, so that so many parts of a group must be: one
+# in so many of its pixels.
 _WIDEST_DEFECT = 3
+_SOLID = 4
 
 
 def clumped(pixels: NDArray[np.integer[Any]], columns: int) -> int:
     """Count the bad pixels that lie in clumps.
 
-    A clump is a connected group, corners being contact too, that is more than
-    3 pixels wide both along rows and along columns.
+    A clump is a connected group, corners being contact too, of which a quarter
+    is solid: pixels that stand in a run of more than 3 bad ones both along their
+    row and along their column.
 
     Parameters
     ----------
@@ -32,14 +36,37 @@ def clumped(pixels: NDArray[np.integer[Any]], columns: int) -> int:
     """
     if pixels.size <= _WIDEST_DEFECT:
         return 0
-    rows, starts, ends = _runs(np.asarray(pixels, dtype=np.int64), columns)
+    places = np.asarray(pixels, dtype=np.int64)
+    solid = _is_solid(places, columns)
+    if not solid.any():
+        return 0
+    rows, starts, ends = _runs(places, columns)
     labels = _labels(rows, starts, ends, columns)
     order = np.argsort(labels, kind="stable")
     heads = np.flatnonzero(np.diff(labels[order], prepend=-1))
-    tall = _extent(rows[order], rows[order], heads)
-    wide = _extent(starts[order], ends[order], heads)
-    sizes = np.add.reduceat((ends - starts + 1)[order], heads)
-    return int(sizes[(tall > _WIDEST_DEFECT) & (wide > _WIDEST_DEFECT)].sum())
+    lengths = ends - starts + 1
+    solid_in_run = np.add.reduceat(solid.astype(np.int64), np.cumsum(lengths) - lengths)
+    sizes = np.add.reduceat(lengths[order], heads)
+    return int(sizes[_SOLID * np.add.reduceat(solid_in_run[order], heads) >= sizes].sum())
+
+
+def _is_solid(pixels: NDArray[np.int64], columns: int) -> NDArray[np.bool_]:
+    """Tell which pixels stand in long runs both ways."""
+    rows, places = np.divmod(pixels, columns)
+    across = _run_lengths(rows * (columns + 2) + places)
+    keys = places * (rows[-1] + 2) + rows
+    order = np.argsort(keys, kind="stable")
+    down = np.empty_like(across)
+    down[order] = _run_lengths(keys[order])
+    solid: NDArray[np.bool_] = (across > _WIDEST_DEFECT) & (down > _WIDEST_DEFECT)
+    return solid
+
+
+def _run_lengths(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return of each of some rising numbers how many follow one another where it stands."""
+    is_start = np.diff(keys, prepend=-2) > 1
+    lengths = np.diff(np.flatnonzero(np.append(is_start, True)))
+    return np.repeat(lengths, lengths)
 
 
 def _runs(pixels: NDArray[np.int64], columns: int) -> tuple[NDArray[np.int64], ...]:
@@ -75,13 +102,3 @@ def _labels(
         np.minimum.at(labels, np.maximum(a, b)[apart], np.minimum(a, b)[apart])
         while not np.array_equal(up := labels[labels], labels):
             labels = up
-
-
-def _extent(
-    low: NDArray[np.int64], high: NDArray[np.int64], heads: NDArray[np.intp]
-) -> NDArray[np.int64]:
-    """Return how far each group reaches from its lowest to its highest value, ends included."""
-    extent: NDArray[np.int64] = (
-        np.maximum.reduceat(high, heads) - np.minimum.reduceat(low, heads) + 1
-    )
-    return extent

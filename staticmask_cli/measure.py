@@ -117,6 +117,7 @@ def _measure(chip: Chip, static_sig: float) -> Measured:
         low=low.size,
         flagged=flagged,
         seen=statistics.seen,
+        lowest=statistics.lowest,
         median=statistics.median,
         noise=statistics.noise,
         clumped=clumped(low, pixels.shape[1]),

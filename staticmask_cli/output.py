@@ -34,6 +34,7 @@ COLUMNS = (
     ("LOWPIX", "low", "K", "pixels below the threshold"),
     ("DQPIX", "flagged", "K", "pixels that the DQ array calls bad"),
     ("NPIX", "seen", "K", "pixels that are finite"),
+    ("LOWEST", "lowest", "D", "lowest of a sample of the pixels"),
     ("MEDIAN", "median", "D", "median, in the exposure's units"),
     ("NOISE", "noise", "D", "noise: how far below it 16 % of the pixels end"),
     ("CLUMPED", "clumped", "K", "low pixels in groups that no defect makes"),

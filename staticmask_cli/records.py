@@ -35,7 +35,7 @@ class ChipRecord:
         Pixels that the DQ array calls bad.
     seen : int
         Pixels that are finite.
-    median, noise : float
+    lowest, median, noise : float
         As `SkyStatistics` has them; NaN if not measured.
     clumped : int
         Low pixels in groups that no detector defect makes, see `groups`.
@@ -64,6 +64,7 @@ class ChipRecord:
     low: int = 0
     flagged: int = 0
     seen: int = 0
+    lowest: float = math.nan
     median: float = math.nan
     noise: float = math.nan
     clumped: int = 0

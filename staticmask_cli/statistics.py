@@ -55,10 +55,10 @@ class SkyStatistics:
         Whether every pixel is finite, and took part.
     seen : int
         Pixels that are finite.
-    median, noise : float
-        Of a sample of them: its median, and how far below it a sixth of the
-        sample ends. For Gaussian noise that is one sigma; stars and nebulae
-        hardly touch it, as they brighten pixels.
+    lowest, median, noise : float
+        Of a sample of them: its lowest pixel, its median, and how far below
+        that a sixth of the sample ends. For Gaussian noise that is one sigma;
+        stars and nebulae hardly touch it, as they brighten pixels.
     """
 
     n: int
@@ -69,6 +69,7 @@ class SkyStatistics:
     is_interpolated: bool
     all_finite: bool
     seen: int
+    lowest: float
     median: float
     noise: float
 
@@ -168,7 +169,7 @@ def _with_mode(values: Float32s, last: Clipped, *, all_finite: bool) -> SkyStati
     if nbins > 1:
         place, is_interpolated = _peak(_histogram(values, last.lowest, span, nbins), nbins)
         mode = last.lowest + place * width
-    median, noise = _median_and_noise(values)
+    lowest, median, noise = _sampled(values)
     return SkyStatistics(
         n=last.n,
         mean=last.mean,
@@ -178,20 +179,21 @@ def _with_mode(values: Float32s, last: Clipped, *, all_finite: bool) -> SkyStati
         is_interpolated=is_interpolated,
         all_finite=all_finite,
         seen=values.size,
+        lowest=lowest,
         median=median,
         noise=noise,
     )
 
 
-def _median_and_noise(values: Float32s) -> tuple[float, float]:
-    """Return `SkyStatistics.median` and `SkyStatistics.noise`."""
+def _sampled(values: Float32s) -> tuple[float, float, float]:
+    """Return `SkyStatistics.lowest`, `SkyStatistics.median` and `SkyStatistics.noise`."""
     if not values.size:
-        return math.nan, math.nan
+        return math.nan, math.nan, math.nan
     # An odd stride wanders through the columns of a chip, whose width is even.
     sample = np.sort(values[:: (values.size // _SAMPLE) | 1])
     places = [int(q * (sample.size - 1)) for q in (_BELOW_ONE_SIGMA, 0.5)]
     below, median = (float(sample[place]) for place in places)
-    return median, median - below
+    return float(sample[0]), median, median - below
 
 
 def _histogram(values: Float32s, lowest: float, span: float, nbins: int) -> dict[int, int]:

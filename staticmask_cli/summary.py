@@ -169,6 +169,7 @@ def _record(record: ChipRecord) -> dict[str, Any]:
         "low": record.low,
         "flagged": record.flagged,
         "seen": record.seen,
+        "lowest": _finite(record.lowest),
         "median": _finite(record.median),
         "noise": _finite(record.noise),
         "clumped": record.clumped,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from staticmask_cli.accumulate import MaskAccumulator, positions
 from staticmask_cli.errors import printable
@@ -21,7 +22,7 @@ from staticmask_cli.settings import Settings
 _HANDFUL = 100
 # So few pixels of a chip leave its mode to chance, and a mask of few good ones:
 # they are not judged.
-_FEWEST = 10_000
+_FEWEST = 30_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,10 @@ def chip_verdicts(record: ChipRecord, static_sig: float, settings: Settings) -> 
             "defect makes; holes of stars or nebulosity may be masked",
         ),
     ]
-    if record.noise > 0:  # else most pixels have one value, and nothing can be told of it
+    # Of photons that are counted one by one no pixel can be low, and steps between
+    # the counts are no noise: nothing is told of either.
+    counts_photons = record.lowest >= 0 > record.threshold
+    if record.noise > 0 and not counts_photons:
         offset = abs(record.mode - record.median) / record.noise
         ratio = record.rms / record.noise
         found += [
@@ -208,10 +212,14 @@ def mask_verdicts(
         )
     ]
     if count_exposures(records) > 1:
-        worst, alone = max(
-            ((r, int(mask.contains(r.alone).sum())) for r in records), key=lambda pair: pair[1]
-        )
-        excess = max(0.0, alone - worst.seen * low_probability(static_sig))
+        # Repeats of a chip have none of their own, and come last.
+        parts = [int(mask.contains(record.alone).sum()) for record in records]
+        worst = records[parts.index(max(parts))]
+        alone, *others = sorted(parts, reverse=True)[: count_exposures(records)]
+        # What every exposure has alone, by chance or because its flags have
+        # cosmic rays, speaks against none.
+        usual = max(median(others), worst.seen * low_probability(static_sig))
+        excess = max(0.0, alone - usual)
         found.append(
             _verdict(
                 "alone",

@@ -1,8 +1,8 @@
 """Synthetic fields of every kind that a static mask meets: what is known of them is known exactly.
 
-Electrons of an ACS/WFC-like exposure: sky, sources, Poisson and read noise,
-defects that belong to the detector and stay where they are while the sky moves
-from exposure to exposure.
+Electrons of an ACS/WFC-like exposure: sky, sources, Poisson and read noise, cosmic
+rays, and defects that belong to the detector and stay where they are while the
+sky moves from exposure to exposure.
 """
 
 from __future__ import annotations
@@ -18,23 +18,53 @@ SKY = 40.0
 READ_NOISE = 4.0
 KINDS = ("clean", "defective", "crowded", "nebulous", "dark", "shadow")
 
+# How many noises of the sky a defect lies below it: found whatever else there
+# is, or such that noise decides.
+DEEP = (8.0, 80.0)
+SHALLOW = (4.5, 8.0)
+
+_STARS = 3e-4  # a pixel, as in a field away from the galactic plane
+_CROWDED = 0.15  # a star to seven pixels: all overlap
+_RAYS = 2e-3  # a pixel, as in an exposure of a quarter of an hour
+_COSMIC = 4096  # their DQ bit
+
 
 @dataclass(frozen=True)
 class Field:
-    """Several exposures of one field: float32 pixels, and where the detector's defects are."""
+    """Several exposures of one field.
+
+    Attributes: float32 pixels; where the detector's defects are; where each
+    exposure was hit by a cosmic ray.
+    """
 
     exposures: list[np.ndarray]
     defects: np.ndarray
+    rays: list[np.ndarray]
 
-    def write(self, folder: Path) -> list[Path]:
-        """Write the exposures as files."""
+    def write(self, folder: Path, *, flagged: bool = False) -> list[Path]:
+        """Write the exposures as files, `flagged` with a DQ array that has the cosmic rays."""
         return [
-            exposure(folder / f"jfld{n:02d}abq_flt.fits", [pixels], errors=False)
-            for n, pixels in enumerate(self.exposures)
+            exposure(
+                folder / f"jfld{n:02d}abq_flt.fits",
+                [pixels],
+                errors=False,
+                flags=[np.where(rays, _COSMIC, 0).astype("i2")] if flagged else None,
+            )
+            for n, (pixels, rays) in enumerate(zip(self.exposures, self.rays, strict=True))
         ]
 
 
-def field(kind: str, seed: int, count: int = 4, shape: tuple[int, int] = SHAPE) -> Field:
+def field(
+    kind: str,
+    seed: int,
+    count: int = 4,
+    shape: tuple[int, int] = SHAPE,
+    *,
+    sky: float = SKY,
+    read_noise: float = READ_NOISE,
+    depth: tuple[float, float] = DEEP,
+    rays: float = _RAYS,
+) -> Field:
     """Make a field of one kind.
 
     clean: some stars on a flat sky. defective: the same with low pixels, pairs
@@ -44,28 +74,27 @@ def field(kind: str, seed: int, count: int = 4, shape: tuple[int, int] = SHAPE) 
     thirtieth of it. All but clean have defects.
     """
     rng = np.random.default_rng([seed, KINDS.index(kind)])
-    margin = 16 * count
+    margin = min(16 * count, 128)
     wide = (shape[0] + margin, shape[1] + margin)
-    per_pixel = {"crowded": 0.04}.get(kind, 3e-4)
-    scene = SKY + stars(rng, wide, per_pixel)
+    scene = sky + stars(rng, wide, _CROWDED if kind == "crowded" else _STARS)
     if kind == "nebulous":
-        scene += nebula(rng, wide)
+        scene += sky * nebula(rng, wide)
     if kind == "dark":
-        yy, xx = np.mgrid[: wide[0], : wide[1]]
-        y, x = rng.integers(wide[0] // 4, 3 * wide[0] // 4, 2)
-        cloud = (yy - y) ** 2 / 90**2 + (xx - x) ** 2 / 160**2
-        scene += 500 * (1 - 0.8 * np.exp(-(cloud**2)))
+        scene += sky * cloud(rng, wide)
     defects = np.zeros(shape, bool) if kind == "clean" else defective(rng, shape)
-    depth = np.where(defects, rng.uniform(60, 600, shape), 0)
-    exposures = []
+    noise = np.hypot(np.sqrt(sky), read_noise)
+    missing = np.where(defects, noise * rng.uniform(*depth, shape), 0)
+    made = Field([], defects, [])
     for n in range(count):
         y, x = rng.integers(0, margin + 1, 2)
         light = scene[y : y + shape[0], x : x + shape[1]].copy()
         if kind == "shadow" and n == count - 1:
             light[: shape[0] // 30] *= 0.1
-        pixels = rng.poisson(light) + rng.normal(0, READ_NOISE, shape) - depth
-        exposures.append(pixels.astype(np.float32))
-    return Field(exposures, defects)
+        hits = cosmic_rays(rng, shape, rays)
+        pixels = rng.poisson(light) + rng.normal(0, read_noise, shape) - missing + hits
+        made.exposures.append(pixels.astype(np.float32))
+        made.rays.append(hits > 0)
+    return made
 
 
 def stars(rng: np.random.Generator, shape: tuple[int, int], per_pixel: float) -> np.ndarray:
@@ -75,7 +104,6 @@ def stars(rng: np.random.Generator, shape: tuple[int, int], per_pixel: float) ->
     radius = yy**2 + xx**2
     psf = np.exp(-radius / 2.0) + 0.02 / (1 + radius / 4) ** 1.5
     psf /= psf.sum()
-    # Stars one by one where each counts, and as an image folded with the psf.
     counts = np.zeros(shape)
     number = int(per_pixel * shape[0] * shape[1])
     y, x = rng.integers(0, shape[0], number), rng.integers(0, shape[1], number)
@@ -88,22 +116,47 @@ def stars(rng: np.random.Generator, shape: tuple[int, int], per_pixel: float) ->
 
 
 def nebula(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return emission with structure on all scales, bright where it is not dark."""
+    """Return emission with structure on all scales, a few times as bright as the sky."""
     ky, kx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]
     power = (ky**2 + kx**2 + 1e-5) ** -0.9
     noise = np.fft.rfft2(rng.normal(size=shape)) * power
-    cloud = np.fft.irfft2(noise, s=shape)
-    cloud = (cloud - cloud.mean()) / cloud.std()
-    return 150 * np.exp(0.8 * cloud)
+    density = np.fft.irfft2(noise, s=shape)
+    density = (density - density.mean()) / density.std()
+    return 4 * np.exp(0.8 * density)
+
+
+def cloud(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Return smooth emission twelve times as bright as the sky, dark behind a cloud."""
+    yy, xx = np.mgrid[: shape[0], : shape[1]]
+    y, x = (rng.integers(side // 4, 3 * side // 4) for side in shape)
+    radius = ((yy - y) / shape[0] / 0.08) ** 2 + ((xx - x) / shape[1] / 0.14) ** 2
+    return 12 * (1 - 0.8 * np.exp(-(radius**2)))
+
+
+def cosmic_rays(rng: np.random.Generator, shape: tuple[int, int], per_pixel: float) -> np.ndarray:
+    """Return the electrons of cosmic rays: short straight tracks."""
+    hits = np.zeros(shape)
+    number = rng.poisson(per_pixel * hits.size)
+    y, x = rng.uniform(0, shape[0], number), rng.uniform(0, shape[1], number)
+    angle, length = rng.uniform(0, np.pi, number), rng.geometric(0.25, number)
+    charge = rng.lognormal(np.log(300), 1, number)
+    for step in range(length.max(initial=0)):
+        going = length > step
+        row = (y + step * np.sin(angle)).astype(int)
+        column = (x + step * np.cos(angle)).astype(int)
+        going &= (row < shape[0]) & (column >= 0) & (column < shape[1])
+        np.add.at(hits, (row[going], column[going]), charge[going])
+    return hits
 
 
 def defective(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return a detector's bad pixels: single ones, pairs, and pieces of columns."""
+    """Return a detector's bad pixels, 8 to 10000: single ones, pairs, and pieces of columns."""
+    area = shape[0] * shape[1]
     bad = rng.random(shape) < 4e-4
-    y, x = rng.integers(0, shape[0], 60), rng.integers(1, shape[1], 60)
+    pairs, columns = round(6e-5 * area), round(5e-6 * area)
+    y, x = rng.integers(0, shape[0], pairs), rng.integers(1, shape[1], pairs)
     bad[y, x] = bad[y, x - 1] = True
-    for top, column in zip(
-        rng.integers(0, shape[0] - 60, 5), rng.integers(0, shape[1], 5), strict=True
-    ):
+    for _ in range(columns):
+        top, column = rng.integers(0, shape[0] - 60), rng.integers(0, shape[1])
         bad[top : top + 60, column] = True
     return bad

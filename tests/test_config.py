@@ -144,7 +144,7 @@ def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
         strict=False,
         limit_low=0.5,
         limit_mode=0.5,
-        limit_rms=1.25,
+        limit_rms=1.4,
         limit_groups=25.0,
         limit_alone=50.0,
     )

@@ -134,6 +134,7 @@ def test_the_table_has_a_row_for_each_chip_of_each_exposure(made: Path) -> None:
             "LOWPIX": "K",
             "DQPIX": "K",
             "NPIX": "K",
+            "LOWEST": "D",
             "MEDIAN": "D",
             "NOISE": "D",
             "CLUMPED": "K",
@@ -158,6 +159,7 @@ def test_the_table_has_a_row_for_each_chip_of_each_exposure(made: Path) -> None:
             assert row["THRESH"] == statistics.mode - 4.0 * statistics.rms
             assert row["LOWPIX"] == (sky(seed) < row["THRESH"]).sum()
             assert row["NPIX"] == 64 * 80
+            assert row["LOWEST"] == sky(seed).min()
             assert row["MEDIAN"] == np.sort(sky(seed), axis=None)[5119 // 2]
         # 16 is bad, 64 counts as good.
         assert list(rows["DQPIX"]) == [1, 2, 0]

@@ -48,8 +48,9 @@ def valid(text: str) -> dict:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     loose = json.loads(json.dumps(SCHEMA))
-    chip = loose["properties"]["exposures"]["items"]["properties"]["chips"]["items"]
-    chip["allOf"][0] = json.loads(json.dumps(loose["$defs"]["record"]))
+    for whole in ("exposures", "masks"):
+        chip = loose["properties"][whole]["items"]["properties"]["chips"]["items"]
+        chip["allOf"][0] = json.loads(json.dumps(loose["$defs"]["record"]))
     jsonschema.Draft202012Validator(strict(loose)).validate(document)
     assert document["schema_version"] == SCHEMA_VERSION
     return document
