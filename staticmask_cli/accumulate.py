@@ -58,7 +58,7 @@ def pack(bad: NDArray[np.bool_]) -> Bits:
 
 def positions(bits: Bits) -> NDArray[np.uint32]:
     """Return the places of the bits that are set, in rising order."""
-    filled = np.flatnonzero(bits)
+    filled = np.flatnonzero(bits != 0)
     byte, bit = np.nonzero(np.unpackbits(bits[filled]).reshape(-1, 8))
     return (filled[byte] * 8 + bit).astype(np.uint32)
 

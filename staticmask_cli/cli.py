@@ -34,14 +34,17 @@ Examples:
   staticmask '*flt.fits' --static-sig 4.0
   staticmask @exposures.txt -o masks --final-bits 64,32
   staticmask j8xi01010_asn.fits --prefix combo -v
+  staticmask '*flt.fits' --min-exposures 2 --report masks.html
+  staticmask '*flt.fits' --sweep 3,3.5,4,5,6
 
 Each option is also a configuration key, and an environment variable
 STATICMASK_<OPTION>. Flags win over the environment, that over --config FILE,
 that over the packaged defaults.
 
 Exit status: 0 done, 1 the run failed, 2 wrong usage or configuration, 3 masks
-written but exposures left out (--keep-going), 70 an error in staticmask
-itself, 130 interrupted.
+written but exposures left out (--keep-going), 4 masks written but verdicts
+against them (--strict), 70 an error in staticmask itself, 130 interrupted; after
+--compare 0 same, 1 different, 2 trouble.
 """
 
 
@@ -138,6 +141,9 @@ def main(**options: Any) -> None:
     INPUT is one or several exposures, quoted patterns, comma lists, @lists, @-
     for a list on standard input, or association tables (*_asn.fits). Without
     INPUT the configuration's is used ('*flt.fits').
+
+    Numbers that speak against a mask are warnings, with --strict the exit status.
+    --sweep, --explain, --compare and --recount ask for something else than masks.
 
     Standard output gets a line for each mask: path, bad/total pixels, percent
     bad, number of exposures.

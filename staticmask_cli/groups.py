@@ -1,4 +1,4 @@
-"""Connected groups of bad pixels, and which of them no detector defect makes. Arrays only."""
+"""Connected groups of bad pixels: which are solid, as detector defects seldom are. Arrays only."""
 
 from __future__ import annotations
 

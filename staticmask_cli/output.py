@@ -37,7 +37,7 @@ COLUMNS = (
     ("LOWEST", "lowest", "D", "lowest of a sample of the pixels"),
     ("MEDIAN", "median", "D", "median, in the exposure's units"),
     ("NOISE", "noise", "D", "noise: how far below it 16 % of the pixels end"),
-    ("CLUMPED", "clumped", "K", "low pixels in groups that no defect makes"),
+    ("CLUMPED", "clumped", "K", "low pixels in solid groups"),
     ("HEADHASH", "header_hash", "A", "hash of its header; blank if it cannot be used"),
     ("DATASUM", "datasum", "A", "DATASUM of its SCI header"),
     ("PIXHASH", "pixel_hash", "A", "hash of the pixels that were read"),

@@ -38,7 +38,7 @@ class ChipRecord:
     lowest, median, noise : float
         As `SkyStatistics` has them; NaN if not measured.
     clumped : int
-        Low pixels in groups that no detector defect makes, see `groups`.
+        Low pixels in solid groups, as detector defects seldom are; see `groups`.
     header_hash : str
         Hash of its SCI header (and of its DQ header, if flags are read); empty
         for an exposure that cannot be used.

@@ -139,8 +139,8 @@ def chip_verdicts(record: ChipRecord, static_sig: float, settings: Settings) -> 
             subject,
             share,
             settings.limit_groups,
-            f"{record.clumped} of its {record.low} low pixels lie in groups that no detector "
-            "defect makes; holes of stars or nebulosity may be masked",
+            f"{record.clumped} of its {record.low} low pixels lie in solid groups, as "
+            "defects seldom do; holes of stars or nebulosity may be masked",
         ),
     ]
     # Of photons that are counted one by one no pixel can be low, and steps between
@@ -207,8 +207,8 @@ def mask_verdicts(
             name,
             _percent(groups, bad),
             settings.limit_groups,
-            f"{groups} of its {bad} bad pixels lie in groups that no detector defect makes; "
-            "sources or nebulosity may be masked",
+            f"{groups} of its {bad} bad pixels lie in solid groups, as defects seldom do; "
+            "sources, nebulosity or flagged cosmic rays may be masked",
         )
     ]
     if count_exposures(records) > 1:

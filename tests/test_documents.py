@@ -90,6 +90,18 @@ def test_the_readmes_example_shows_what_it_prints(staticmask: Run, tmp_path: Pat
     assert result.stderr + result.stdout == shown
 
 
+def test_what_the_readme_shows_of_questions_is_what_they_print(
+    staticmask: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(REAL.parent, tmp_path / "tests" / "data")
+    shown = re.findall(r"```\n\$ (staticmask .*)\n((?:.*\n)*?)```", README)
+    assert [next(w for w in shlex.split(line) if w.startswith("--")) for line, _ in shown] == [
+        *("--sweep", "--explain", "--compare")
+    ]
+    for line, output in shown:
+        assert staticmask(*shlex.split(line)[1:]).stdout == output
+
+
 def test_the_readme_has_two_command_lines_to_begin_with() -> None:
     assert len(re.findall(r"^pip install ", README, re.MULTILINE)) == 2
 
@@ -110,5 +122,5 @@ def test_man_page_and_changelog_tell_this_version() -> None:
 
 def test_exit_statuses_stand_in_man_page_and_readme() -> None:
     exits = MAN.split(".SH EXIT STATUS")[1].split(".SH")[0]
-    assert re.findall(r"^\.B (\d+)$", exits, re.MULTILINE) == ["0", "1", "2", "3", "70", "130"]
-    assert re.search(r"Exit status: 0 .* 1 .* 2 .* 3 .* 70 .* 130", README, re.DOTALL)
+    assert re.findall(r"^\.B (\d+)$", exits, re.MULTILINE) == ["0", "1", "2", "3", "4", "70", "130"]
+    assert re.search(r"Exit status: 0 .* 1 .* 2 .* 3 .* 4 .* 70 .* 130", README, re.DOTALL)
