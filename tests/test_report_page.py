@@ -156,7 +156,7 @@ def test_dots_get_smaller_where_they_would_hide_the_picture() -> None:
     shape = (2048, 4096)
     widths = [pictures.dot(number, shape) for number in (0, 1, 100, 300, 10_000, 100_000)]
     assert widths == [7, 7, 5 if 100 * 49 > 0.002 * 683 * 1366 else 7, 5, 3, 1]
-    assert pictures.dot(20, (16, 20)) == 70
+    assert pictures.dot(20, (16, 20)) == 20
     bad = np.random.default_rng(1).random((1024, 1024)) < 0.2
     points = decoded(pictures.overview(np.zeros(bad.shape), bad, 0.0, 1.0, None))
     assert (is_colour(points, pictures.BAD_COLOUR) == bad[::-1]).all()
@@ -180,7 +180,9 @@ def test_the_zoom_outlines_bad_pixels_and_leaves_their_values_to_be_seen() -> No
     bad[10, 20] = True
     black, white = (
         decoded(
-            figures.zoom(np.where(bad, value, pixels), bad, 0.0, 1.0, (slice(64),) * 2, dark=True)
+            figures.zoom(
+                np.where(bad, value, pixels), bad, 0.0, 1.0, (slice(0, 64),) * 2, dark=True
+            )
         )
         for value in (-9, 9)
     )
@@ -193,7 +195,7 @@ def test_the_zoom_outlines_bad_pixels_and_leaves_their_values_to_be_seen() -> No
 
 def test_the_histogram_counts_every_pixel_once() -> None:
     pixels = sky(5, (300, 400), low=50, high=100)
-    pixels[0, :7] = [np.nan, np.inf, -np.inf, np.nan, -1e30, 1e30, np.nan]
+    pixels[0, :7] = [np.nan, np.inf, -np.inf, np.nan, -1e9, 1e9, np.nan]
     sky_ = sky_statistics(pixels)
     data = figures.count(pixels, sky_, 4.0)
     assert data.counts.sum() + data.below + data.above == pixels.size - 3
@@ -267,7 +269,7 @@ def test_a_column_of_numbers_stands_in_line() -> None:
 
 
 def test_the_page_shows_what_the_run_found(tmp_path: Path) -> None:
-    report = run(REAL, small(tmp_path / "a_flt.fits"), out=tmp_path / "m", limit_groups="0")
+    report = run(REAL, small(tmp_path / "a_flt.fits"), out=tmp_path / "m", limit_rms="0")
     page = shown(report, tmp_path)
     assert len(page.pictures) == 3 * len(report.masks) == 6
     (stis,) = [mask for mask in report.masks if mask.identity.instrument == "STIS"]
@@ -351,9 +353,8 @@ def test_flags_are_told_by_name_if_they_were_read(tmp_path: Path) -> None:
     words = shown(report, tmp_path).words
     assert "HOT" in words
     assert "WARM" not in words
-    assert "DQ flags" not in shown(run(path, out=tmp_path / "m"), tmp_path).words.split("Settings")[
-        0
-    ].replace("DQ flags were", "")
+    unread = shown(run(path, out=tmp_path / "m"), tmp_path)
+    assert not any("DQ flags" in (a.get("aria-label") or "") for a in unread.of("div"))
 
 
 def test_constant_flags_are_counted_too(tmp_path: Path) -> None:
