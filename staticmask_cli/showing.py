@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
-import importlib.util
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def check(settings: Settings) -> None:
     """
     problems = []
     asked = [f"--{name}" for name in ("report", "preview") if getattr(settings, name)]
-    if asked and importlib.util.find_spec("matplotlib") is None:
+    if asked and not _can_draw():
         needs = f"{' and '.join(asked)} need{'s' if len(asked) == 1 else ''}"
         problems.append(f"{needs} matplotlib: pip install 'staticmask-cli[report]'")
     if settings.report and not _comes_with_the_masks(settings):
@@ -44,6 +44,15 @@ def check(settings: Settings) -> None:
         problems += [f"--preview: {line}" for line in folder_problems(Path(settings.preview))]
     if problems:
         raise ConfigError(*problems)
+
+
+def _can_draw() -> bool:
+    """Tell whether matplotlib is there, and works."""
+    try:
+        importlib.import_module("matplotlib.figure")
+    except ImportError:
+        return False
+    return True
 
 
 def _comes_with_the_masks(settings: Settings) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import importlib.util
 import io
 import re
 import subprocess
@@ -430,10 +429,7 @@ def test_without_matplotlib_nothing_is_begun(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     small(tmp_path / "a_flt.fits")
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name)
-    )
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # importing it fails
     before = tree(tmp_path)
     with pytest.raises(ConfigError) as failed:
         run("a_flt.fits", out=tmp_path / "m", **options)
