@@ -18,7 +18,7 @@ from astropy.io import fits
 from click.testing import CliRunner, Result
 from makers import REAL, exposure, instrument_exposure, sky
 
-from staticmask_cli import __version__, cli
+from staticmask_cli import __version__, terminal
 from staticmask_cli.config import merge
 from staticmask_cli.configspec import default, keys
 
@@ -734,7 +734,7 @@ def test_a_quick_run_shows_no_bar_on_a_terminal():
 def clock(monkeypatch):
     """Let each exposure take the given time without waiting for it."""
     now = [100.0]
-    monkeypatch.setattr(cli.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
 
     def passes(seconds: float) -> None:
         now[0] += seconds
@@ -743,7 +743,7 @@ def clock(monkeypatch):
 
 
 def progress_of(seconds: float, exposures: int, clock, *, quiet: bool = False) -> None:
-    with cli._progress(quiet=quiet) as progress:
+    with terminal.shown_progress(quiet=quiet) as progress:
         for done in range(1, exposures + 1):
             clock(seconds)
             if progress:
