@@ -18,7 +18,7 @@ from astropy.io import fits
 from click.testing import CliRunner, Result
 from makers import REAL, exposure, instrument_exposure, sky
 
-from staticmask_cli import __version__, terminal
+from staticmask_cli import __version__, cli, terminal
 from staticmask_cli.config import merge
 from staticmask_cli.configspec import default, keys
 
