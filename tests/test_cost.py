@@ -13,7 +13,7 @@ import pytest
 from astropy.io import fits
 from makers import exposure, sky
 
-from staticmask_cli import create_masks
+from staticmask_cli import create_masks, pixels
 
 SHAPE = (600, 700)
 ARRAY = SHAPE[0] * SHAPE[1] * 4
@@ -85,6 +85,36 @@ def test_memory_does_not_grow_with_the_number_of_exposures(exposures: Path, tmp_
     _, many = counted(exposures / "*_flt.fits", "-o", tmp_path, "-j", "2")
     # 36 exposures more have 115 MiB of pixels and 4 MiB of masks as bits.
     assert many - few < ARRAY * 2 // 1024
+
+
+@needs_proc
+@pytest.mark.parametrize("votes", [["-m", "2"], ["-m", "0.5", "--counts"]])
+def test_votes_cost_one_small_integer_a_pixel(
+    votes: list[str], exposures: Path, tmp_path: Path
+) -> None:
+    _, few = counted(exposures / "j0[0-3]_flt.fits", "-o", tmp_path, "-j", "2", *votes)
+    _, many = counted(exposures / "*_flt.fits", "-o", tmp_path, "-j", "2", *votes)
+    # Two masks' counts grow by three bits a pixel; pixels would be 115 MiB.
+    assert many - few < ARRAY * 2 // 1024
+
+
+def test_a_report_reads_an_exposure_of_each_mask_once_more(
+    exposures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: dict[str, list[str]] = {"measure": [], "exhibits": []}
+    for module, names in read.items():
+        monkeypatch.setattr(
+            f"staticmask_cli.{module}.read",
+            lambda array, names=names: names.append(array.name) or pixels.read(array),
+        )
+    create_masks(
+        exposures / "j0[0-3]_flt.fits",
+        output_dir=tmp_path,
+        report=tmp_path / "r.html",
+        preview=tmp_path / "p",
+    )
+    assert sorted(read["measure"]) == ["SCI,1"] * 4 + ["SCI,2"] * 4
+    assert read["exhibits"] == ["SCI,1", "SCI,2"]
 
 
 @needs_proc

@@ -153,9 +153,10 @@ def test_a_number_at_its_limit_is_not_beyond_it(cases: Cases) -> None:
 def test_chips_that_cannot_be_judged_are_not(tmp_path: Path) -> None:
     flat = np.full(SHAPE, 3, "f4")
     counts = np.random.default_rng(0).poisson(0.3, SHAPE).astype("f4")
+    photons = np.random.default_rng(0).poisson(3.0, SHAPE).astype("f4")
     paths = [
         write_exposure(tmp_path / f"x{n}_flt.fits", [pixels], errors=False)
-        for n, pixels in enumerate([flat, counts, sky(0)])
+        for n, pixels in enumerate([flat, counts, sky(0), photons])
     ]
     report = create_masks(paths, output_dir=tmp_path)
     of_file = {
@@ -167,6 +168,8 @@ def test_chips_that_cannot_be_judged_are_not(tmp_path: Path) -> None:
     # Three pixels of four are 0, and so is what stands for the noise.
     assert [v.name for v in of_file["x1_flt.fits"]] == ["low", "groups"]
     assert of_file["x2_flt.fits"] == ()  # 64 x 80 pixels
+    # None can be low, and its steps are no noise.
+    assert [v.name for v in of_file["x3_flt.fits"]] == ["low", "groups"]
     assert report.verdicts == ()
 
 
