@@ -88,7 +88,11 @@ class _Planned:
 
 
 class OvertakenError(Exception):
-    """Another run has added exposures of this one meanwhile: they must not count twice."""
+    """Another run has been here meanwhile, and this one must gather its exposures again.
+
+    It added some of them, which must not count twice, or counts, which would be
+    lost.
+    """
 
 
 def foresee(
@@ -146,6 +150,8 @@ def _held(
             continue
         there = {record.key for record in found[1].records} if found else set()
         if any(r.used and r.in_table().key in there for r in of_one.records):
+            raise OvertakenError
+        if found and found[1].has_counts and not of_one.mask.keeps_counts:
             raise OvertakenError
         if not there.issuperset(record.key for record in of_one.known):
             name = printable(found[0] if found else documented_name(identity, settings.prefix))

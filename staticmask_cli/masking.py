@@ -111,9 +111,7 @@ def _make(
                 settings, paths, unresolved, executor, progress, journal, write=write
             )
         except OvertakenError:
-            # The mask that is there now holds some of our exposures: once more,
-            # without them.
-            log.debug("another run has added exposures of this one; once more")
+            log.debug("another run has changed the masks meanwhile; once more")
             journal.warnings, journal.exposures = list(warnings), []
         else:
             return

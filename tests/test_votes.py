@@ -330,6 +330,18 @@ def test_exposures_that_another_run_adds_meanwhile_count_once(
     assert (tmp_path / "m" / NAME).read_bytes() == (tmp_path / "one" / NAME).read_bytes()
 
 
+def test_counts_that_another_run_makes_meanwhile_stay(paths: list[Path], tmp_path: Path) -> None:
+    options = {"output_dir": tmp_path / "m", "update": True}
+
+    def meanwhile(*_: int) -> None:
+        if not (tmp_path / "m").exists():
+            create_masks(paths[0], counts=True, **options)
+
+    create_masks(paths[1:], progress=meanwhile, **options)
+    create_masks(paths, output_dir=tmp_path / "one", counts=True)
+    assert (tmp_path / "m" / NAME).read_bytes() == (tmp_path / "one" / NAME).read_bytes()
+
+
 @pytest.mark.parametrize("votes", ["x", 0, -1, 1.5, 40000, True, "", "1e9", float("nan")])
 def test_what_is_no_number_of_exposures_is_refused(votes: object, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="min_exposures"):
