@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -19,8 +20,10 @@ from staticmask_cli.output import mask_hdus
 from staticmask_cli.records import count_chips
 from staticmask_cli.report import MaskReport
 from staticmask_cli.settings import Settings
-from staticmask_cli.verdicts import judge
+from staticmask_cli.verdicts import judge, too_few
 from staticmask_cli.writing import Writable, write_masks
+
+log = logging.getLogger(__name__)
 
 
 def recount(settings: Settings) -> tuple[MaskReport, ...]:
@@ -78,6 +81,8 @@ def _recounted(
         mask = _accumulated(held, settings)
         recipe = replace(held.recipe, min_exposures=settings.min_exposures)
         judgement = judge(path.name, mask, held.records, recipe.static_sig, settings)
+        for warning in too_few(path.name, held.records, settings.min_exposures):
+            log.warning("%s", warning)
         reports.append(
             MaskReport(
                 path=os.fspath(path),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from statistics import median
 
-from staticmask_cli.accumulate import MaskAccumulator, positions
+from staticmask_cli.accumulate import MaskAccumulator, needed, positions
 from staticmask_cli.errors import printable
 from staticmask_cli.groups import clumped
 from staticmask_cli.noise import low_probability
-from staticmask_cli.records import ChipRecord, count_exposures
+from staticmask_cli.records import ChipRecord, count_chips, count_exposures
 from staticmask_cli.settings import Settings
 
 # A share of bad pixels is taken of so many where fewer are bad: what becomes of a
@@ -85,6 +86,14 @@ class Judgement:
 def against(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     """Return those that speak against their subject."""
     return tuple(verdict for verdict in verdicts if verdict.is_against)
+
+
+def too_few(name: str, records: Sequence[ChipRecord], min_exposures: Fraction) -> list[str]:
+    """Return a warning if a mask has fewer exposures than votes are needed."""
+    chips, votes = count_chips(records), needed(min_exposures, count_chips(records))
+    if votes <= chips:
+        return []
+    return [f"{name}: no pixel can be bad in {votes} exposures, for it has {chips} (min_exposures)"]
 
 
 def judge(

@@ -188,6 +188,16 @@ def test_repeats_in_one_file_vote_each(tmp_path: Path) -> None:
     assert 0 < mask.bad < (count > 0).sum()
 
 
+def test_votes_that_cannot_come_together_are_told(staticmask: Run, tmp_path: Path) -> None:
+    small(tmp_path / "a_flt.fits")
+    said = f"staticmask: warning: {NAME}: no pixel can be bad in 2 exposures, for it has 1"
+    result = staticmask("a_flt.fits", "-m", "2", "--counts")
+    assert (result.returncode, result.stderr) == (0, f"{said} (min_exposures)\n")
+    result = staticmask(NAME, "--recount", "-m", "2")
+    assert (result.returncode, result.stderr) == (0, f"{said} (min_exposures)\n")
+    assert result.stdout == f"{NAME}  0/320  0.0000  1\n"
+
+
 # Recounting.
 
 
