@@ -138,7 +138,6 @@ def _table(records: Sequence[ChipRecord], judgement: Judgement) -> fits.BinTable
     # Not BinTableHDU.from_columns(), which imports astropy.table: 0.1 s, all for nothing.
     table = fits.BinTableHDU(name=TABLE)
     table.data = fits.FITS_rec.from_columns(fits.ColDefs(columns))
-    table.update_header()
     for number, meaning in enumerate(meanings, start=1):
         table.header.comments[f"TTYPE{number}"] = meaning
     return _as_written(table)
