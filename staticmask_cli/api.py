@@ -6,6 +6,7 @@ import operator
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -179,6 +180,8 @@ def _plain(value: Any) -> Any:
     """Return an argument as a configuration has it: a path as text, numpy's integer as Python's."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, Fraction):
+        return float(value)
     if isinstance(value, SupportsIndex) and not isinstance(value, bool):
         return operator.index(value)
     return value

@@ -9,8 +9,11 @@ from typing import Any
 from staticmask_cli import comparing, explaining, recounting, sweeping
 from staticmask_cli.api import Input, settings_of
 from staticmask_cli.comparing import Difference
+from staticmask_cli.errors import ConfigError
 from staticmask_cli.explaining import Explanation
+from staticmask_cli.questions import TAKES, as_asked, checked_place, checked_sigmas
 from staticmask_cli.report import MaskReport
+from staticmask_cli.settings import Settings
 from staticmask_cli.sweeping import SweepRow
 
 
@@ -28,7 +31,7 @@ def sweep(
     sigmas : iterable of float
         Values of ``static_sig``.
     **options
-        As for `create_masks`.
+        As for `create_masks`, as far as they mean something here.
 
     Returns
     -------
@@ -40,7 +43,9 @@ def sweep(
     ConfigError, InputError
         As `create_masks`.
     """
-    return sweeping.sweep(settings_of(input, **options), tuple(sigmas))
+    if not isinstance(sigmas, Iterable) or isinstance(sigmas, str):
+        raise ConfigError(f"sigmas: {sigmas!r} is not a list of numbers")
+    return sweeping.sweep(_settings("sweep", input, options), checked_sigmas(sigmas))
 
 
 def explain(
@@ -59,7 +64,7 @@ def explain(
     x, y : int
         Column and row, the first being 1, as in DS9.
     **options
-        As for `create_masks`.
+        As for `create_masks`, as far as they mean something here.
 
     Returns
     -------
@@ -71,7 +76,8 @@ def explain(
     ConfigError, InputError
         As `create_masks`; also if the pixel lies outside of every mask.
     """
-    return explaining.explain(settings_of(input, **options), [(x, y)])
+    place = checked_place(x, y)
+    return explaining.explain(_settings("explain", input, options), [place])
 
 
 def compare(
@@ -89,7 +95,7 @@ def compare(
     old : str or path
         The older mask, or a folder of them; DrizzlePac's will do.
     **options
-        As for `create_masks`.
+        As for `create_masks`, as far as they mean something here.
 
     Returns
     -------
@@ -101,7 +107,7 @@ def compare(
     ConfigError, InputError
         As `create_masks`; also if the masks do not belong together.
     """
-    return comparing.compare(settings_of(input, **options), os.fspath(old))
+    return comparing.compare(_settings("compare", input, options), os.fspath(old))
 
 
 def recount(
@@ -130,4 +136,16 @@ def recount(
     ConfigError, InputError, OutputError
         As `create_masks`; also if a mask keeps no counts.
     """
-    return recounting.recount(settings_of(input, min_exposures=min_exposures, **options))
+    if min_exposures is None:
+        raise ConfigError("min_exposures: None is not a number of exposures")
+    options["min_exposures"] = min_exposures
+    return recounting.recount(_settings("recount", input, options))
+
+
+def _settings(question: str, entries: Input | None, options: dict[str, Any]) -> Settings:
+    """Return settings for a question, refusing options that mean nothing to it."""
+    settings = settings_of(entries, **options)  # tells of those that do not exist
+    alien = [name for name in options if name not in TAKES[question] | {"config"}]
+    if alien:
+        raise ConfigError(f"{question} does not take {', '.join(alien)}")
+    return as_asked(settings)

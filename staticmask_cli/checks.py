@@ -84,7 +84,8 @@ def _votes(value: Any, max: str) -> Fraction:  # noqa: A002 - configspec's word
         raise VdtTypeError(value)
     # To the digits that a FITS header keeps of a number.
     votes = Fraction(f"{float(text):.12g}")
-    if not 0 < votes <= int(max) or (votes > 1 and votes.denominator > 1):
+    is_whole = votes.denominator == 1
+    if not 0 < votes <= int(max) or (votes > 1 and not is_whole) or (is_whole and float(text) < 1):
         raise VdtValueError(value)
     return votes
 

@@ -17,9 +17,10 @@ import click
 
 from staticmask_cli import config, configspec, questions
 from staticmask_cli._version import __version__
-from staticmask_cli.errors import NOT_TO_BE_TRUSTED, OutputError, StaticMaskError
+from staticmask_cli.errors import NOT_TO_BE_TRUSTED, ConfigError, OutputError, StaticMaskError
 from staticmask_cli.logs import crash_line, log, start_logging
 from staticmask_cli.options import OPTIONS, complete, key_options
+from staticmask_cli.settings import Settings
 from staticmask_cli.summary import Summary
 from staticmask_cli.terminal import echo, shown_progress
 
@@ -158,6 +159,8 @@ def main(**options: Any) -> None:
         # As diff has it, where 1 is a difference.
         status = _TROUBLE if options["compare"] is not None else error.exit_status
         errors = error.problems
+    except MemoryError:
+        status, errors = 1, ("memory ran out; fewer --jobs, or fewer sigmas, need less",)
     except KeyboardInterrupt:
         status, errors = _INTERRUPTED, ("interrupted",)
     except Exception as error:  # noqa: BLE001 - a bug of ours: told in one line, kept whole in a file
@@ -177,6 +180,7 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
     flags = _flags(options)
     merged = config.merge(config_file=options["config_file"], environment=os.environ, flags=flags)
     question = questions.asked(options, flags)
+    _check_files_differ(options, merged.settings)
     summary.configuration = merged
     for note in merged.notes:
         log.log(
@@ -231,7 +235,8 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
     if not options["quiet"] and not summary.takes_standard_output:
         echo("".join(f"{line}\n" for line in lines))
     is_left_out = any(exposure.state == "failed" for exposure in journal.exposures)
-    return status or (_LEFT_OUT if is_left_out else 0)
+    # After a comparison diff's statuses hold; what was left out has been told.
+    return status or (_LEFT_OUT if is_left_out and options["compare"] is None else 0)
 
 
 def _flags(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
@@ -243,6 +248,23 @@ def _flags(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
             off = "no-" if options[name] is False else ""
             flags[name] = (options[name], f"--{off}{name.replace('_', '-')}")
     return flags
+
+
+def _check_files_differ(options: dict[str, Any], settings: Settings) -> None:
+    """Refuse to write two things into one file, of which one would be lost."""
+    files = {
+        "--report": settings.report,
+        "--summary": options["summary_file"],
+        "--log-file": options["log_file"],
+    }
+    taken: dict[str, str] = {}
+    for option, file in files.items():
+        if file is None or file == "-":
+            continue
+        path = os.path.realpath(os.path.expanduser(file))  # noqa: PTH111 - Path's can raise
+        if path in taken and (os.path.isfile(path) or not os.path.lexists(path)):  # noqa: PTH113
+            raise ConfigError(f"{taken[path]} and {option} name one file: {file}")
+        taken[path] = option
 
 
 def _end_tidily() -> None:

@@ -131,7 +131,7 @@ def _plan(
         name, mask = names[identity], of_one.mask
         judgement = Judgement()
         if pixels:
-            judgement = judge(name, mask, records, settings.static_sig, settings)
+            judgement = judge(name, mask, records, settings.recipe, settings)
             notes += too_few(name, records, settings.min_exposures)
         planned[identity] = _Planned(name, records, mask, state, judgement)
     return planned

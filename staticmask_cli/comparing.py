@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.gathering import Progress
 from staticmask_cli.held import read_any
-from staticmask_cli.inputs import are_masks, resolve_masks
+from staticmask_cli.inputs import are_masks, is_folder, resolve_masks
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.masking import make_masks
 from staticmask_cli.report import Journal
@@ -85,7 +85,7 @@ class Difference:
         return lines
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Mask:
     name: str
     identity: ChipIdentity | None
@@ -116,7 +116,8 @@ def compare(
     Returns
     -------
     tuple of Difference
-        By name. Against a folder, also those masks that are only on one side.
+        By name. If `old` is one mask, of the new one that it belongs to; else
+        also those masks that are only on one side.
 
     Raises
     ------
@@ -139,7 +140,8 @@ def compare(
             for m in report.masks
             if m.pixels is not None
         ]
-    pairs = _paired(news, olds) if Path(old).is_dir() else [_partner(news, olds[0])]
+    is_one = len(olds) == 1 and not is_folder(old)
+    pairs = [_partner(news, olds[0])] if is_one else _paired(news, olds)
     return tuple(sorted((_difference(*pair) for pair in pairs), key=lambda d: d.mask))
 
 
@@ -153,30 +155,43 @@ def _read_masks(entries: Sequence[str]) -> tuple[list[_Mask], list[str]]:
         except InputError as error:
             problems += error.problems
         else:
-            masks.append(_Mask(name=path.name, identity=identity, bad=bad))
+            name = path.name.removesuffix(".gz")
+            masks.append(_Mask(name=name, identity=identity, bad=bad))
+    names = [mask.name for mask in masks]
+    problems += [
+        f"{printable(name)}: is the name of several masks; compare one folder at a time"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
     return masks, problems
 
 
 def _paired(
     news: Sequence[_Mask], olds: Sequence[_Mask]
 ) -> list[tuple[_Mask | None, _Mask | None]]:
-    """Pair masks by name, then what is left by identity."""
-    left = {old.name: old for old in olds}
-    pairs: list[tuple[_Mask | None, _Mask | None]] = []
-    for new in sorted(news, key=lambda mask: mask.name not in left):
-        partner = left.get(new.name) or next(
-            (o for o in left.values() if o.identity is not None and o.identity == new.identity),
-            None,
-        )
-        if partner is not None:
-            del left[partner.name]
-        pairs.append((new, partner))
-    return [*pairs, *((None, old) for old in left.values())]
+    """Pair masks of one identity, then by name those of which one does not tell its own."""
+    left = list(olds)
+    partners: dict[str, _Mask] = {}
+    for is_partner in (_is_same_chip, _may_be_same):
+        for new in news:
+            found = next((old for old in left if is_partner(new, old)), None)
+            if new.name not in partners and found is not None:
+                partners[new.name] = found
+                left.remove(found)
+    return [*((new, partners.get(new.name)) for new in news), *((None, old) for old in left)]
+
+
+def _is_same_chip(new: _Mask, old: _Mask) -> bool:
+    return new.identity is not None and new.identity == old.identity
+
+
+def _may_be_same(new: _Mask, old: _Mask) -> bool:
+    return new.name == old.name and None in (new.identity, old.identity)
 
 
 def _partner(news: Sequence[_Mask], old: _Mask) -> tuple[_Mask, _Mask]:
     """Find the one new mask that an old one belongs to."""
-    by_identity = [n for n in news if n.identity is not None and n.identity == old.identity]
+    by_identity = [n for n in news if _is_same_chip(n, old)]
     by_name = [n for n in news if n.name == old.name]
     by_shape = [n for n in news if n.bad.shape == old.bad.shape]
     candidates = by_identity or by_name or by_shape

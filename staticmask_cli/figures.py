@@ -221,7 +221,7 @@ def _drawing(
     place: tuple[float, float, float, float], *, dark: bool
 ) -> Iterator[tuple[Axes, dict[str, str], io.BytesIO]]:
     """Lend axes to draw on, and the file that holds the picture afterwards."""
-    _quiet()
+    quiet()
     from matplotlib import rc_context, style  # noqa: PLC0415 - seldom needed, maybe not there
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -240,6 +240,6 @@ def _drawing(
 
 
 @functools.cache
-def _quiet() -> None:
+def quiet() -> None:
     """Keep what matplotlib has to tell of its own fonts and folders off standard error."""
     logging.getLogger("matplotlib").addHandler(logging.NullHandler())

@@ -17,11 +17,13 @@ from staticmask_cli.errors import InputError, OutputError, printable
 from staticmask_cli.exposures import silenced
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.output import COLUMNS, TABLE
-from staticmask_cli.records import ChipRecord
+from staticmask_cli.records import ChipRecord, count_chips
 from staticmask_cli.settings import Recipe
 
 #: What to do about a mask that cannot be added to.
 REDO = "--no-update redoes it from the exposures that are given"
+
+_GZIP = b"\x1f\x8b"
 
 # What reading something that is no mask of ours, or a damaged one, comes to.
 _NO_MASK = (OSError, ValueError, TypeError, LookupError, AttributeError, fits.VerifyError)
@@ -62,6 +64,9 @@ def read_counted(path: Path) -> HeldMask:
     """Read a mask that is to be recounted; raises what `read_held` does, also if it cannot be."""
     hint = "make it anew with --counts"
     held = read_held(path, pixels=True, hint=hint)
+    with path.open("rb") as file:
+        if file.read(len(_GZIP)) == _GZIP:
+            raise OutputError(f"{printable(path)}: is gzipped; unpack it first")
     if not held.has_counts:
         raise OutputError(f"{printable(path)}: keeps no counts; {hint}")
     return held
@@ -87,6 +92,7 @@ def read_held(path: Path, *, pixels: bool, hint: str = REDO) -> HeldMask:
     shown = printable(path)
     counts = None
     try:
+        _check_regular(path)
         with (
             silenced(),
             fits.open(path, memmap=False, disable_image_compression=True) as hdus,
@@ -115,10 +121,7 @@ def read_held(path: Path, *, pixels: bool, hint: str = REDO) -> HeldMask:
         if pixels and has_counts and not damaged:
             with silenced(), fits.open(path, memmap=False) as hdus:
                 counts = hdus["COUNT"].data, hdus["COVERAGE"].data
-        shapes = {array.shape for array in counts or ()}
-        places = [int(r.alone.max(initial=0)) for r in held.records]
-        rows, columns = held.identity.shape
-        damaged |= bool(shapes - {(rows, columns)}) or max(places, default=0) >= rows * columns
+        damaged |= not _makes_sense(held, counts)
     except PermissionError:
         raise OutputError(f"{shown}: permission to read it is denied") from None
     except _NO_MASK:
@@ -128,6 +131,29 @@ def read_held(path: Path, *, pixels: bool, hint: str = REDO) -> HeldMask:
     if damaged:
         raise OutputError(f"{shown}: is damaged, its checksums are wrong; {hint}")
     return replace(held, counts=counts)
+
+
+def _check_regular(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError("opening a pipe would wait for ever")
+
+
+def _makes_sense(held: HeldMask, counts: tuple[NDArray[Any], NDArray[Any]] | None) -> bool:
+    """Say whether numbers are such as a mask can have; checksums do not tell who made them."""
+    rows, columns = held.identity.shape
+    most = count_chips(held.records)
+    places = [int(record.alone.max(initial=0)) for record in held.records]
+    return (
+        max(places, default=0) < rows * columns
+        and held.recipe.min_exposures > 0
+        and all(
+            array.shape == (rows, columns)
+            and array.dtype.kind == "i"
+            and array.min() >= 0
+            and array.max() <= most
+            for array in counts or ()
+        )
+    )
 
 
 def _records(table: fits.BinTableHDU, *, pixels: bool) -> tuple[ChipRecord, ...]:
@@ -160,8 +186,7 @@ def other_identity(path: Path, identity: ChipIdentity) -> ChipIdentity | None:
     if not os.path.lexists(path):
         return None
     try:
-        if not path.is_file():
-            raise ValueError("opening a pipe would wait for ever")
+        _check_regular(path)
         with silenced():
             header = fits.getheader(path)
         if "CREATOR" not in header and (header["NAXIS2"], header["NAXIS1"]) == identity.shape:
@@ -209,6 +234,7 @@ def read_any(path: Path) -> tuple[ChipIdentity | None, NDArray[np.bool_]]:
     """
     shown = printable(path)
     try:
+        _check_regular(path)
         with silenced(), fits.open(path, memmap=False) as hdus:
             pixels = np.asarray(hdus[0].data)
             identity = _identity(hdus[0].header) if "CREATOR" in hdus[0].header else None
@@ -218,7 +244,7 @@ def read_any(path: Path) -> tuple[ChipIdentity | None, NDArray[np.bool_]]:
         raise InputError(f"{shown}: permission to read it is denied") from None
     except _NO_MASK:
         raise InputError(
-            f"{shown}: is no static mask: its primary array is not one of 0 and 1"
+            f"{shown}: is no static mask, an array of 0 and 1 in its primary HDU, or is damaged"
         ) from None
     return identity, pixels == 0
 

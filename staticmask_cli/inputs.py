@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from staticmask_cli.errors import InputError, printable
-from staticmask_cli.naming import MASK_ENDING
+from staticmask_cli.naming import MASK_ENDING, MASK_ENDINGS
 
 ASSOCIATION_SUFFIXES = ("_asn.fits", "_asc.fits", "_asn.fits.gz", "_asc.fits.gz")
 
@@ -61,7 +61,12 @@ def resolve(
 
 def are_masks(entries: Iterable[str]) -> bool:
     """Tell whether a user names masks, or folders of them, and not exposures."""
-    return all(entry.endswith(MASK_ENDING) or os.path.isdir(entry) for entry in entries)  # noqa: PTH112
+    return all(entry.endswith(MASK_ENDINGS) or is_folder(entry) for entry in entries)
+
+
+def is_folder(entry: str) -> bool:
+    """Tell whether a user's entry names a folder."""
+    return any(map(os.path.isdir, (entry, _expand(entry))))
 
 
 def resolve_masks(entries: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
@@ -125,12 +130,13 @@ class _Walk:
         # So that a run over '*.fits' can be repeated in a folder that holds its own masks.
         wants_masks = self._read_association is None
         files = [
-            m for m in matches if m.endswith(MASK_ENDING) == wants_masks and not Path(m).is_dir()
+            m for m in matches if m.endswith(MASK_ENDINGS) == wants_masks and not Path(m).is_dir()
         ]
         for match in files:
             self._file(Path(match), lists)
         if not files:
-            self._problem(pattern, "no file matches this pattern", lists)
+            what = "mask" if wants_masks else "file"
+            self._problem(pattern, f"no {what} matches this pattern", lists)
 
     def _standard_input(self, lists: tuple[Path, ...]) -> None:
         if self._standard_input_was_read:
@@ -182,7 +188,11 @@ class _Walk:
 
     def _file(self, path: Path, lists: tuple[Path, ...]) -> None:
         if path.is_dir() and self._read_association is None:
-            self._pattern(f"{glob.escape(str(path))}/*{MASK_ENDING}", lists)
+            held = glob.glob(f"{glob.escape(str(path))}/*{MASK_ENDING}*")  # noqa: PTH207 - as above
+            for mask in sorted(m for m in held if m.endswith(MASK_ENDINGS)):
+                self._file(Path(mask), lists)
+            if not held:
+                self._problem(path, "this folder holds no mask", lists)
         elif path.is_dir():
             example = printable(path / "*flt.fits")
             self._problem(path, f"is a folder; give a pattern such as '{example}'", lists)

@@ -77,7 +77,8 @@ def make_masks(
         _make(settings, executor, progress, journal, write=write and not dry_run)
     for warning in journal.warnings:
         log.warning("%s", warning)
-    tell_verdicts(_news(journal, settings), settings)
+    if write:
+        tell_verdicts(_news(journal, settings), settings)
     report = Report(
         settings=settings,
         masks=journal.masks,

@@ -125,12 +125,12 @@ def _measure(chip: Chip, static_sig: float) -> Measured:
         datasum=chip.datasum,
         pixel_hash=pixel_hash,
         used=used,
-        reason=_reason(statistics),
+        reason=why_no_low(statistics),
     )
     return Measured(record=record, bad=bad, unseen=unseen)
 
 
-def _reason(statistics: SkyStatistics) -> str:
+def why_no_low(statistics: SkyStatistics) -> str:
     """Return why no low pixel was looked for, if none was."""
     if statistics.is_usable:
         return ""

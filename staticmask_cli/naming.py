@@ -8,6 +8,8 @@ from staticmask_cli.instruments import ChipIdentity
 
 #: What every mask's name ends with.
 MASK_ENDING = "_staticMask.fits"
+#: Also those that somebody has gzipped.
+MASK_ENDINGS = (MASK_ENDING, f"{MASK_ENDING}.gz")
 
 
 def mask_names(

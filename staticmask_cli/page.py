@@ -82,6 +82,12 @@ def page(
 
 def _verdicts(report: Report) -> str:
     found = report.verdicts
+    unjudged = _unjudged(report)
+    if not found and unjudged:
+        return (
+            '<section class="verdicts"><h2>Nothing speaks against what could be judged</h2>\n'
+            f"<p>Not judged, for want of pixels or of a sky:</p>\n{_list(unjudged)}</section>"
+        )
     if not found:
         return (
             '<section class="verdicts"><h2>Nothing speaks against these masks</h2>\n'
@@ -93,6 +99,20 @@ def _verdicts(report: Report) -> str:
         f'<section class="verdicts against"><h2>{len(found)} {reasons} for doubt</h2>\n'
         f"{_list(found)}</section>"
     )
+
+
+def _unjudged(report: Report) -> list[str]:
+    """Return the names of masks and chips that no verdict was given of."""
+    names = []
+    for mask in report.masks:
+        if not mask.judgement.mask:
+            names.append(Path(mask.path).name)
+        names += [
+            f"{record.file} SCI,{record.extver}"
+            for record, verdicts in zip(mask.chips, mask.judgement.chips, strict=True)
+            if record.used and not verdicts
+        ]
+    return names
 
 
 def _notes(report: Report) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from numbers import Real
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from staticmask_cli.errors import NOT_TO_BE_TRUSTED, ConfigError, printable
+from staticmask_cli.inputs import are_masks
 from staticmask_cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,8 +25,8 @@ _LOOK = frozenset(
         "min_exposures",
     }
 )
-# By question, the options that mean something to it: another one is a slip.
-_TAKES: dict[str, frozenset[str]] = {
+#: By question, the options that mean something to it: another one is a slip.
+TAKES: dict[str, frozenset[str]] = {
     "sweep": _LOOK,
     "explain": _LOOK | {"static_sig"},
     "compare": _LOOK | {"static_sig", "output_dir"},
@@ -74,13 +77,16 @@ def asked(options: Mapping[str, Any], given: Collection[str]) -> Question | None
         If more than one is asked, one is malformed, or goes with options that
         mean nothing to it.
     """
-    names = [name for name in _TAKES if options[name] or options[name] == ""]
+    names = [name for name in TAKES if options[name] or options[name] == ""]
     if not names:
         return None
     if len(names) > 1:
         raise ConfigError(f"{' and '.join(f'--{n}' for n in names)}: ask one thing at a time")
     (name,) = names
-    alien = [f"--{key.replace('_', '-')}" for key in given if key not in _TAKES[name]]
+    takes = TAKES[name]
+    if name == "compare" and options["inputs"] and are_masks(options["inputs"]):
+        takes = frozenset({"input"})  # they are as they are
+    alien = [f"--{key.replace('_', '-')}" for key in given if key not in takes]
     alien += ["--dry-run"] * bool(options["dry_run"])
     if alien:
         raise ConfigError(f"--{name} does not go with {', '.join(alien)}")
@@ -98,23 +104,54 @@ def asked(options: Mapping[str, Any], given: Collection[str]) -> Question | None
 
 def _sigmas(text: str) -> tuple[float, ...]:
     try:
-        sigmas = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        sigmas = (math.nan,)
-    if not all(math.isfinite(sigma) and sigma >= 0 for sigma in sigmas):
+        return checked_sigmas(map(float, text.split(",")))
+    except ValueError:  # a ConfigError, too
         raise ConfigError(
             f"--sweep: '{printable(text)}' is not a list of numbers, 0 or more, such as 3,3.5,4"
-        )
-    return tuple(dict.fromkeys(sigmas))
+        ) from None
+
+
+def checked_sigmas(sigmas: Iterable[float]) -> tuple[float, ...]:
+    """Return the sigmas of a sweep, each once.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or one is no number of 0 or more.
+    """
+    found = tuple(dict.fromkeys(sigmas))
+    is_good = (isinstance(s, Real) and math.isfinite(s) and s >= 0 for s in found)
+    if not found or not all(is_good):
+        raise ConfigError("sigmas are numbers, 0 or more, one at the least")
+    return tuple(map(float, found))
 
 
 def _place(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"\s*(\d{1,6})\s*,\s*(\d{1,6})\s*", text, re.ASCII)
-    if match is None or 0 in (place := (int(match[1]), int(match[2]))):
+    try:
+        return checked_place(int(match[1]), int(match[2])) if match else checked_place(0, 0)
+    except ConfigError:
         raise ConfigError(
             f"--explain: '{printable(text)}' is not a pixel's column and row, from 1, such as 17,5"
-        )
-    return place
+        ) from None
+
+
+def checked_place(x: int, y: int) -> tuple[int, int]:
+    """Return a pixel's column and row.
+
+    Raises
+    ------
+    ConfigError
+        If they are not whole numbers from 1 on.
+    """
+    if not all(isinstance(n, SupportsIndex) and operator.index(n) >= 1 for n in (x, y)):
+        raise ConfigError(f"x={x!r}, y={y!r} are not a pixel's column and row, counted from 1")
+    return operator.index(x), operator.index(y)
+
+
+def as_asked(settings: Settings) -> Settings:
+    """Return settings by which a question is answered: those that make no sense for it are off."""
+    return replace(settings, static=True, update=False, verify=False, report=None, preview=None)
 
 
 def answer(
@@ -147,7 +184,7 @@ def answer(
         Exit status: as diff's after a comparison.
     """
     # Not above: what is asked must be understood before numpy is waited for.
-    settings = replace(settings, static=True, update=False, verify=False)
+    settings = as_asked(settings)
     run: Callable[[], tuple[list[str], int]] = {
         "sweep": lambda: _sweep(question, settings, journal, progress),
         "explain": lambda: _explain(question, settings, journal, progress),

@@ -17,6 +17,7 @@ from staticmask_cli.inputs import resolve_masks
 from staticmask_cli.locks import locked
 from staticmask_cli.masking import jobs_of
 from staticmask_cli.output import mask_hdus
+from staticmask_cli.owners import clear_litter
 from staticmask_cli.records import count_chips
 from staticmask_cli.report import MaskReport
 from staticmask_cli.settings import Settings
@@ -52,10 +53,12 @@ def recount(settings: Settings) -> tuple[MaskReport, ...]:
     if problems:
         raise InputError(*problems)
     with ExitStack() as stack:
-        locks = [
-            stack.enter_context(locked(folder, settings.lock_timeout))
-            for folder in sorted({path.parent for path in paths})
-        ]
+        # Of links what they lead to: it is that mask which is rewritten, and one
+        # folder has one lock, however it is spelled.
+        folders = sorted({_real(path).parent for path in paths})
+        locks = [stack.enter_context(locked(f, settings.lock_timeout)) for f in folders]
+        for path in paths:
+            clear_litter(_real(path).parent, _real(path).name)
         reports, files = _recounted(paths, settings)
 
         def check() -> None:
@@ -64,6 +67,10 @@ def recount(settings: Settings) -> tuple[MaskReport, ...]:
 
         write_masks(files, jobs_of(settings), check)
     return tuple(reports)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _recounted(
@@ -80,7 +87,7 @@ def _recounted(
             continue
         mask = _accumulated(held, settings)
         recipe = replace(held.recipe, min_exposures=settings.min_exposures)
-        judgement = judge(path.name, mask, held.records, recipe.static_sig, settings)
+        judgement = judge(path.name, mask, held.records, recipe, settings)
         for warning in too_few(path.name, held.records, settings.min_exposures):
             log.warning("%s", warning)
         reports.append(
@@ -95,7 +102,7 @@ def _recounted(
             )
         )
         files.append(
-            (path, partial(mask_hdus, mask, held.identity, held.records, recipe, judgement))
+            (_real(path), partial(mask_hdus, mask, held.identity, held.records, recipe, judgement))
         )
     if problems:
         raise OutputError(*problems)

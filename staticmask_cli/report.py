@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from staticmask_cli.accumulate import MaskAccumulator
     from staticmask_cli.instruments import ChipIdentity
     from staticmask_cli.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +192,11 @@ class Journal:
     timings: dict[str, float] = field(default_factory=dict)
     dry_run: bool = False
     answer: list[dict[str, Any]] | None = None
+
+    def warn(self, warning: str) -> None:
+        """Note a warning, and tell it at once."""
+        self.warnings.append(warning)
+        log.warning("%s", warning)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 from staticmask_cli.errors import ConfigError, OutputError, printable
 from staticmask_cli.exhibits import Exhibit, exhibit
+from staticmask_cli.figures import quiet
 from staticmask_cli.page import BEGINNING, page
 from staticmask_cli.report import MaskReport, Report
 from staticmask_cli.settings import Settings
@@ -38,8 +40,8 @@ def check(settings: Settings) -> None:
     if asked and not _can_draw():
         needs = f"{' and '.join(asked)} need{'s' if len(asked) == 1 else ''}"
         problems.append(f"{needs} matplotlib: pip install 'staticmask-cli[report]'")
-    if settings.report and not _comes_with_the_masks(settings):
-        problems += _page_problems(settings.report)
+    if settings.report:
+        problems += _page_problems(settings.report, is_folder_made=_comes_with_the_masks(settings))
     if settings.preview:
         problems += [f"--preview: {line}" for line in folder_problems(Path(settings.preview))]
     if problems:
@@ -48,10 +50,17 @@ def check(settings: Settings) -> None:
 
 def _can_draw() -> bool:
     """Tell whether matplotlib is there, and works."""
+    quiet()
+    # A notebook's or a user's choice of windows, maybe one that is not there:
+    # nothing here opens one, but importing matplotlib would fail of it.
+    backend = os.environ.pop("MPLBACKEND", None)
     try:
         importlib.import_module("matplotlib.figure")
     except ImportError:
         return False
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
     return True
 
 
@@ -61,8 +70,12 @@ def _comes_with_the_masks(settings: Settings) -> bool:
     return target(settings.report or "").parent == folder and not folder.exists()
 
 
-def _page_problems(file: str) -> list[str]:
-    reason = why_not(file, BEGINNING.encode(), "report of staticmask's")
+def _page_problems(file: str, *, is_folder_made: bool = False) -> list[str]:
+    if file == "-":  # --summary's word for it
+        return ["--report: '-': a report goes into a file, not to standard output"]
+    reason = None if is_folder_made else why_not(file, BEGINNING.encode(), "report of staticmask's")
+    if reason is None and file.endswith(".fits"):
+        reason = "is a name for a mask or an exposure"
     return [f"--report: {printable(file)}: {printable(reason)}"] if reason else []
 
 

@@ -73,7 +73,10 @@ def survey(
             for number, path in enumerate(paths):
                 try:
                     chips = open_exposure(path, settings, any_flags=any_flags).chips
-                    ahead.append((path, _asked(path, chips, question, threads)))
+                    for chip in filter(_is_left_out, chips):
+                        place = f"{printable(path)}: SCI,{chip.extver}"
+                        journal.warn(f"{place}: left out: {chip.left_out}")
+                    ahead.append((path, _asked(chips, question, threads)))
                 except InputError as error:
                     _fail(journal, path, error.problems)
                 while len(ahead) > (jobs if number + 1 < len(paths) else 0):
@@ -100,15 +103,15 @@ def _fail(journal: Journal, path: Path | str, problems: Sequence[str]) -> None:
 
 
 def _asked(
-    path: Path,
     chips: tuple[Chip, ...],
     question: Callable[[Chip], Answer],
     threads: Executor,
 ) -> list[tuple[Chip, Future[Answer]]]:
-    for chip in chips:
-        if chip.left_out:
-            log.warning("%s: SCI,%d: left out: %s", printable(path), chip.extver, chip.left_out)
-    return [(chip, threads.submit(question, chip)) for chip in chips if not chip.left_out]
+    return [(chip, threads.submit(question, chip)) for chip in chips if not _is_left_out(chip)]
+
+
+def _is_left_out(chip: Chip) -> bool:
+    return chip.left_out is not None
 
 
 def _answered(

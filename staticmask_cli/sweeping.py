@@ -8,10 +8,11 @@ from typing import Any
 
 from staticmask_cli.accumulate import Bits, MaskAccumulator, flagged_pixels, pack
 from staticmask_cli.chips import Chip
+from staticmask_cli.errors import printable
 from staticmask_cli.gathering import Progress
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.masking import jobs_of
-from staticmask_cli.measure import telling_of_memory
+from staticmask_cli.measure import telling_of_memory, why_no_low
 from staticmask_cli.naming import mask_names
 from staticmask_cli.noise import bad_by_chance
 from staticmask_cli.pixels import read
@@ -53,7 +54,7 @@ class SweepRow:
     def line(self) -> str:
         """Return ``mask  sigma  bad/total  percent  expected  percent``."""
         return (
-            f"{self.mask}  {self.static_sig:g}  {self.bad}/{self.total}  "
+            f"{self.mask}  {self.static_sig:.12g}  {self.bad}/{self.total}  "
             f"{100 * self.bad / self.total:.4f}  {self.expected:.1f}  "
             f"{100 * self.expected / self.total:.4f}"
         )
@@ -65,10 +66,15 @@ SWEEP_HEADING = "# mask  static_sig  bad/total  percent  noise alone  percent"
 
 @dataclass(frozen=True, slots=True)
 class _Swept:
-    """One chip at all sigmas: bad pixels as bits, and those that hold no number."""
+    """One chip at all sigmas: bad pixels as bits, and those that hold no number.
+
+    There are none of a chip that gives nothing to a mask; `reason` tells why it
+    has no low pixels, if it has a reason.
+    """
 
     bad: list[Bits]
     unseen: Bits | None
+    reason: str
 
 
 def sweep(
@@ -103,7 +109,9 @@ def sweep(
     """
     masks: dict[ChipIdentity, list[MaskAccumulator]] = {}
 
-    def question(chip: Chip) -> _Swept | None:
+    journal = Journal() if journal is None else journal
+
+    def question(chip: Chip) -> _Swept:
         return _swept(chip, sigmas)
 
     for exposure in survey(
@@ -113,10 +121,13 @@ def sweep(
         for chip, swept in exposure.answers:
             if chip.identity not in masks:
                 masks[chip.identity] = [
-                    MaskAccumulator(chip.identity.shape, settings.min_exposures, counts=True)
-                    for _ in sigmas
+                    # What was seen is the same at all sigmas.
+                    MaskAccumulator(chip.identity.shape, settings.min_exposures, counts=number == 0)
+                    for number, _ in enumerate(sigmas)
                 ]
-            if swept is not None:
+            if swept.reason:
+                journal.warn(f"{printable(chip.file)}: SCI,{chip.extver}: {swept.reason}")
+            if swept.bad:
                 of_exposure.setdefault(chip.identity, []).append(swept)
         for identity, chips in of_exposure.items():
             for number, mask in enumerate(masks[identity]):
@@ -129,7 +140,7 @@ def sweep(
             static_sig=sigma,
             bad=mask.bad,
             total=identity.rows * identity.columns,
-            expected=bad_by_chance(mask.seen_how_often(), sigma, settings.min_exposures),
+            expected=bad_by_chance(of_one[0].seen_how_often(), sigma, settings.min_exposures),
         )
         for identity, of_one in masks.items()
         for sigma, mask in zip(sigmas, of_one, strict=True)
@@ -137,16 +148,16 @@ def sweep(
     return tuple(sorted(rows, key=lambda row: row.mask))
 
 
-def _swept(chip: Chip, sigmas: Sequence[float]) -> _Swept | None:
-    """Return a chip's bad pixels at all sigmas; None if it gives nothing to a mask."""
+def _swept(chip: Chip, sigmas: Sequence[float]) -> _Swept:
+    """Return a chip's bad pixels at all sigmas."""
     with telling_of_memory(chip):
         pixels = read(chip.science)
         statistics = sky_statistics(pixels)
         if not statistics.is_usable and chip.flags is None:
-            return None
+            return _Swept([], None, why_no_low(statistics))
         bad = [pack(low_pixels(pixels, statistics, sigma)) for sigma in sigmas]
         unseen = None if statistics.all_finite else pack(unseen_pixels(pixels))
         if chip.flags is not None:
             flagged = pack(flagged_pixels(read(chip.flags), chip.good_bits))
             bad = [low | flagged for low in bad]
-        return _Swept(bad, unseen)
+        return _Swept(bad, unseen, why_no_low(statistics))

@@ -16,7 +16,7 @@ from staticmask_cli.errors import printable
 from staticmask_cli.groups import clumped
 from staticmask_cli.noise import low_probability
 from staticmask_cli.records import ChipRecord, count_chips, count_exposures
-from staticmask_cli.settings import Settings
+from staticmask_cli.settings import Recipe, Settings
 
 # A share of bad pixels is taken of so many where fewer are bad: what becomes of a
 # handful of pixels is no reason to distrust a mask.
@@ -100,13 +100,13 @@ def judge(
     name: str,
     mask: MaskAccumulator,
     records: Sequence[ChipRecord],
-    static_sig: float,
+    recipe: Recipe,
     settings: Settings,
 ) -> Judgement:
     """Judge a mask and the chips that went into it; parameters as for `mask_verdicts`."""
     return Judgement(
-        mask=mask_verdicts(name, mask, records, static_sig, settings),
-        chips=tuple(chip_verdicts(record, static_sig, settings) for record in records),
+        mask=mask_verdicts(name, mask, records, recipe, settings),
+        chips=tuple(chip_verdicts(record, recipe.static_sig, settings) for record in records),
     )
 
 
@@ -183,7 +183,7 @@ def mask_verdicts(
     name: str,
     mask: MaskAccumulator,
     records: Sequence[ChipRecord],
-    static_sig: float,
+    recipe: Recipe,
     settings: Settings,
 ) -> tuple[Verdict, ...]:
     """Judge a mask.
@@ -196,8 +196,8 @@ def mask_verdicts(
         Its pixels.
     records : sequence of ChipRecord
         One for each chip that belongs to it.
-    static_sig : float
-        How many rms below the mode low pixels are.
+    recipe : Recipe
+        How it was made.
     settings : Settings
         The limits.
 
@@ -220,14 +220,15 @@ def mask_verdicts(
             "sources, nebulosity or flagged cosmic rays may be masked",
         )
     ]
-    if count_exposures(records) > 1:
+    # If more votes than one are needed, none of an exposure's pixels hangs on it alone.
+    if count_exposures(records) > 1 and recipe.min_exposures == 1:
         # Repeats of a chip have none of their own, and come last.
         parts = [int(mask.contains(record.alone).sum()) for record in records]
         worst = records[parts.index(max(parts))]
         alone, *others = sorted(parts, reverse=True)[: count_exposures(records)]
         # What every exposure has alone, by chance or because its flags have
         # cosmic rays, speaks against none.
-        usual = max(median(others), worst.seen * low_probability(static_sig))
+        usual = max(median(others), worst.seen * low_probability(recipe.static_sig))
         excess = max(0.0, alone - usual)
         found.append(
             _verdict(

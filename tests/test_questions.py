@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -241,6 +243,56 @@ def test_masks_are_compared_with_masks(staticmask: Run, folder: Path) -> None:
     assert "ACSWFC_64x80_1_staticMask.fits  only new" in result.stdout
 
 
+def test_masks_are_paired_whatever_they_are_called(staticmask: Run, tmp_path: Path) -> None:
+    for name, corner in (("s0", 0.0), ("s1", -100.0)):
+        exposure(tmp_path / f"{name}_flt.fits", [sky(1)], chips=[{"LTV1": corner}], errors=False)
+    for folder, order in (("x", "10"), ("y", "01")):
+        for number in order:  # the second one gets a longer name
+            create_masks(tmp_path / f"s{number}_flt.fits", output_dir=tmp_path / folder)
+    result = staticmask("x", "--compare", "y")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("  +0  -0  ") == 2
+    result = staticmask("s1_flt.fits", "--compare", "y", "-o", "elsewhere")
+    assert result.returncode == 1
+    assert result.stdout.count("  only old  ") == 1
+
+
+def test_a_pattern_names_all_older_masks_and_gzipped_ones_too(
+    staticmask: Run, folder: Path
+) -> None:
+    create_masks(folder / "*flt.fits", output_dir=folder / "old")
+    for path in sorted((folder / "old").iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    for old in ("old", "old/*_staticMask.fits.gz", "$PWD/old"):
+        result = staticmask("*flt.fits", "--compare", old, PWD=str(folder))
+        assert (result.returncode, result.stderr) == (0, ""), old
+        assert result.stdout.count("\n") == 2
+    result = staticmask("old", "--compare", "old", "--static-sig", "3")
+    assert result.returncode == 2
+    assert "--compare does not go with --static-sig" in result.stderr
+
+
+def test_masks_of_one_name_are_compared_a_folder_at_a_time(staticmask: Run, folder: Path) -> None:
+    for out in ("a", "b"):
+        create_masks(folder / "*flt.fits", output_dir=folder / out)
+    result = staticmask("a", "b", "--compare", "a")
+    assert result.returncode == 2
+    assert "ACSWFC_64x80_1_staticMask.fits: is the name of several masks" in result.stderr
+
+
+def test_a_pipe_is_no_mask(staticmask: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p_staticMask.fits")
+    small(tmp_path / "a_flt.fits")
+    for arguments in (
+        ["a_flt.fits", "--compare", "p_staticMask.fits"],
+        ["p_staticMask.fits", "--recount", "-m", "2"],
+    ):
+        result = staticmask(*arguments)
+        assert result.returncode in (1, 2)
+        assert result.stderr.count("\n") == 1
+
+
 def test_many_columns_are_cut_short_unless_all_are_asked_for(
     staticmask: Run, tmp_path: Path
 ) -> None:
@@ -269,7 +321,7 @@ def test_our_masks_are_drizzlepacs(sig: str, staticmask: Run, tmp_path: Path) ->
     [
         (["a_flt.fits", "--compare", "gone"], "gone: there is no such file"),
         (["a_flt.fits", "--compare", "a_flt.fits"], "is no static mask"),
-        (["a_flt.fits", "--compare", "empty"], "no file matches"),
+        (["a_flt.fits", "--compare", "empty"], "this folder holds no mask"),
         (["a_flt.fits", "--compare", ""], "--compare is empty"),
         (["gone.fits", "--compare", "m"], "gone.fits: there is no such file"),
         (["a_flt.fits", "--compare", "other"], "differ in shape: 16x20 and 64x80"),
@@ -319,7 +371,8 @@ def test_questions_tell_all_that_is_wrong_and_may_keep_going(
     assert "bad_flt.fits" in result.stderr
     assert "gone.fits" in result.stderr
     result = staticmask("acs_wfc01_flt.fits", "bad_flt.fits", "-k", *question)
-    assert result.returncode == 3
+    # A comparison ends as diff does.
+    assert result.returncode == (0 if question[0] == "--compare" else 3)
     assert result.stderr.endswith("; left out\n")
     assert result.stdout
     assert tree(folder) == before
@@ -357,6 +410,39 @@ def test_what_is_no_pixel_is_refused(place: str, staticmask: Run) -> None:
     result = staticmask("*flt.fits", "--explain", place)
     assert result.returncode == 2
     assert f"--explain: '{place}' is not a pixel's column and row" in result.stderr
+
+
+def test_a_sweep_tells_of_chips_without_sky(staticmask: Run, tmp_path: Path) -> None:
+    small(tmp_path / "a_flt.fits")
+    exposure(tmp_path / "b_flt.fits", [np.full((16, 20), 3, "f4")])
+    small(tmp_path / "c_flt.fits", primary={"EXPTIME": 0.0})
+    result = staticmask("*flt.fits", "--sweep", "4", "--summary", "s.json")
+    assert result.returncode == 0
+    said = [line.removeprefix("staticmask: warning: ") for line in result.stderr.splitlines()]
+    assert sorted(said) == [
+        "b_flt.fits: SCI,1: no low pixels found: its histogram has one bin",
+        "c_flt.fits: SCI,1: left out: EXPTIME is 0",
+    ]
+    assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["warnings"] == said
+
+
+@pytest.mark.parametrize("sigmas", [[], [-1], [np.nan], [np.inf], ["3"], "3,4", 4.0, None])
+def test_sigmas_that_are_none_are_refused(sigmas: object, folder: Path) -> None:
+    with pytest.raises(ConfigError, match="sigmas"):
+        sweep(folder / "*flt.fits", sigmas)
+
+
+@pytest.mark.parametrize("place", [(1, 0), (-1, 1), (1.5, 1), ("1", 1)])
+def test_places_that_are_none_are_refused(place: tuple, folder: Path) -> None:
+    with pytest.raises(ConfigError, match="column and row"):
+        explain(folder / "*flt.fits", x=place[0], y=place[1])
+
+
+def test_what_means_nothing_to_a_question_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="sweep does not take static_sig, report"):
+        sweep(folder / "*flt.fits", [3], static_sig=3, report="r.html")
+    with pytest.raises(ConfigError, match="compare does not take update"):
+        compare(folder / "*flt.fits", old=folder, update=True)
 
 
 def test_arguments_that_do_not_exist_are_refused(folder: Path) -> None:

@@ -15,6 +15,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from astropy.io import fits
+from conftest import Run
 from makers import REAL, exposure, sky
 from matplotlib.image import imread
 from runs import constant, run, simple, small, tree
@@ -297,9 +298,36 @@ def test_the_page_shows_what_the_run_found(tmp_path: Path) -> None:
 
 
 def test_a_page_without_verdicts_says_so(tmp_path: Path) -> None:
-    report = run(small(tmp_path / "a_flt.fits"), out=tmp_path / "m")
+    report = run(REAL, out=tmp_path / "m")
     assert not report.verdicts
-    assert "Nothing speaks against" in shown(report, tmp_path).words
+    assert "Nothing speaks against these masks" in shown(report, tmp_path).words
+
+
+def test_a_page_tells_what_was_not_judged(tmp_path: Path) -> None:
+    report = run(small(tmp_path / "a_flt.fits"), out=tmp_path / "m")
+    words = shown(report, tmp_path).words
+    assert "Nothing speaks against what could be judged" in words
+    assert "for want of pixels or of a sky" in words
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
+def test_a_notebooks_choice_of_windows_changes_nothing(
+    backend: str, staticmask: Run, tmp_path: Path
+) -> None:
+    small(tmp_path / "a_flt.fits")
+    (tmp_path / "matplotlibrc").write_text("axes.grid: zork\n", encoding="utf-8")
+    result = staticmask("a_flt.fits", "-q", "--report", "r.html", MPLBACKEND=backend)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (tmp_path / "r.html").is_file()
+
+
+@pytest.mark.parametrize("option", ["--summary", "--log-file"])
+def test_two_things_do_not_go_into_one_file(option: str, staticmask: Run, tmp_path: Path) -> None:
+    small(tmp_path / "a_flt.fits")
+    result = staticmask("a_flt.fits", "-o", "m", "--report", "x", option, "./x")
+    assert result.returncode == 2
+    assert "name one file" in result.stderr
+    assert not (tmp_path / "m").exists()
 
 
 def test_equal_runs_give_equal_bytes(tmp_path: Path) -> None:
@@ -441,6 +469,8 @@ def test_without_matplotlib_nothing_is_begun(
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
+        ({"report": "-"}, "--report: '-': a report goes into a file"),
+        ({"report": "new.fits"}, "--report: new.fits: is a name for a mask or an exposure"),
         ({"report": "a_flt.fits"}, "--report: a_flt.fits: is there, and is no report"),
         ({"report": "other.html"}, "--report: other.html: is there, and is no report"),
         ({"report": "link"}, "--report: link: is there, and is no report"),
@@ -523,4 +553,4 @@ def test_the_page_tells_of_every_mask_once(tmp_path: Path) -> None:
     page = shown(report, tmp_path)
     assert len(report.masks) == 2
     heads = re.findall(r"ACSWFC_32x40_\d_staticMask\.fits", page.words)
-    assert {heads.count(name) for name in set(heads)} == {2, 3}  # the title names the first too
+    assert {heads.count(name) for name in set(heads)} == {3, 4}  # the title names the first too

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import shutil
 from collections.abc import Sequence
 from fractions import Fraction
@@ -18,6 +20,7 @@ from runs import small, tree
 
 from staticmask_cli import ConfigError, OutputError, create_masks, recount
 from staticmask_cli.accumulate import BitCounter, MaskAccumulator, needed, pack
+from staticmask_cli.owners import new_token
 from staticmask_cli.statistics import low_pixels, sky_statistics
 
 NAME = "ACSHRC_16x20_1_staticMask.fits"
@@ -264,6 +267,45 @@ def test_what_cannot_be_recounted_is_told_and_left(
     assert {name: held for name, (held, *_) in tree(tmp_path).items()} == before
 
 
+def test_however_a_folder_is_spelled_it_has_one_lock_and_links_stay(
+    staticmask: Run, tmp_path: Path
+) -> None:
+    instrument_exposure(tmp_path, "acs_wfc", 1, (16, 20))
+    (first, second) = create_masks(
+        tmp_path / "*flt.fits", output_dir=tmp_path / "m", counts=True
+    ).masks
+    link = tmp_path / "l_staticMask.fits"
+    link.symlink_to(first.path)
+    names = [Path(first.path).name, Path(second.path).name]
+    litter = tmp_path / "m" / f".{names[0]}.{new_token()[:-8]}00000000.part"
+    litter = litter.with_name(litter.name.replace(f"-{os.getpid()}-", "-999999999-"))
+    litter.write_bytes(b"of a killed run")
+    result = staticmask(link, f"m/../m/{names[1]}", "--recount", "-m", "2", "--lock-timeout", "0")
+    assert result.returncode == 0, result.stderr
+    assert link.is_symlink()
+    assert fits.getval(first.path, "MINEXPOS") == fits.getval(second.path, "MINEXPOS") == 2
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == names
+
+
+def test_a_gzipped_mask_is_not_recounted(tmp_path: Path) -> None:
+    create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path, counts=True)
+    path = tmp_path / f"{NAME}.gz"
+    path.write_bytes(gzip.compress((tmp_path / NAME).read_bytes()))
+    with pytest.raises(OutputError, match="is gzipped; unpack it first"):
+        recount(path, 2)
+
+
+@pytest.mark.parametrize("count", [-1, 9])
+def test_counts_that_cannot_be_are_damage(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Written by somebody else, with checksums that are right.
+    monkeypatch.setattr(MaskAccumulator, "count", lambda mask: np.full(mask.shape, count))
+    create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path, counts=True)
+    with pytest.raises(OutputError, match="is damaged"):
+        recount(tmp_path / NAME, 2)
+
+
 def test_a_damaged_mask_is_not_recounted(tmp_path: Path) -> None:
     create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path, counts=True)
     path = tmp_path / NAME
@@ -352,7 +394,9 @@ def test_counts_that_another_run_makes_meanwhile_stay(paths: list[Path], tmp_pat
     assert (tmp_path / "m" / NAME).read_bytes() == (tmp_path / "one" / NAME).read_bytes()
 
 
-@pytest.mark.parametrize("votes", ["x", 0, -1, 1.5, 40000, True, "", "1e9", float("nan")])
+@pytest.mark.parametrize(
+    "votes", ["x", 0, -1, 1.5, 0.9999999999999, 40000, True, "", "1e9", float("nan")]
+)
 def test_what_is_no_number_of_exposures_is_refused(votes: object, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="min_exposures"):
         create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path, min_exposures=votes)
