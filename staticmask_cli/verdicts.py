@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from statistics import median
+
+import numpy as np
 
 from staticmask_cli.accumulate import MaskAccumulator, needed, positions
 from staticmask_cli.errors import printable
@@ -228,7 +229,7 @@ def mask_verdicts(
         alone, *others = sorted(parts, reverse=True)[: count_exposures(records)]
         # What every exposure has alone, by chance or because its flags have
         # cosmic rays, speaks against none.
-        usual = max(median(others), worst.seen * low_probability(recipe.static_sig))
+        usual = max(float(np.median(others)), worst.seen * low_probability(recipe.static_sig))
         excess = max(0.0, alone - usual)
         found.append(
             _verdict(
