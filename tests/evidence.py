@@ -94,7 +94,7 @@ class Found:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
+    return f"{value:.2f}".replace("-0.00", "0.00") if abs(value) < 10 else f"{value:.0f}"
 
 
 def judged(paths: Iterable[Path], sigma: float, **settings: Any) -> Judged:
