@@ -32,7 +32,7 @@ _GREYS = 48  # shades: more would double an overview's bytes and not be seen
 _BAD, _WINDOW, _UNSEEN = range(_GREYS, _GREYS + 3)  # in the palette, after the greys
 _COLOURS = [colour[1:] for colour in (BAD_COLOUR, WINDOW_COLOUR, UNSEEN_COLOUR)]
 # A dot's width in points, and the share of a picture that dots so wide may cover.
-_DOTS = ((7, 0.002), (5, 0.01), (3, 0.2))
+_DOTS = ((7, 0.002), (5, 0.01), (3, 0.5))
 _FRAME = 3  # points of the line around the zoomed region
 
 
