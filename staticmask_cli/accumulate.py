@@ -214,6 +214,7 @@ class MaskAccumulator:
             if self._counts is not None:
                 self._counts.add_counts(count.astype(np.uint32))
                 self._unseen.add_counts(np.uint32(seen) - coverage.astype(np.uint32))
+        # Pixels of several of its exposures: as though two additions had found them.
         shared = bad.copy()
         for places in alone:
             shared &= ~self._bits_at(places)
@@ -238,13 +239,13 @@ class MaskAccumulator:
         if self._counts is None or self._min_exposures == 1:
             return self._once
         if self._decided is None:
-            count, least = self.count(), needed(self._min_exposures, self._seen)
-            if self._min_exposures < 1:
-                table = [needed(self._min_exposures, n) for n in range(self._seen + 1)]
-                enough = count >= np.array(table, dtype=np.uint32)[self.coverage()]
+            votes = self._min_exposures
+            if votes < 1:
+                table = [needed(votes, coverage) for coverage in range(self._seen + 1)]
+                least: Any = np.array(table, dtype=np.uint32)[self.coverage()]
             else:
-                enough = count >= least
-            self._decided = pack(enough)
+                least = needed(votes, self._seen)
+            self._decided = pack(self.count() >= least)
         return self._decided
 
     @property

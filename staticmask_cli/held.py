@@ -39,8 +39,6 @@ class HeldMask:
         The silicon.
     recipe : Recipe
         How it was made.
-    bad : int
-        Number of bad pixels.
     records : tuple of ChipRecord
         Its table; with `ChipRecord.alone` if its pixels were asked for.
     has_counts : bool
@@ -53,7 +51,6 @@ class HeldMask:
 
     identity: ChipIdentity
     recipe: Recipe
-    bad: int
     records: tuple[ChipRecord, ...]
     has_counts: bool
     bits: Bits | None
@@ -109,7 +106,6 @@ def read_held(path: Path, *, pixels: bool, hint: str = REDO) -> HeldMask:
                     include_empty=bool(header["INCEMPTY"]),
                     min_exposures=Fraction(str(header["MINEXPOS"])),
                 ),
-                bad=int(header["NBAD"]),
                 records=_records(hdus[TABLE], pixels=pixels),
                 has_counts=has_counts,
                 bits=pack(hdus[0].data == 0) if pixels else None,
