@@ -150,52 +150,54 @@ class MaskAccumulator:
         # Bad in one exposure at least, and in two.
         self._once: Bits = np.zeros((self._size + 7) // 8, dtype=np.uint8)
         self._twice: Bits = np.zeros_like(self._once)
-        # What each addition found first: every bad pixel is in one of them.
+        # What each addition found first: every pixel that is bad once is in one of them.
         self._first: list[NDArray[np.uint32]] = []
         self._counts = BitCounter() if counts or min_exposures != 1 else None
         self._unseen = BitCounter()
         self._seen = 0
         self._decided: Bits | None = None
 
-    def add(self, bad: Sequence[Bits], unseen: Sequence[Bits | None]) -> int:
-        """Add one exposure; the order of additions does not matter to the mask.
+    def add(self, bad: Bits, unseen: Bits | None = None) -> int:
+        """Add one chip; the order of additions does not matter to the mask.
 
         Parameters
         ----------
-        bad : sequence of ndarray of uint8
-            Bad pixels as bits, of each of the exposure's chips: repeats of one.
-        unseen : sequence of ndarray of uint8 or None
-            Those that hold no number, likewise; None if all do.
+        bad : ndarray of uint8
+            Its bad pixels as bits.
+        unseen : ndarray of uint8 or None
+            Its pixels that are not finite, as bits; None if all are finite.
 
         Returns
         -------
         int
-            Number of the addition: where to find it in `alone`.
+            Number of the addition: its place in `alone`.
         """
         self._decided = None
-        for bits, missing in zip(bad, unseen, strict=True):
-            self._seen += 1
-            if self._counts is not None:
-                self._counts.add(bits)
-                if missing is not None:
-                    self._unseen.add(missing)
-        return self._add_once(bad[0] if len(bad) == 1 else np.bitwise_or.reduce(bad))
+        self._seen += 1
+        if self._counts is not None:
+            self._counts.add(bad)
+            if unseen is not None:
+                self._unseen.add(unseen)
+        self._twice |= self._once & bad
+        self._first.append(positions(bad & ~self._once))
+        self._once |= bad
+        return len(self._first) - 1
 
-    def add_held(
+    def add_mask(
         self,
         bad: Bits,
         alone: Sequence[NDArray[np.uint32]],
         seen: int,
         counts: tuple[NDArray[Any], NDArray[Any]] | None,
     ) -> list[int]:
-        """Add a mask that was made before, of other exposures.
+        """Add a mask that was made before, of other chips.
 
         Parameters
         ----------
         bad : ndarray of uint8
             Its bad pixels as bits.
         alone : sequence of ndarray of uint32
-            As `alone` told them then.
+            As `alone` returned them then.
         seen : int
             How many chips went into it.
         counts : tuple of ndarray, or None
@@ -214,24 +216,15 @@ class MaskAccumulator:
             if self._counts is not None:
                 self._counts.add_counts(count.astype(np.uint32))
                 self._unseen.add_counts(np.uint32(seen) - coverage.astype(np.uint32))
-        # Pixels of several of its exposures: as though two additions had found them.
+        # What no chip of that mask has alone, several have.
         shared = bad.copy()
         for places in alone:
-            shared &= ~self._bits_at(places)
-        self._add_once(shared)
-        self._add_once(shared)
-        return [self._add_once(self._bits_at(places)) for places in alone]
-
-    def _bits_at(self, places: NDArray[np.uint32]) -> Bits:
-        bits = np.zeros_like(self._once)
-        np.bitwise_or.at(bits, places >> 3, (128 >> (places & 7)).astype(np.uint8))
-        return bits
-
-    def _add_once(self, bad: Bits) -> int:
-        self._twice |= self._once & bad
-        self._first.append(positions(bad & ~self._once))
+            np.bitwise_and.at(shared, places >> 3, ~(128 >> (places & 7)).astype(np.uint8))
+        begin = len(self._first)
+        self._first += [places[~_is_set(self._once, places)] for places in alone]
+        self._twice |= shared | (self._once & bad)
         self._once |= bad
-        return len(self._first) - 1
+        return list(range(begin, len(self._first)))
 
     @property
     def bits(self) -> Bits:

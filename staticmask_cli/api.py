@@ -38,8 +38,10 @@ def create_masks(
     prefix: str | None = None,
     jobs: int | None = None,
     include_empty: bool | None = None,
+    allow_duplicates: bool | None = None,
     keep_going: bool | None = None,
     update: bool | None = None,
+    overwrite: bool | None = None,
     verify: bool | None = None,
     lock_timeout: float | None = None,
     min_exposures: float | None = None,
@@ -84,10 +86,14 @@ def create_masks(
         Chips measured at the same time; 0 for as many as there are cores.
     include_empty : bool, optional
         Use exposures without exposure time or good pixels too.
+    allow_duplicates : bool, optional
+        Count each of several exposures with the same pixels.
     keep_going : bool, optional
         Leave out exposures that cannot be used; ``report.failed`` tells of them.
     update : bool, optional
         Add the exposures to the masks on disk.
+    overwrite : bool, optional
+        Replace files that have a mask's name and are not static masks.
     verify : bool, optional
         With `update`: compare the pixels of exposures that the masks hold already.
     lock_timeout : float, optional
@@ -137,8 +143,10 @@ def create_masks(
         prefix=prefix,
         jobs=jobs,
         include_empty=include_empty,
+        allow_duplicates=allow_duplicates,
         keep_going=keep_going,
         update=update,
+        overwrite=overwrite,
         verify=verify,
         lock_timeout=lock_timeout,
         min_exposures=min_exposures,

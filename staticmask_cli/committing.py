@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from staticmask_cli.accumulate import MaskAccumulator
 from staticmask_cli.errors import OutputError, printable
@@ -17,16 +21,17 @@ from staticmask_cli.locks import locked
 from staticmask_cli.naming import MASK_ENDING, documented_name, mask_names
 from staticmask_cli.output import mask_hdus
 from staticmask_cli.owners import clear_litter
-from staticmask_cli.records import ChipRecord, count_chips, merged
+from staticmask_cli.records import ChipRecord, merged
 from staticmask_cli.report import Journal, MaskReport
 from staticmask_cli.settings import Settings
-from staticmask_cli.updating import find
+from staticmask_cli.updating import HeldMasks, find
 from staticmask_cli.verdicts import Judgement, judge, too_few
 from staticmask_cli.writing import Writable, made_folder, write_masks
 
 
 def commit(
     gathered: Mapping[ChipIdentity, Gathered],
+    before: HeldMasks | None,
     given: Collection[str],
     settings: Settings,
     jobs: int,
@@ -41,6 +46,9 @@ def commit(
     ----------
     gathered : mapping
         What the run has of each identity.
+    before : HeldMasks or None
+        The existing masks as they were when the exposures were gathered, if
+        exposures are added to them.
     given : collection of str
         Names of the files that the run was given.
     settings : Settings
@@ -60,7 +68,7 @@ def commit(
     folder = Path(settings.output_dir)
     with made_folder(folder), locked(folder, settings.lock_timeout) as lock:
         clear_litter(folder, f"*{MASK_ENDING}")
-        planned = _plan(gathered, given, settings, journal.warnings, pixels=True)
+        planned = _plan(gathered, before, given, settings, journal.warnings, pixels=True)
         files: list[tuple[Path, Callable[[], Writable]]] = [
             (
                 folder / p.name,
@@ -88,27 +96,29 @@ class _Planned:
 
 
 class OvertakenError(Exception):
-    """Another run has been here meanwhile, and this one must gather its exposures again.
+    """Another run has changed a mask meanwhile, and this one must gather its exposures again.
 
-    It added some of them, which must not count twice, or counts, which would be
-    lost.
+    It added or removed some of them, or another version of one, or it added
+    counts, which would be lost.
     """
 
 
 def foresee(
     gathered: Mapping[ChipIdentity, Gathered],
+    before: HeldMasks | None,
     given: Collection[str],
     settings: Settings,
     journal: Journal,
 ) -> None:
     """Tell the journal which masks `commit` would write; in a dry run without their pixels."""
     pixels = not journal.dry_run
-    planned = _plan(gathered, given, settings, journal.warnings, pixels=pixels)
+    planned = _plan(gathered, before, given, settings, journal.warnings, pixels=pixels)
     journal.masks = _reports(planned, settings, pixels=pixels)
 
 
 def _plan(
     gathered: Mapping[ChipIdentity, Gathered],
+    before: HeldMasks | None,
     given: Collection[str],
     settings: Settings,
     notes: list[str],
@@ -116,32 +126,38 @@ def _plan(
     pixels: bool,
 ) -> dict[ChipIdentity, _Planned]:
     """Put together what was gathered and what is on disk; `notes` grows by warnings."""
-    held = _held(gathered, settings, pixels=pixels) if settings.update else {}
-    kept = {identity: path.name for identity, (path, _) in held.items()}
-    folder = Path(settings.output_dir)
-    names = _names(list(gathered), kept, folder, settings.prefix, notes)
+    existing = _existing(gathered, before, settings, pixels=pixels) if settings.update else {}
+    kept = {identity: path.name for identity, (path, _) in existing.items()}
+    names = _names(list(gathered), kept, settings, notes)
     planned: dict[ChipIdentity, _Planned] = {}
     for identity, of_one in gathered.items():
-        old = held[identity][1] if identity in held else None
-        held_records = _joined(of_one, old) if old else []
-        records = merged(held_records, of_one.told(), given)
-        state = "planned"
-        if old and tuple(map(str, old.records)) == tuple(map(str, records)):  # NaN is not NaN
-            state = "unchanged"
+        old = existing[identity][1] if identity in existing else None
+        records = _joined(of_one, old, given, settings)
+        is_same = old is not None and list(map(_row, old.records)) == list(map(_row, records))
         name, mask = names[identity], of_one.mask
         judgement = Judgement()
         if pixels:
             judgement = judge(name, mask, records, settings.recipe, settings)
             notes += too_few(name, records, settings.min_exposures)
+        state = "unchanged" if is_same else "planned"
         planned[identity] = _Planned(name, records, mask, state, judgement)
     return planned
 
 
-def _held(
-    gathered: Mapping[ChipIdentity, Gathered], settings: Settings, *, pixels: bool
+def _row(record: ChipRecord) -> tuple[object, ...]:
+    """Return all of a record that can change while its pixels do not."""
+    return *record.key, record.used, record.reason
+
+
+def _existing(
+    gathered: Mapping[ChipIdentity, Gathered],
+    before: HeldMasks | None,
+    settings: Settings,
+    *,
+    pixels: bool,
 ) -> dict[ChipIdentity, tuple[Path, HeldMask]]:
     """Return the masks on disk to which exposures are added."""
-    held: dict[ChipIdentity, tuple[Path, HeldMask]] = {}
+    existing: dict[ChipIdentity, tuple[Path, HeldMask]] = {}
     problems: list[str] = []
     for identity, of_one in gathered.items():
         try:
@@ -149,35 +165,56 @@ def _held(
         except OutputError as error:
             problems += error.problems
             continue
-        there = {record.key for record in found[1].records} if found else set()
-        if any(r.used and r.in_table().key in there for r in of_one.records):
+        now = found[1].records if found else ()
+        if _concerns(of_one, before.records(identity) if before else (), now):
             raise OvertakenError
         if found and found[1].has_counts and not of_one.mask.keeps_counts:
             raise OvertakenError
-        if not there.issuperset(record.key for record in of_one.known):
-            name = printable(found[0] if found else documented_name(identity, settings.prefix))
-            problems.append(
-                f"{name}: another run has replaced it meanwhile, without exposures of this "
-                "one; run again"
-            )
-        elif found:
-            held[identity] = found
+        if found:
+            existing[identity] = found
     if problems:
         raise OutputError(*problems)
-    return held
+    return existing
 
 
-def _joined(of_one: Gathered, old: HeldMask) -> list[ChipRecord]:
-    """Add a mask on disk to what was gathered; return its records as they are now."""
-    if old.bits is None:
-        return list(old.records)
-    additions = of_one.mask.add_held(
-        old.bits, [record.alone for record in old.records], count_chips(old.records), old.counts
+def _concerns(of_one: Gathered, before: Iterable[ChipRecord], now: Iterable[ChipRecord]) -> bool:
+    """Return whether what another run has changed meanwhile is of exposures of this one."""
+    rows_before, rows_now = Counter(map(_row, before)), Counter(map(_row, now))
+    changed = (rows_before - rows_now) + (rows_now - rows_before)
+    ours = [record.in_table() for record in (*of_one.records, *of_one.known) if record.gives]
+    places = {(record.file, record.extver) for record in ours}
+    hashes = {record.pixel_hash for record in ours}
+    return any(
+        (file, extver) in places or pixel_hash in hashes
+        for file, extver, _, _, pixel_hash, *_ in changed
     )
-    alone = of_one.mask.alone()
+
+
+def _joined(
+    of_one: Gathered, old: HeldMask | None, given: Collection[str], settings: Settings
+) -> list[ChipRecord]:
+    """Add an existing mask to what was gathered; return the records of both."""
+    superseded = Counter(record.key for record in of_one.superseded)
+    stay = []
+    for record in old.records if old else ():
+        if superseded[record.key]:
+            superseded[record.key] -= 1
+        else:
+            stay.append(record)
+    alone: dict[str, NDArray[np.uint32]] = {}
+    if old and old.bits is not None:
+        counting = [record for record in old.records if record.used]
+        numbers = of_one.mask.add_mask(
+            old.bits, [record.alone for record in counting], len(counting), old.counts
+        )
+        places = of_one.mask.alone()
+        alone = {r.pixel_hash: places[n] for r, n in zip(counting, numbers, strict=True)}
+    alone |= of_one.alone()
+    nothing = np.empty(0, np.uint32)
+    allow = settings.allow_duplicates
     return [
-        replace(record, alone=alone[number])
-        for record, number in zip(old.records, additions, strict=True)
+        replace(r, alone=alone.get(r.pixel_hash, nothing) if r.used else nothing)
+        for r in merged(stay, of_one.records, given, allow_duplicates=allow)
     ]
 
 
@@ -202,15 +239,19 @@ def _reports(
 def _names(
     identities: Iterable[ChipIdentity],
     kept: Mapping[ChipIdentity, str],
-    folder: Path,
-    prefix: str | None,
+    settings: Settings,
     notes: list[str],
 ) -> dict[ChipIdentity, str]:
     """Name the masks; those in `kept` have their names.
 
     `notes` grows by a warning for every new name that is not the documented one.
     """
-    taken = {i: other_identity(folder / documented_name(i, prefix), i) for i in identities}
+    folder, prefix = Path(settings.output_dir), settings.prefix
+
+    def other(name: str, identity: ChipIdentity) -> ChipIdentity | None:
+        return other_identity(folder / name, identity, overwrite=settings.overwrite)
+
+    taken = {i: other(documented_name(i, prefix), i) for i in identities}
     names = mask_names(taken, prefix) | dict(kept)
     for identity, name in names.items():
         documented = documented_name(identity, prefix)
@@ -222,8 +263,8 @@ def _names(
         elif os.path.lexists(folder / documented):
             reason += "; the older mask of that name is left as it is"
         notes.append(f"{name} is the mask of {identity}, not {documented}: {reason}")
-        if (other := other_identity(folder / name, identity)) is not None:
-            raise OutputError(f"{printable(folder / name)}: is the mask of {other}; move it away")
+        if (owner := other(name, identity)) is not None:
+            raise OutputError(f"{printable(folder / name)}: is the mask of {owner}; move it away")
     if len(set(names.values())) < len(names):
         raise OutputError("two chips would get the same mask file; use different folders")
     return names

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from staticmask_cli.accumulate import flagged_pixels, needed
 from staticmask_cli.chips import Chip
 from staticmask_cli.errors import InputError, printable
+from staticmask_cli.fingerprint import fingerprint
 from staticmask_cli.gathering import Progress
 from staticmask_cli.instruments import ChipIdentity, flag_names
 from staticmask_cli.masking import jobs_of
-from staticmask_cli.measure import telling_of_memory
+from staticmask_cli.measure import mark, telling_of_memory
 from staticmask_cli.naming import mask_names
 from staticmask_cli.pixels import read
+from staticmask_cli.records import ChipRecord
 from staticmask_cli.report import Journal
 from staticmask_cli.settings import Settings
 from staticmask_cli.statistics import SkyStatistics, low_pixels, sky_statistics, unseen_pixels
@@ -89,6 +91,14 @@ class PixelInChip:
             f"mode {self.mode:.6g}  rms {self.rms:.6g}  threshold {self.threshold:.6g}  "
             f"sigmas below {self.sigmas_below:.3g}  DQ {dq}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one chip tells of each pixel; None where it has none."""
+
+    record: ChipRecord
+    pixels: list[PixelInChip | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,9 +202,11 @@ def explain(
         settings, question, jobs_of(settings), any_flags=True, journal=journal, progress=progress
     )
     for exposure in exposures:
-        for chip, pixels in exposure.answers:
+        for chip, asked in exposure.answers:
+            if chip.extver in exposure.duplicates:
+                continue
             of_one = found.setdefault(chip.identity, [[] for _ in places])
-            for told, pixel in zip(of_one, pixels, strict=True):
+            for told, pixel in zip(of_one, asked.pixels, strict=True):
                 if pixel is not None:
                     told.append(pixel)
     names = mask_names(dict.fromkeys(found), settings.prefix)
@@ -219,23 +231,24 @@ def explain(
     return tuple(explained)
 
 
-def _asked(settings: Settings, places: Sequence[Place], chip: Chip) -> list[PixelInChip | None]:
-    """Read a chip; return what it tells of each pixel, None where it has none."""
+def _asked(settings: Settings, places: Sequence[Place], chip: Chip) -> _Asked:
+    """Read a chip; return what it tells of each pixel."""
     rows, columns = chip.identity.shape
     inside = [(x, y) for x, y in places if x <= columns and y <= rows]
     with telling_of_memory(chip):
         pixels = read(chip.science)
         statistics = sky_statistics(pixels)
+        science_hash = fingerprint(pixels)
         values = [pixels[y - 1, x - 1 : x].copy() for x, y in inside]
-        flags: list[NDArray[Any] | None] = [None] * len(inside)
-        if chip.flags is not None:
-            array = read(chip.flags)
-            flags = [array[y - 1, x - 1 : x].copy() for x, y in inside]
+        array = None if chip.flags is None else read(chip.flags)
+        flags = [None if array is None else array[y - 1, x - 1 : x].copy() for x, y in inside]
+        counted = array if settings.final_bits is not None else None
+        record = mark(chip, statistics, science_hash, counted)
     told = {
         place: _pixel(settings, chip, statistics, value, flag)
         for place, value, flag in zip(inside, values, flags, strict=True)
     }
-    return [told.get(place) for place in places]
+    return _Asked(record, [told.get(place) for place in places])
 
 
 def _pixel(

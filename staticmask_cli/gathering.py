@@ -6,15 +6,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from staticmask_cli.accumulate import MaskAccumulator
 from staticmask_cli.chips import Chip, open_exposure
+from staticmask_cli.duplicates import Duplicates
 from staticmask_cli.errors import InputError, StaticMaskError, printable
 from staticmask_cli.held import REDO
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.measure import Measured, hash_of, measure, unmeasured
-from staticmask_cli.records import ChipRecord
+from staticmask_cli.records import ChipRecord, same_pixels
 from staticmask_cli.report import ExposureReport, Journal
 from staticmask_cli.settings import Settings
 from staticmask_cli.updating import HeldMasks
@@ -26,6 +31,9 @@ Progress = Callable[[int, int], None]
 # waits for headers, few enough that memory does not grow with their number.
 _AHEAD = 2
 
+# States of chips: an exposure has the first of those that its chips have.
+_STATES = ("read", "not read", "duplicate", "verified", "known", "left out")
+
 
 @dataclass(slots=True)
 class Gathered:
@@ -34,36 +42,32 @@ class Gathered:
     Attributes
     ----------
     mask : MaskAccumulator
-        Bad pixels of the chips that were read.
+        Bad pixels of the chips that were read and count.
     records : list of ChipRecord
-        Those of the chips that the mask on disk does not hold.
+        Those that the existing mask does not have.
     known : list of ChipRecord
-        Those of the chips that it does.
+        Those that it has.
+    superseded : list of ChipRecord
+        Those of the existing mask in whose place records of this run come.
     """
 
     mask: MaskAccumulator
     records: list[ChipRecord] = field(default_factory=list)
     known: list[ChipRecord] = field(default_factory=list)
-    _additions: dict[int, int] = field(default_factory=dict)
+    superseded: list[ChipRecord] = field(default_factory=list)
+    _additions: dict[str, int] = field(default_factory=dict)
 
-    def add(self, measured: Sequence[Measured]) -> None:
-        """Add those chips of one exposure that belong to this identity."""
-        giving = [m for m in measured if m.bad is not None and m.record.used]
-        for one in measured:
-            if giving and one is giving[0]:
-                number = self.mask.add(
-                    [m.bad for m in giving if m.bad is not None], [m.unseen for m in giving]
-                )
-                self._additions[len(self.records)] = number
-            self.records.append(one.record)
+    def add(self, measured: Measured) -> None:
+        """Add the bad pixels of a chip that counts."""
+        if measured.bad is not None and measured.record.used:
+            self._additions[measured.record.pixel_hash] = self.mask.add(
+                measured.bad, measured.unseen
+            )
 
-    def told(self) -> list[ChipRecord]:
-        """Return the records, each with the pixels that its exposure alone calls bad."""
+    def alone(self) -> dict[str, NDArray[np.uint32]]:
+        """Return, by their hash, the pixels that each chip alone calls bad."""
         alone = self.mask.alone()
-        return [
-            replace(record, alone=alone[self._additions[n]]) if n in self._additions else record
-            for n, record in enumerate(self.records)
-        ]
+        return {pixel_hash: alone[number] for pixel_hash, number in self._additions.items()}
 
     @property
     def gives_something(self) -> bool:
@@ -78,11 +82,26 @@ class Gathered:
 
 @dataclass(slots=True)
 class _Task:
-    """One chip under way: what a mask holds of it, what a worker will send, or neither."""
+    """One chip under way: what the existing mask has of it, and what a worker will send."""
 
+    path: Path
     chip: Chip
     known: ChipRecord | None
+    former: tuple[ChipRecord, ...]
     future: Future[Measured] | Future[str] | None
+
+
+@dataclass(slots=True)
+class _Settled:
+    """What one chip comes to: its state, as exposures have it, and what it does to the mask.
+
+    `measured` has the bad pixels of one that counts.
+    """
+
+    state: str
+    record: ChipRecord
+    superseded: tuple[ChipRecord, ...] = ()
+    measured: Measured | None = None
 
 
 @dataclass(slots=True)
@@ -134,6 +153,7 @@ class Gathering:
         self._jobs = jobs
         self._held = held
         self._journal = journal
+        self._duplicates = Duplicates(allow=settings.allow_duplicates)
         self._ahead: deque[_UnderWay] = deque()
 
     def run(self, paths: Sequence[Path], progress: Progress | None) -> None:
@@ -154,6 +174,7 @@ class Gathering:
             self._collect()
             if progress:
                 progress(len(paths) - len(self._ahead), len(paths))
+        self._drop_matched()
 
     def fail(self, path: Path | str, problems: Sequence[str]) -> None:
         """Take note of an exposure that cannot be used, and of whose chips nothing is known."""
@@ -178,8 +199,8 @@ class Gathering:
         self._journal.warnings += exposure.notes
         tasks = []
         for chip in exposure.chips:
-            known = self._held.known(path, chip) if self._held else None
-            tasks.append(_Task(chip, known, self._submitted(chip, known)))
+            known, former = self._held.match(chip) if self._held else (None, ())
+            tasks.append(_Task(path, chip, known, former, self._submitted(chip, known)))
         return _UnderWay(path, [], tasks)
 
     def _submitted(
@@ -198,57 +219,99 @@ class Gathering:
         if not exposure.tasks:
             self.fail(path, problems)
             return
-        measured: list[Measured | None] = []
+        settled: list[_Settled | None] = []
         for task in exposure.tasks:
+            one = None
             try:
-                measured.append(self._result(path, task))
+                one = self._settle(task, self._result(path, task))
             except InputError as error:
                 named = [_as_named(path, problem) for problem in error.problems]
                 problems += [p for p in named if p not in problems]
+            except ValueError as error:
+                problems.append(f"{printable(path)}: SCI,{task.chip.extver}: {printable(error)}")
             except BrokenExecutor:
                 raise StaticMaskError(
                     f"{printable(path)}: a worker was killed while it was measured, by the system "
                     "for want of memory perhaps; nothing was written; fewer --jobs need less"
                 ) from None
-        self._add(exposure, measured, problems)
+            settled.append(one)
+        self._add(exposure, settled, problems)
 
     def _add(
-        self, exposure: _UnderWay, measured: Sequence[Measured | None], problems: list[str]
+        self, exposure: _UnderWay, settled: Sequence[_Settled | None], problems: Sequence[str]
     ) -> None:
         """Add an exposure's chips to what belongs to their identities."""
         path = exposure.path
         chips = []
-        new: dict[ChipIdentity, list[Measured]] = {}
-        for number, task in enumerate(exposure.tasks):
-            identity = task.chip.identity
-            of_one = self._of(identity)
-            result = None if problems else measured[number]
+        for task, one in zip(exposure.tasks, settled, strict=True):
+            chip, of_one = task.chip, self._of(task.chip.identity)
             if task.known is not None:
                 record = task.known
-                if record in of_one.known:
-                    self._journal.warnings.append(
-                        f"{printable(path)}: SCI,{record.extver}: has the name and the header of "
-                        "another exposure of this run, and was taken for it"
-                    )
                 of_one.known.append(record)
-            elif result is not None:
-                record = result.record
-                new.setdefault(identity, []).append(result)
-            else:
-                record = _failed(str(path), task.chip.file, task.chip.extver, problems)
+            elif problems or one is None:
+                if one is not None:
+                    self._duplicates.drop(chip.identity, one.record)
+                record = _failed(str(path), chip.file, chip.extver, problems)
                 of_one.records.append(record)
-            chips.append((identity, record))
-        for identity, of_exposure in new.items():
-            self._of(identity).add(of_exposure)
+            else:
+                record = one.record
+                of_one.records.append(record)
+                of_one.superseded += one.superseded
+                if one.measured is not None:
+                    of_one.add(one.measured)
+            chips.append((chip.identity, record))
         self.problems += [p for p in problems if p not in self.problems]
+        states = {one.state for one in settled if one is not None}
         self._journal.exposures.append(
             ExposureReport(
                 path=str(path),
-                state=self._state(exposure, problems),
+                state="failed" if problems else next(s for s in _STATES if s in states),
                 reasons=tuple(problems),
                 chips=tuple(chips),
             )
         )
+
+    def _settle(self, task: _Task, result: Measured | None) -> _Settled:
+        """Find out what a chip is to the mask.
+
+        Raises
+        ------
+        ValueError
+            If it contradicts what the mask has of its exposure, or another chip.
+        """
+        chip = task.chip
+        identity = chip.identity
+        self._of(identity)  # so that what counts in the existing mask is registered
+        went_in = any(record.used for record in task.former)
+        if task.known is not None:
+            return _Settled("verified" if task.future else "known", task.known)
+        record = (result or unmeasured(chip)).record
+        if chip.left_out:
+            if went_in:
+                raise ValueError(f"was added to the mask, but now {chip.left_out}; {REDO}")
+            return _Settled("left out", record, task.former)
+        if result is None:
+            return _Settled("not read", record)
+        same = tuple(old for old in task.former if old.pixel_hash == record.pixel_hash)
+        if same:
+            return _Settled("verified", record, same)
+        if went_in:
+            raise ValueError(
+                f"has changed since it was added to the mask: its pixels differ; {REDO}"
+            )
+        original = self._duplicates.original(identity, record)
+        if original is not None:
+            record = replace(record, used=False, reason=same_pixels(original))
+            return _Settled("duplicate", record, task.former)
+        self._duplicates.register(identity, record, f"{task.path} SCI,{chip.extver}")
+        return _Settled("read", record, task.former, result)
+
+    def _drop_matched(self) -> None:
+        """Drop from what is superseded those records that another exposure has matched since."""
+        for identity, of_one in self.found.items():
+            if self._held:
+                is_matched = partial(self._held.is_matched, identity)
+                of_one.superseded = [r for r in of_one.superseded if not is_matched(r)]
 
     def _of(self, identity: ChipIdentity) -> Gathered:
         if identity not in self.found:
@@ -257,31 +320,21 @@ class Gathering:
             counts = self._settings.keeps_counts or (held is not None and held.has_counts)
             mask = MaskAccumulator(identity.shape, self._settings.min_exposures, counts=counts)
             self.found[identity] = Gathered(mask)
+            for record in held.records if held else ():
+                self._duplicates.register(identity, record, record.name)
         return self.found[identity]
 
     def _result(self, path: Path, task: _Task) -> Measured | None:
-        """Wait for a chip; None if a mask holds it already."""
+        """Wait for a chip; None if the existing mask has it or it is not to be read."""
         result = task.future.result() if task.future else None
         if isinstance(result, Measured):
             return result
-        if task.known is None:
-            return unmeasured(task.chip)
-        if result is not None and result != task.known.pixel_hash and self._held:
-            self._held.problems.append(
+        if task.known is not None and result is not None and result != task.known.pixel_hash:
+            raise InputError(
                 f"{printable(path)}: SCI,{task.chip.extver}: its pixels are not those that went "
                 f"into the mask; {REDO}"
             )
         return None
-
-    def _state(self, exposure: _UnderWay, problems: Sequence[str]) -> str:
-        if problems:
-            return "failed"
-        tasks = exposure.tasks
-        if all(task.known for task in tasks):
-            return "verified" if any(task.future for task in tasks) else "known"
-        if all(task.chip.left_out for task in tasks):
-            return "left out"
-        return "read" if any(task.future for task in tasks) else "not read"
 
 
 def _as_named(path: Path, problem: str) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from staticmask_cli.accumulate import Bits, pack
 from staticmask_cli.errors import InputError, OutputError, printable
-from staticmask_cli.exposures import silenced
+from staticmask_cli.exposures import scan, silenced
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.output import COLUMNS, TABLE
 from staticmask_cli.records import ChipRecord, count_chips
@@ -105,6 +105,7 @@ def read_held(path: Path, *, pixels: bool, hint: str = REDO) -> HeldMask:
                     group=str(header["GROUP"]),
                     include_empty=bool(header["INCEMPTY"]),
                     min_exposures=Fraction(str(header["MINEXPOS"])),
+                    allow_duplicates=bool(header["DUPLICAT"]),
                 ),
                 records=_records(hdus[TABLE], pixels=pixels),
                 has_counts=has_counts,
@@ -165,14 +166,25 @@ def _records(table: fits.BinTableHDU, *, pixels: bool) -> tuple[ChipRecord, ...]
     )
 
 
-def other_identity(path: Path, identity: ChipIdentity) -> ChipIdentity | None:
+def other_identity(
+    path: Path, identity: ChipIdentity, *, overwrite: bool = False
+) -> ChipIdentity | None:
     """Tell whose mask a file on disk is, if it is not that of `identity`.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which may be missing.
+    identity : ChipIdentity
+        Whose mask is to have its name.
+    overwrite : bool
+        Whether a file that is no mask may be replaced.
 
     Returns
     -------
     ChipIdentity or None
-        None if there is no such file, it is a mask of `identity`, or a bare
-        mask of its shape, such as DrizzlePac's, that does not tell.
+        None if the file is missing, may be replaced, is a mask of `identity`,
+        or a bare mask of its shape, such as DrizzlePac's.
 
     Raises
     ------
@@ -183,6 +195,8 @@ def other_identity(path: Path, identity: ChipIdentity) -> ChipIdentity | None:
         return None
     try:
         _check_regular(path)
+        if path.stat().st_size == 0:  # what a full disk leaves: nothing that could be lost
+            return None
         with silenced():
             header = fits.getheader(path)
         if "CREATOR" not in header and (header["NAXIS2"], header["NAXIS1"]) == identity.shape:
@@ -193,10 +207,22 @@ def other_identity(path: Path, identity: ChipIdentity) -> ChipIdentity | None:
     except PermissionError:
         raise OutputError(f"{printable(path)}: permission to read it is denied") from None
     except _NO_MASK:
+        # An exposure may have no other copy.
+        is_replaceable = path.is_file() and not _is_exposure(path)
+        if overwrite and is_replaceable:
+            return None
+        hint = "; use --overwrite to replace it" if is_replaceable else "; move it away"
         raise OutputError(
-            f"{printable(path)}: is in the way and no static mask of this shape; move it away"
+            f"{printable(path)}: exists but is not a static mask of this shape{hint}"
         ) from None
     return told if told != identity else None
+
+
+def _is_exposure(path: Path) -> bool:
+    try:
+        return any(hdu.name == "SCI" for hdu in scan(path))
+    except InputError:
+        return False
 
 
 def _identity(header: fits.Header) -> ChipIdentity:

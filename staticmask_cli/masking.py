@@ -22,6 +22,9 @@ from staticmask_cli.writing import folder_problems
 
 log = logging.getLogger(__name__)
 
+# So often exposures are gathered anew because another run has added some of them meanwhile.
+_ATTEMPTS = 10
+
 
 def make_masks(
     settings: Settings,
@@ -106,7 +109,7 @@ def _make(
     if settings.verify and not settings.update:
         journal.warnings.append("verify does nothing without update: every exposure is read")
     warnings = list(journal.warnings)
-    while True:
+    for _ in range(_ATTEMPTS):
         try:
             _gather_and_commit(
                 settings, paths, unresolved, executor, progress, journal, write=write
@@ -116,6 +119,10 @@ def _make(
             journal.warnings, journal.exposures = list(warnings), []
         else:
             return
+    raise OutputError(
+        f"{printable(settings.output_dir)}: other runs kept changing masks of the same exposures; "
+        "nothing was written, run again"
+    )
 
 
 def _gather_and_commit(
@@ -158,9 +165,9 @@ def _gather_and_commit(
     given = {path.name for path in paths} | {record.file for record in gathering.failed}
     with journal.timed("write"):
         if write:
-            commit(made, given, settings, jobs, journal)
+            commit(made, held, given, settings, jobs, journal)
         else:
-            foresee(made, given, settings, journal)
+            foresee(made, held, given, settings, journal)
     for problem in gathering.problems:
         log.error("%s; left out", problem)
 
@@ -187,15 +194,13 @@ def _news(journal: Journal, settings: Settings) -> list[Verdict]:
 def _tell_chips(journal: Journal) -> None:
     """Log what was measured, and warn of what a user should know of single chips."""
     records = sorted(
-        (r for e in journal.exposures if e.state != "failed" for _, r in e.chips),
-        key=lambda record: (record.file, record.extver),
+        ((e.path, r) for e in journal.exposures if e.state != "failed" for _, r in e.chips),
+        key=lambda pair: (pair[1].file, pair[1].extver),
     )
-    for record in records:
+    for path, record in records:
         log.info("%s", chip_line(record))
         if record.reason:
-            journal.warnings.append(
-                f"{printable(record.file)}: SCI,{record.extver}: {record.reason}"
-            )
+            journal.warnings.append(f"{printable(path)}: SCI,{record.extver}: {record.reason}")
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from staticmask_cli.accumulate import Bits, flagged_pixels, pack, positions
 from staticmask_cli.chips import Chip
@@ -90,6 +92,31 @@ def telling_of_memory(chip: Chip) -> Iterator[None]:
             f"{printable(chip.science.path)}: SCI,{chip.extver}: its {size} pixels do not fit "
             "into memory; fewer --jobs need less"
         ) from None
+
+
+def mark(
+    chip: Chip, statistics: SkyStatistics, science_hash: str, flags: NDArray[Any] | None
+) -> ChipRecord:
+    """Return what identifies the pixels of a chip, by which copies are found.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    statistics : SkyStatistics
+        Of its science pixels.
+    science_hash : str
+        Their `fingerprint`.
+    flags : ndarray or None
+        Its DQ array, if the mask depends on it.
+    """
+    return ChipRecord(
+        file=chip.file,
+        extver=chip.extver,
+        nbins=statistics.nbins,
+        pixel_hash=science_hash if flags is None else _joined(science_hash, fingerprint(flags)),
+        used=True,
+    )
 
 
 def _measure(chip: Chip, static_sig: float) -> Measured:

@@ -96,6 +96,7 @@ def mask_hdus(
             ("GROUP", recipe.group, "extensions that were asked for"),
             ("INCEMPTY", recipe.include_empty, "exposures without exposure time too"),
             ("MINEXPOS", as_number(recipe.min_exposures), "bad in so many exposures, or share"),
+            ("DUPLICAT", recipe.allow_duplicates, "exposures with the same pixels count each"),
             ("NEXPOSUR", count_exposures(records), "exposures that took part"),
             ("NCHIPS", count_chips(records), "SCI extensions that took part"),
             ("NBAD", mask.bad, "bad pixels"),

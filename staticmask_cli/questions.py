@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LOOK = frozenset(
     {
         *("input", "group", "final_bits", "prefix", "jobs", "include_empty", "keep_going"),
-        "min_exposures",
+        *("min_exposures", "allow_duplicates"),
     }
 )
 #: By question, the options that mean something to it: another one is a slip.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -51,8 +52,8 @@ class ChipRecord:
     reason : str
         Why it did not, or what it lacked; empty if nothing.
     alone : ndarray of uint32
-        Places in the flat array of the pixels that no other exposure of the
-        mask calls bad; with the first of an exposure's chips if it has repeats.
+        Places in the flat array of the pixels that no other chip of the mask
+        calls bad.
     """
 
     file: str
@@ -79,20 +80,38 @@ class ChipRecord:
     )
 
     @property
-    def key(self) -> tuple[str, int, str, str]:
-        """What tells one chip of an exposure from all others."""
-        return self.file, self.extver, self.header_hash, self.datasum
+    def key(self) -> tuple[str, int, str, str, str]:
+        """What identifies a row of the table."""
+        return self.file, self.extver, self.header_hash, self.datasum, self.pixel_hash
+
+    @property
+    def name(self) -> str:
+        """The chip as messages name it."""
+        return f"{self.file} SCI,{self.extver}"
+
+    @property
+    def has_sky(self) -> bool:
+        """Whether its pixels are those of one exposure alone: no two skies have the same noise."""
+        return bool(self.pixel_hash) and self.nbins >= 2  # noqa: PLR2004 - `SkyStatistics.is_usable`
+
+    @property
+    def gives(self) -> bool:
+        """Whether it gives something to the mask, or a copy of it does.
+
+        What does not may be given another time, repaired.
+        """
+        return self.used or self.has_sky
 
     @property
     def failed(self) -> bool:
-        """Whether its exposure could not be used, so that it may be good another time."""
+        """Whether its exposure could not be used."""
         return not self.header_hash
 
     def in_table(self) -> ChipRecord:
         """Return it as a mask's table holds it: texts in printable ASCII."""
         return replace(
             self,
-            file=as_text(self.file),
+            file=file_text(self.file),
             datasum=as_text(self.datasum),
             reason=as_text(self.reason),
         )
@@ -103,40 +122,62 @@ def as_text(text: str) -> str:
     return printable(text).encode("ascii", "backslashreplace").decode().rstrip()
 
 
+def file_text(file: str) -> str:
+    """Return a file's name as FITS tables hold it, the same whatever the locale."""
+    return as_text(os.fsencode(file).decode("utf-8", "backslashreplace"))
+
+
 def merged(
-    held: Sequence[ChipRecord], new: Sequence[ChipRecord], given: Collection[str]
+    existing: Iterable[ChipRecord],
+    new: Iterable[ChipRecord],
+    given: Iterable[str],
+    *,
+    allow_duplicates: bool,
 ) -> list[ChipRecord]:
-    """Return the records of a mask to which exposures were added.
+    """Return the records of a mask, whatever the order in which its exposures came.
 
     Parameters
     ----------
-    held : sequence of ChipRecord
-        Those of the mask on disk.
-    new : sequence of ChipRecord
+    existing : iterable of ChipRecord
+        Those of the existing mask that stay; none if it is made anew.
+    new : iterable of ChipRecord
         Those of the run.
-    given : collection of str
-        Files that the run was given: one that failed another time and is
-        among them is told of as it is now.
+    given : iterable of str
+        Files that the run was given: what is known of one that gave nothing
+        another time is what this run found.
+    allow_duplicates : bool
+        Whether each of several chips with the same pixels counts. If not, the
+        first of them by name does, and the others give it as their reason.
 
     Returns
     -------
     list of ChipRecord
         As the table holds them, in its order.
     """
-    names = set(map(as_text, given))
-    kept = [record for record in held if not (record.failed and record.file in names)]
-    there = {record.key for record in kept}
-    good = {record.file for record in kept if not record.failed}
-    kept += [
+    names = set(map(file_text, given))
+    rows = [record for record in existing if record.gives or record.file not in names]
+    rows += [record.in_table() for record in new]
+    giving = {(record.file, record.extver) for record in rows if record.gives}
+    good = {record.file for record in rows if not record.failed}
+    rows = [
         record
-        for record in (record.in_table() for record in new)
-        if record.key not in there and not (record.failed and record.file in good)
+        for record in rows
+        if record.gives
+        or not (record.file in good if record.failed else (record.file, record.extver) in giving)
     ]
-    return sorted(kept, key=_order)
+    rows.sort(key=lambda record: (*record.key, record.reason))
+    originals: dict[str, ChipRecord] = {}
+    for number, record in enumerate(rows):
+        if record.has_sky and not allow_duplicates:
+            original = originals.setdefault(record.pixel_hash, record)
+            reason = "" if original is record else same_pixels(original.name)
+            rows[number] = replace(record, used=not reason, reason=reason)
+    return rows
 
 
-def _order(record: ChipRecord) -> tuple[str, int, str]:
-    return record.file, record.extver, str(record)
+def same_pixels(name: str) -> str:
+    """Return why a chip does not count whose pixels are those of another one."""
+    return f"has the same pixels as {name}, and does not count again"
 
 
 def count_exposures(records: Sequence[ChipRecord]) -> int:

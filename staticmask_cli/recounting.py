@@ -113,5 +113,5 @@ def _accumulated(held: HeldMask, settings: Settings) -> MaskAccumulator:
     mask = MaskAccumulator(held.identity.shape, settings.min_exposures, counts=True)
     if held.bits is not None:
         alone = [record.alone for record in held.records]
-        mask.add_held(held.bits, alone, count_chips(held.records), held.counts)
+        mask.add_mask(held.bits, alone, count_chips(held.records), held.counts)
     return mask

@@ -99,7 +99,8 @@ class ExposureReport:
         The file, as it was named or found.
     state : str
         ``read``: measured; ``known``: the masks hold it already; ``verified``:
-        so, and its pixels are the same; ``left out``: it has no exposure time
+        so, and its pixels are the same; ``duplicate``: its pixels are those of
+        another exposure, with which it counts once; ``left out``: it has no exposure time
         or no good pixel; ``failed``: it cannot be used; ``not read``: in a dry
         run, or because the run failed, it was not come to.
     reasons : tuple of str

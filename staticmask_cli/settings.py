@@ -39,6 +39,7 @@ class Recipe:
     group : str
     include_empty : bool
     min_exposures : Fraction
+    allow_duplicates : bool
         As in `Settings`.
     """
 
@@ -47,6 +48,7 @@ class Recipe:
     group: str
     include_empty: bool
     min_exposures: Fraction
+    allow_duplicates: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +78,14 @@ class Settings:
         Chips measured at the same time; 0 for as many as there are cores.
     include_empty : bool
         Whether exposures without exposure time or good pixels are used.
+    allow_duplicates : bool
+        Whether each of several chips with the same pixels counts.
     keep_going : bool
         Whether exposures that cannot be used are left out, not fatal.
     update : bool
         Whether exposures are added to the masks on disk.
+    overwrite : bool
+        Whether files that are no static masks are replaced under a mask's name.
     verify : bool
         Whether the pixels of exposures that masks hold already are compared.
     lock_timeout : float
@@ -106,8 +112,10 @@ class Settings:
     prefix: str | None
     jobs: int
     include_empty: bool
+    allow_duplicates: bool
     keep_going: bool
     update: bool
+    overwrite: bool
     verify: bool
     lock_timeout: float
     min_exposures: Fraction
@@ -130,6 +138,7 @@ class Settings:
             group=str(self.group),
             include_empty=self.include_empty,
             min_exposures=self.min_exposures,
+            allow_duplicates=self.allow_duplicates,
         )
 
     @property

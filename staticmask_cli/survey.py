@@ -8,27 +8,50 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from staticmask_cli.chips import Chip, open_exposure
+from staticmask_cli.duplicates import Duplicates
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.exposures import read_association
 from staticmask_cli.gathering import Progress
 from staticmask_cli.inputs import resolve
+from staticmask_cli.records import ChipRecord, same_pixels
 from staticmask_cli.report import ExposureReport, Journal
 from staticmask_cli.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+
+class HasRecord(Protocol):
+    """An answer that tells which pixels it is of."""
+
+    @property
+    def record(self) -> ChipRecord:
+        """What was measured on the chip."""
+
+
+Answer = TypeVar("Answer", bound=HasRecord)
 
 
 @dataclass(frozen=True, slots=True)
 class Surveyed(Generic[Answer]):
-    """One exposure: each of its chips, with what was found out about it."""
+    """One exposure: each of its chips, with what was found out about it.
+
+    Attributes
+    ----------
+    path : Path
+        The exposure.
+    answers : list of tuple
+        Each chip with the answer.
+    duplicates : frozenset of int
+        EXTVER of the chips whose pixels are those of a chip that came before:
+        they do not count.
+    """
 
     path: Path
     answers: list[tuple[Chip, Answer]]
+    duplicates: frozenset[int]
 
 
 def survey(
@@ -64,6 +87,7 @@ def survey(
         ``settings.keep_going`` and there is one without fault.
     """
     journal = Journal() if journal is None else journal
+    duplicates = Duplicates(allow=settings.allow_duplicates)
     paths, unresolved = resolve(settings.input, read_association)
     for problem, name in unresolved.items():
         _fail(journal, name, [problem])
@@ -80,7 +104,7 @@ def survey(
                 except InputError as error:
                     _fail(journal, path, error.problems)
                 while len(ahead) > (jobs if number + 1 < len(paths) else 0):
-                    yield from _answered(journal, *ahead.popleft())
+                    yield from _answered(journal, duplicates, *ahead.popleft())
                 if progress:
                     progress(number + 1 - len(ahead), len(paths))
         finally:
@@ -115,7 +139,10 @@ def _is_left_out(chip: Chip) -> bool:
 
 
 def _answered(
-    journal: Journal, path: Path, asked: list[tuple[Chip, Future[Answer]]]
+    journal: Journal,
+    duplicates: Duplicates,
+    path: Path,
+    asked: list[tuple[Chip, Future[Answer]]],
 ) -> Iterator[Surveyed[Answer]]:
     """Wait for an exposure's chips; yield all of them, or if anything is wrong none."""
     problems: list[str] = []
@@ -125,10 +152,26 @@ def _answered(
             answers.append((chip, future.result()))
         except InputError as error:
             problems += error.problems
+    copies = {}
+    for chip, answer in answers:
+        place = f"{printable(path)}: SCI,{chip.extver}"
+        try:
+            original = duplicates.original(chip.identity, answer.record)
+        except ValueError as error:
+            problems.append(f"{place}: {printable(error)}")
+            continue
+        if original is None:
+            duplicates.register(chip.identity, answer.record, f"{path} SCI,{chip.extver}")
+        else:
+            copies[chip.extver] = f"{place}: {same_pixels(original)}"
     if problems:
+        for chip, answer in answers:
+            duplicates.drop(chip.identity, answer.record)
         _fail(journal, path, problems)
         return
+    for warning in copies.values():
+        journal.warn(warning)
     state = "read" if answers else "left out"
     journal.exposures.append(ExposureReport(path=str(path), state=state))
     if answers:
-        yield Surveyed(path, answers)
+        yield Surveyed(path, answers, frozenset(copies))

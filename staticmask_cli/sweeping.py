@@ -9,13 +9,15 @@ from typing import Any
 from staticmask_cli.accumulate import Bits, MaskAccumulator, flagged_pixels, pack
 from staticmask_cli.chips import Chip
 from staticmask_cli.errors import printable
+from staticmask_cli.fingerprint import fingerprint
 from staticmask_cli.gathering import Progress
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.masking import jobs_of
-from staticmask_cli.measure import telling_of_memory, why_no_low
+from staticmask_cli.measure import mark, telling_of_memory, why_no_low
 from staticmask_cli.naming import mask_names
 from staticmask_cli.noise import bad_by_chance
 from staticmask_cli.pixels import read
+from staticmask_cli.records import ChipRecord
 from staticmask_cli.report import Journal
 from staticmask_cli.settings import Settings
 from staticmask_cli.statistics import low_pixels, sky_statistics, unseen_pixels
@@ -72,6 +74,7 @@ class _Swept:
     has no low pixels, if it has a reason.
     """
 
+    record: ChipRecord
     bad: list[Bits]
     unseen: Bits | None
     reason: str
@@ -117,7 +120,6 @@ def sweep(
     for exposure in survey(
         settings, question, jobs_of(settings), journal=journal, progress=progress
     ):
-        of_exposure: dict[ChipIdentity, list[_Swept]] = {}
         for chip, swept in exposure.answers:
             if chip.identity not in masks:
                 masks[chip.identity] = [
@@ -127,11 +129,9 @@ def sweep(
                 ]
             if swept.reason:
                 journal.warn(f"{printable(chip.file)}: SCI,{chip.extver}: {swept.reason}")
-            if swept.bad:
-                of_exposure.setdefault(chip.identity, []).append(swept)
-        for identity, chips in of_exposure.items():
-            for number, mask in enumerate(masks[identity]):
-                mask.add([swept.bad[number] for swept in chips], [s.unseen for s in chips])
+            if swept.bad and chip.extver not in exposure.duplicates:
+                for mask, bad in zip(masks[chip.identity], swept.bad, strict=True):
+                    mask.add(bad, swept.unseen)
     names = mask_names(dict.fromkeys(masks), settings.prefix)
     rows = [
         SweepRow(
@@ -153,11 +153,15 @@ def _swept(chip: Chip, sigmas: Sequence[float]) -> _Swept:
     with telling_of_memory(chip):
         pixels = read(chip.science)
         statistics = sky_statistics(pixels)
+        science_hash = fingerprint(pixels)
         if not statistics.is_usable and chip.flags is None:
-            return _Swept([], None, why_no_low(statistics))
+            record = mark(chip, statistics, science_hash, None)
+            return _Swept(record, [], None, why_no_low(statistics))
         bad = [pack(low_pixels(pixels, statistics, sigma)) for sigma in sigmas]
         unseen = None if statistics.all_finite else pack(unseen_pixels(pixels))
-        if chip.flags is not None:
-            flagged = pack(flagged_pixels(read(chip.flags), chip.good_bits))
+        flags = None if chip.flags is None else read(chip.flags)
+        if flags is not None:
+            flagged = pack(flagged_pixels(flags, chip.good_bits))
             bad = [low | flagged for low in bad]
-        return _Swept(bad, unseen, why_no_low(statistics))
+        record = mark(chip, statistics, science_hash, flags)
+        return _Swept(record, bad, unseen, why_no_low(statistics))

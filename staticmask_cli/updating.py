@@ -12,7 +12,7 @@ from staticmask_cli.errors import OutputError, printable
 from staticmask_cli.held import REDO, HeldMask, other_identity, read_held
 from staticmask_cli.instruments import DQ_BITS, ChipIdentity
 from staticmask_cli.naming import documented_name, full_name
-from staticmask_cli.records import ChipRecord, as_text
+from staticmask_cli.records import ChipRecord, as_text, file_text
 from staticmask_cli.settings import Settings, as_number
 
 
@@ -34,40 +34,56 @@ class HeldMasks:
         self.problems: list[str] = []
         self._settings = settings
         self._found: dict[ChipIdentity, tuple[Path, HeldMask] | None] = {}
+        self._unmatched: dict[ChipIdentity, dict[tuple[str, int], list[ChipRecord]]] = {}
 
-    def known(self, path: Path, chip: Chip) -> ChipRecord | None:
-        """Return what a mask holds of a chip already; None if it is new.
+    def match(self, chip: Chip) -> tuple[ChipRecord | None, tuple[ChipRecord, ...]]:
+        """Find what the existing mask has of a chip.
 
         Parameters
         ----------
-        path : Path
-            The exposure, for messages.
         chip : Chip
-            One of its chips.
+            One chip of an exposure. Each record is found once: of two files with
+            one name and one header the second is another exposure.
+
+        Returns
+        -------
+        known : ChipRecord or None
+            The record of the chip, if its headers are the same too.
+        former : tuple of ChipRecord
+            Otherwise, the records of its name, of which only the pixels can show
+            whether they are of the same exposure.
         """
-        if chip.identity not in self._found:
+        rows = self._rows(chip.identity).get((file_text(chip.file), chip.extver), [])
+        headers = chip.header_hash, as_text(chip.datasum)
+        for record in rows:
+            if not chip.left_out and (record.header_hash, record.datasum) == headers:
+                rows.remove(record)
+                return record, ()
+        return None, tuple(rows)
+
+    def is_matched(self, identity: ChipIdentity, record: ChipRecord) -> bool:
+        """Return whether a record was found to be that of an exposure of this run."""
+        rows = self._rows(identity).get((record.file, record.extver), [])
+        return all(record is not row for row in rows)
+
+    def _rows(self, identity: ChipIdentity) -> dict[tuple[str, int], list[ChipRecord]]:
+        """Return the records that give something and that no exposure of this run has matched."""
+        if identity not in self._found:
             try:
-                self._found[chip.identity] = find(chip.identity, self._settings, pixels=False)
+                self._found[identity] = find(identity, self._settings, pixels=False)
             except OutputError as error:
-                self._found[chip.identity] = None
+                self._found[identity] = None
                 self.problems += error.problems
-        found = self._found[chip.identity]
-        if found is None:
-            return None
-        mask, held = found
-        file, datasum = as_text(chip.file), as_text(chip.datasum)
-        same_name = False
-        for record in held.records:
-            if (record.file, record.extver) == (file, chip.extver) and not record.failed:
-                same_name = True
-                if (record.header_hash, record.datasum) == (chip.header_hash, datasum):
-                    return record
-        if same_name:
-            self.problems.append(
-                f"{printable(path)}: SCI,{chip.extver}: has changed since it was added to "
-                f"{printable(mask)}: its header is another; {REDO}"
-            )
-        return None
+            rows = self._unmatched[identity] = {}
+            for record in self.records(identity):
+                if record.gives:
+                    rows.setdefault((record.file, record.extver), []).append(record)
+        return self._unmatched[identity]
+
+    def records(self, identity: ChipIdentity) -> tuple[ChipRecord, ...]:
+        """Return the records of an identity's existing mask, as it was when first needed."""
+        existing = self.held(identity)
+        return existing.records if existing else ()
 
     def held(self, identity: ChipIdentity) -> HeldMask | None:
         """Return the mask of an identity, as it was when it was first needed."""
@@ -100,7 +116,12 @@ def find(
     for path in dict.fromkeys((*longer, documented)):
         if not os.path.lexists(path):
             continue
-        other = other_identity(path, identity)
+        try:
+            other = other_identity(path, identity)
+        except OutputError:
+            if settings.overwrite and other_identity(path, identity, overwrite=True) is None:
+                return None
+            raise
         if other is None:
             held = read_held(path, pixels=pixels)
             _check_settings(path, held, settings)
@@ -110,6 +131,9 @@ def find(
                 f"{printable(path)}: is the mask of {other}, not of {identity}; "
                 "--no-update makes a mask beside it"
             )
+    packed = documented.with_name(f"{documented.name}.gz")
+    if os.path.lexists(packed):
+        raise OutputError(f"{printable(packed)}: is gzipped; unpack it so that it can be updated")
     return None
 
 
@@ -129,6 +153,8 @@ def _check_settings(path: Path, held: HeldMask, settings: Settings) -> None:
     if made.min_exposures != wanted.min_exposures:
         votes = (as_number(recipe.min_exposures) for recipe in (made, wanted))
         differ.append("min_exposures {:g}, not {:g}".format(*votes))
+    if made.allow_duplicates != wanted.allow_duplicates:
+        differ.append(f"allow_duplicates {made.allow_duplicates}, not {wanted.allow_duplicates}")
     if settings.keeps_counts and not held.has_counts:
         differ.append("no counts")
     if differ:

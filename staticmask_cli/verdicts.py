@@ -16,7 +16,7 @@ from staticmask_cli.accumulate import MaskAccumulator, needed, positions
 from staticmask_cli.errors import printable
 from staticmask_cli.groups import clumped
 from staticmask_cli.noise import low_probability
-from staticmask_cli.records import ChipRecord, count_chips, count_exposures
+from staticmask_cli.records import ChipRecord, count_chips
 from staticmask_cli.settings import Recipe, Settings
 
 # A share of bad pixels is taken of so many where fewer are bad: what becomes of a
@@ -222,11 +222,10 @@ def mask_verdicts(
         )
     ]
     # If more votes than one are needed, none of an exposure's pixels hangs on it alone.
-    if count_exposures(records) > 1 and recipe.min_exposures == 1:
-        # Repeats of a chip have none of their own, and come last.
+    if count_chips(records) > 1 and recipe.min_exposures == 1:
         parts = [int(mask.contains(record.alone).sum()) for record in records]
         worst = records[parts.index(max(parts))]
-        alone, *others = sorted(parts, reverse=True)[: count_exposures(records)]
+        alone, *others = sorted(parts, reverse=True)[: count_chips(records)]
         # What every exposure has alone, by chance or because its flags have
         # cosmic rays, speaks against none.
         usual = max(float(np.median(others)), worst.seen * low_probability(recipe.static_sig))
@@ -237,8 +236,8 @@ def mask_verdicts(
                 name,
                 _percent(excess, bad),
                 settings.limit_alone,
-                f"{alone} of its {bad} bad pixels are bad in {printable(worst.file)} alone; "
-                f"without that exposure the mask would have {bad - alone}",
+                f"{alone} of its {bad} bad pixels are bad in {printable(worst.name)} alone; "
+                f"without it the mask would have {bad - alone}",
             )
         )
     return tuple(found)

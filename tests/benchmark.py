@@ -161,7 +161,7 @@ def stages(path: Path, folder: Path) -> None:
     last, _ = clipping.clip(flat)
     found = sky.sky_statistics(pixels)
     mask = accumulate.MaskAccumulator(chip.identity.shape)
-    mask.add([accumulate.pack(sky.low_pixels(pixels, found, 4.0))], [None])
+    mask.add(accumulate.pack(sky.low_pixels(pixels, found, 4.0)))
     span = last.highest - last.lowest
 
     def write() -> None:

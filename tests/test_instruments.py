@@ -603,7 +603,7 @@ def test_empty_exposures_are_left_out_with_a_warning(
     np.testing.assert_array_equal(only(report), expected([sky(1)]))
     assert report.masks[0].exposures == 1
     (warning,) = report.warnings
-    assert warning.startswith("empty_flt.fits: ")
+    assert warning.startswith(f"{empty}: ")
     assert reason in warning
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [warning]
     # The table tells of it too.
@@ -810,15 +810,11 @@ def text(path: Path) -> None:
     path.write_text("notes")
 
 
-def nothing(path: Path) -> None:
-    path.write_bytes(b"")
-
-
 def link(path: Path) -> None:
     path.symlink_to("nowhere")
 
 
-@pytest.mark.parametrize("obstacle", [folder, text, nothing, link])
+@pytest.mark.parametrize("obstacle", [folder, text, link])
 def test_what_is_no_mask_in_the_way_is_refused_and_left(obstacle: object, tmp_path: Path) -> None:
     path = one(tmp_path / "a_flt.fits")
     out = tmp_path / "out"
@@ -832,13 +828,36 @@ def test_what_is_no_mask_in_the_way_is_refused_and_left(obstacle: object, tmp_pa
     assert target.lstat() == before
 
 
+@pytest.mark.parametrize("update", [False, True])
+def test_what_is_no_mask_is_replaced_if_the_user_says_so(update: bool, tmp_path: Path) -> None:
+    path = one(tmp_path / "a_flt.fits")
+    out = tmp_path / "out"
+    out.mkdir()
+    text(out / f"ACSHRC_64x80_1{END}")
+    with pytest.raises(OutputError, match="is not a static mask of this shape; use --overwrite"):
+        run(path, out=out, update=update)
+    report = run(path, out=out, overwrite=True, update=update)
+    np.testing.assert_array_equal(only(report), expected([sky(1)]))
+
+
+def test_an_empty_file_under_a_masks_name_is_replaced(tmp_path: Path) -> None:
+    path = one(tmp_path / "a_flt.fits")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"ACSHRC_64x80_1{END}").touch()
+    with pytest.raises(OutputError, match="--no-update redoes it"):
+        run(path, out=out, update=True)
+    np.testing.assert_array_equal(only(run(path, out=out)), expected([sky(1)]))
+
+
 def test_an_exposure_in_the_way_is_never_replaced(tmp_path: Path) -> None:
     # Whatever it is called: an exposure is no mask, and there may be no other copy.
     out = tmp_path / "out"
     path = one(out / f"ACSHRC_64x80_1{END}")
     before = path.read_bytes()
-    with pytest.raises(OutputError, match="is in the way"):
-        run(path, out=out)
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="is not a static mask of this shape; move it away"):
+            run(path, out=out, overwrite=overwrite)
     assert path.read_bytes() == before
 
 

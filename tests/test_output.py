@@ -82,6 +82,7 @@ def test_the_header_tells_identity_settings_and_counts(made: Path) -> None:
         "FINBITS": "64,32",
         "GROUP": "None",
         "INCEMPTY": False,
+        "DUPLICAT": False,
         "MINEXPOS": 1,
         "NEXPOSUR": 2,
         "NCHIPS": 2,

@@ -118,12 +118,12 @@ def test_every_state_has_its_summary(staticmask: Run, tmp_path: Path) -> None:
     assert done["exposures"][1]["chips"][0]["mode"] is None
     assert any("EXPTIME" in warning for warning in done["warnings"])
     done = of(staticmask, tmp_path, "--update", status=0)
-    assert states(done) == ["known", "known"]
+    assert states(done) == ["known", "left out"]
     assert done["masks"][0]["state"] == "unchanged"
     digest = done["masks"][0]["sha256"]
     names = "gone.fits", "*flt.fits"
     done = of(staticmask, tmp_path, "--update", "--verify", "-k", *names, status=3)
-    assert states(done) == ["failed", "verified", "known"]
+    assert states(done) == ["failed", "verified", "left out"]
     assert done["exposures"][0]["reasons"] == ["gone.fits: there is no such file"]
     assert done["masks"][0]["sha256"] == digest
     done = of(staticmask, tmp_path, *names, status=1)

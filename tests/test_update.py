@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from pathlib import Path
 
@@ -87,29 +88,123 @@ def test_known_exposures_are_not_read_and_a_mask_that_holds_all_is_not_touched(
     assert (report.masks[0].state, report.masks[0].exposures) == ("unchanged", 2)
 
 
-def changed_header(path: Path) -> None:
+def with_header(path: Path, index: int = 1, **keywords: object) -> Path:
     with fits.open(path) as hdus:
-        hdus[1].header["MEANDARK"] = 3.5
+        hdus[index].header.update(keywords)
         hdus.writeto(path, overwrite=True)
+    return path
 
 
-def with_datasum(path: Path) -> None:
+def with_pixel(path: Path, index: int = 1) -> Path:
     with fits.open(path) as hdus:
-        hdus[1].header["DATASUM"] = "12345"
+        hdus[index].data[3, 4] += 1
         hdus.writeto(path, overwrite=True)
+    return path
 
 
-@pytest.mark.parametrize("change", [changed_header, with_datasum])
-def test_an_exposure_whose_header_changed_is_an_error(change: object, tmp_path: Path) -> None:
-    path = small(tmp_path / "a_flt.fits")
-    create_masks(path, output_dir=tmp_path / "m", update=True)
+@pytest.mark.parametrize("keywords", [{"MDRIZSKY": 3.5}, {"DATASUM": "12345"}])
+def test_an_exposure_whose_header_alone_changed_is_known_by_its_pixels(
+    keywords: dict, tmp_path: Path
+) -> None:
+    a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
+    create_masks(a, output_dir=tmp_path / "m", update=True)
+    with_header(a, **keywords)
+    report = create_masks([a, b], output_dir=tmp_path / "m", update=True)
+    assert [exposure.state for exposure in report.exposures] == ["verified", "read"]
+    assert report.warnings == ()
+    create_masks([a, b], output_dir=tmp_path / "one")
+    assert contents(tmp_path / "m") == contents(tmp_path / "one")
+    report = create_masks([a, b], output_dir=tmp_path / "m", update=True)
+    assert [exposure.state for exposure in report.exposures] == ["known", "known"]
+    assert contents(tmp_path / "m") == contents(tmp_path / "one")
+
+
+def test_an_exposure_whose_pixels_changed_is_an_error_or_skipped(tmp_path: Path) -> None:
+    a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
+    create_masks(a, output_dir=tmp_path / "m", update=True)
     before = tree(tmp_path / "m")
-    change(path)
-    with pytest.raises(StaticMaskError, match=r"a_flt\.fits: SCI,1: has changed .*--no-update"):
-        create_masks(path, output_dir=tmp_path / "m", update=True)
+    with_header(with_pixel(a), MEANDARK=3.5)
+    options = {"output_dir": tmp_path / "m", "update": True}
+    said = r"a_flt\.fits: SCI,1: has changed .* pixels differ; --no-update"
+    with pytest.raises(StaticMaskError, match=said):
+        create_masks([a, b], **options)
     assert tree(tmp_path / "m") == before
-    create_masks(path, output_dir=tmp_path / "m", update=False)
-    create_masks(path, output_dir=tmp_path / "m", update=True)
+    report = create_masks([a, b], keep_going=True, **options)
+    assert [exposure.state for exposure in report.exposures] == ["failed", "read"]
+    assert report.masks[0].exposures == 2
+    create_masks([a, b], output_dir=tmp_path / "m", update=False)
+    create_masks([a, b], **options)
+
+
+# What decides that an exposure takes part is part of what identifies it.
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_an_exposure_without_exposure_time_is_added_once_it_is_repaired(
+    index: int, tmp_path: Path
+) -> None:
+    a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
+    with_header(a, index, EXPTIME=0.0)
+    options = {"output_dir": tmp_path / "m", "update": True}
+    report = create_masks([a, b], **options)
+    assert [exposure.state for exposure in report.exposures] == ["left out", "read"]
+    with_header(a, index, EXPTIME=400.0)
+    report = create_masks([a, b], **options)
+    assert [exposure.state for exposure in report.exposures] == ["read", "known"]
+    assert report.warnings == ()
+    create_masks([a, b], output_dir=tmp_path / "one")
+    assert contents(tmp_path / "m") == contents(tmp_path / "one")
+
+
+@pytest.mark.parametrize("verify", [False, True])
+@pytest.mark.parametrize("index", [0, 1])
+def test_an_exposure_that_loses_its_exposure_time_is_an_error_or_skipped(
+    index: int, verify: bool, tmp_path: Path
+) -> None:
+    a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
+    options = {"output_dir": tmp_path / "m", "update": True, "verify": verify}
+    create_masks(a, **options)
+    with_header(a, index, EXPTIME=0.0)
+    said = r"a_flt\.fits: SCI,1: was added to the mask, but now EXPTIME is 0; --no-update"
+    with pytest.raises(StaticMaskError, match=said):
+        create_masks([a, b], **options)
+    report = create_masks([a, b], keep_going=True, **options)
+    assert [exposure.state for exposure in report.exposures] == ["failed", "read"]
+    assert report.masks[0].exposures == 2
+
+
+def test_an_exposure_that_gave_nothing_may_come_again_with_other_pixels(tmp_path: Path) -> None:
+    a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
+    good = a.read_bytes()
+    exposure(a, [np.ones((16, 20), "f4")], errors=False)
+    options = {"output_dir": tmp_path / "m", "update": True}
+    (mask,) = create_masks([a, b], **options).masks
+    assert mask.exposures == 1
+    a.write_bytes(good)
+    (mask,) = create_masks([a, b], **options).masks
+    assert mask.exposures == 2
+    create_masks([a, b], output_dir=tmp_path / "one")
+    assert contents(tmp_path / "m") == contents(tmp_path / "one")
+
+
+def test_a_file_cut_between_its_repeats_is_completed_the_next_night(tmp_path: Path) -> None:
+    path = exposure(
+        tmp_path / "o_flt.fits",
+        [sky(seed, (16, 20)) for seed in range(3)],
+        primary={"INSTRUME": "STIS", "DETECTOR": "CCD"},
+        errors=False,
+    )
+    whole = path.read_bytes()
+    other = small(tmp_path / "p_flt.fits", 9, primary={"INSTRUME": "STIS", "DETECTOR": "CCD"})
+    options = {"output_dir": tmp_path / "m", "update": True}
+    path.write_bytes(whole[: 2880 * 3])  # the primary header and SCI,1
+    create_masks([path, other], **options)
+    path.write_bytes(whole)
+    report = create_masks([path, other], **options)
+    assert [exposure.state for exposure in report.exposures] == ["read", "known"]
+    one = create_masks([path, other], output_dir=tmp_path / "one")
+    assert contents(tmp_path / "m") == contents(tmp_path / "one")
+    assert report.masks[0].judgement == one.masks[0].judgement
 
 
 @pytest.mark.parametrize(
@@ -256,25 +351,84 @@ def test_what_another_run_adds_meanwhile_stays(tmp_path: Path) -> None:
     assert contents(tmp_path / "m") == contents(tmp_path / "one")
 
 
-def test_a_mask_that_is_replaced_meanwhile_is_an_error(tmp_path: Path) -> None:
+def test_a_mask_that_is_replaced_meanwhile_gets_all_that_was_given(tmp_path: Path) -> None:
     paths = [small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("abc")]
     create_masks(paths[0], output_dir=tmp_path / "m")
 
     def meanwhile(*_: int) -> None:
         create_masks(paths[1], output_dir=tmp_path / "m")
 
-    with pytest.raises(OutputError, match="another run has replaced it meanwhile"):
+    create_masks([paths[0], paths[2]], output_dir=tmp_path / "m", update=True, progress=meanwhile)
+    create_masks(paths, output_dir=tmp_path / "one")
+    assert contents(tmp_path / "m") == contents(tmp_path / "one")
+
+
+def test_two_versions_of_one_exposure_are_found_out_also_in_overlapping_runs(
+    tmp_path: Path,
+) -> None:
+    first, second = (small(tmp_path / folder / "a_flt.fits", n) for n, folder in enumerate("xy"))
+    with_header(second, MEANDARK=3.5)
+    options = {"output_dir": tmp_path / "m", "update": True}
+
+    def meanwhile(*_: int) -> None:
+        create_masks(second, **options)
+
+    with pytest.raises(StaticMaskError, match=r"x/a_flt\.fits: SCI,1: has changed since"):
+        create_masks(first, progress=meanwhile, **options)
+    create_masks(second, output_dir=tmp_path / "one")
+    assert contents(tmp_path / "m") == contents(tmp_path / "one")
+
+
+def test_runs_that_change_the_same_exposures_without_end_end(tmp_path: Path) -> None:
+    a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
+    versions = [a, small(tmp_path / "other" / "a_flt.fits", 7)]
+
+    def meanwhile(done: int, of: int) -> None:
+        if done == of:
+            versions.reverse()
+            create_masks(versions[0], output_dir=tmp_path / "m")
+
+    said = "other runs kept changing masks of the same exposures"
+    with pytest.raises(OutputError, match=said):
         create_masks(
-            [paths[0], paths[2]], output_dir=tmp_path / "m", update=True, progress=meanwhile
+            [a, b], output_dir=tmp_path / "m", update=True, progress=meanwhile, keep_going=True
         )
 
 
-def test_two_that_cannot_be_told_apart_are_told_of(tmp_path: Path) -> None:
+def test_two_of_one_name_and_header_are_told_apart_by_their_pixels(tmp_path: Path) -> None:
     paths = [small(tmp_path / folder / "a_flt.fits", n) for n, folder in enumerate("xy")]
-    create_masks(paths[0], output_dir=tmp_path / "m", update=True)
-    report = create_masks(paths, output_dir=tmp_path / "m", update=True)
-    (warning,) = report.warnings
-    assert warning.startswith(f"{paths[1]}: SCI,1: has the name and the header of another")
+    options = {"output_dir": tmp_path / "m", "update": True}
+    create_masks(paths[0], **options)
+    report = create_masks(paths, **options)
+    assert [exposure.state for exposure in report.exposures] == ["known", "read"]
+    create_masks(paths, output_dir=tmp_path / "one")
+    assert contents(tmp_path / "m") == contents(tmp_path / "one")
+    report = create_masks(paths, **options)
+    assert [exposure.state for exposure in report.exposures] == ["known", "known"]
+
+
+def test_a_gzipped_mask_is_an_error_not_a_new_mask(tmp_path: Path) -> None:
+    a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
+    options = {"output_dir": tmp_path / "m", "update": True}
+    create_masks(a, **options)
+    mask = tmp_path / "m" / NAME
+    (tmp_path / "m" / f"{NAME}.gz").write_bytes(gzip.compress(mask.read_bytes()))
+    mask.unlink()
+    before = tree(tmp_path / "m")
+    with pytest.raises(OutputError, match=f"{NAME}.gz: is gzipped; unpack it"):
+        create_masks(b, **options)
+    assert tree(tmp_path / "m") == before
+
+
+@pytest.mark.parametrize("locale", ["en_US.ISO-8859-1", "C"])
+def test_a_name_is_the_same_in_every_locale(locale: str, staticmask: Run, tmp_path: Path) -> None:
+    small(tmp_path / "exposición_flt.fits")
+    strict = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    assert staticmask("--update", "-m", "2", LC_ALL="C.UTF-8").returncode == 0
+    before = tree(tmp_path)
+    result = staticmask("--update", "-m", "2", LC_ALL=locale, **strict)
+    assert (result.returncode, result.stdout.split()[-3:]) == (0, ["0/320", "0.0000", "1"])
+    assert tree(tmp_path) == before
 
 
 def test_verify_alone_is_told_to_do_nothing(tmp_path: Path) -> None:
@@ -283,6 +437,24 @@ def test_verify_alone_is_told_to_do_nothing(tmp_path: Path) -> None:
 
 
 # The hash of pixels.
+
+
+@pytest.mark.parametrize(
+    "change",
+    [np.flipud, np.fliplr, np.rot90, lambda a: np.roll(a, 1, 0), lambda a: a[:, ::-1][::-1]],
+)
+@pytest.mark.parametrize("shape", [(40, 40), (1024, 1024)])
+def test_the_order_of_pixels_is_part_of_the_hash(change: object, shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).normal(40, 6, shape).astype("f4")
+    assert fingerprint(change(pixels)) != fingerprint(pixels)
+
+
+@pytest.mark.parametrize("rows", [(0, 1), (3, 500), (17, 1041)])
+def test_two_rows_that_change_places_change_the_hash(rows: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).normal(40, 6, (1100, 4096)).astype("f4")
+    swapped = pixels.copy()
+    swapped[list(rows)] = pixels[list(rows[::-1])]
+    assert fingerprint(swapped) != fingerprint(pixels)
 
 
 @settings(max_examples=60)

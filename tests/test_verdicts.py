@@ -240,7 +240,7 @@ def test_what_the_mask_would_have_is_what_it_has(cases: Cases, seed: int) -> Non
     case = cases("shadow", seed)
     verdict = next(v for v in case.report.verdicts if v.name == "alone")
     said = re.search(
-        r"(\d+) of its (\d+) bad pixels are bad in (\S+) alone; .* (\d+)$", verdict.text
+        r"(\d+) of its (\d+) bad pixels are bad in (\S+) SCI,1 alone; .* (\d+)$", verdict.text
     )
     assert said
     assert (int(said[2]), said[3]) == (case.mask.bad, case.paths[-1].name)
@@ -411,7 +411,7 @@ def test_verdicts_stand_in_the_mask(cases: Cases) -> None:
     assert header["NVERDICT"] == len(case.report.verdicts) == 4
     for verdict in case.mask.judgement.mask:
         assert f"verdict {verdict.name} {verdict.value:.3g} > {verdict.limit:g}" in comments
-    assert "jfld03abq_flt.fits alone" in comments
+    assert "jfld03abq_flt.fits SCI,1 alone" in comments
     low, groups = (v.short() for v in case.mask.judgement.chips[3] if v.is_against)
     assert spoken_of == ["", "", "", f"{low}; {groups}"]
 

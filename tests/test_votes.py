@@ -100,24 +100,22 @@ def test_adding_to_a_counter_changes_no_input() -> None:
 
 
 @given(st.data())
-def test_alone_is_what_one_exposure_alone_calls_bad(data: st.DataObject) -> None:
-    bad = [np.array(data.draw(st.lists(st.booleans(), min_size=30, max_size=30))) for _ in range(4)]
-    # Two chips of one exposure, then one each; all, or the last ones to a mask of the first.
-    split = data.draw(st.booleans())
-    mask = MaskAccumulator((5, 6))
-    first = mask.add([pack(bad[0]), pack(bad[1])], [None, None])
-    second = mask.add([pack(bad[2])], [None])
-    numbers = [first, second]
-    if split:
-        alone = [mask.alone()[n] for n in numbers]
-        held, mask = mask, MaskAccumulator((5, 6))
-        third = mask.add([pack(bad[3])], [None])
-        numbers = mask.add_held(held.bits, alone, 3, None)
-    else:
-        third = mask.add([pack(bad[3])], [None])
-    exposures = [bad[0] | bad[1], bad[2], bad[3]]
-    how_often = np.sum(exposures, axis=0)
-    for number, one in zip([*numbers, third], exposures, strict=True):
+def test_alone_is_what_one_chip_alone_calls_bad(data: st.DataObject) -> None:
+    pixels = st.lists(st.booleans(), min_size=30, max_size=30)
+    bad = [np.array(one) for one in data.draw(st.lists(pixels, min_size=1, max_size=5))]
+    # The first chips in a mask that is added to the others, before or after them.
+    begin = data.draw(st.integers(0, len(bad)))
+    is_first = data.draw(st.booleans())
+    existing, mask = MaskAccumulator((5, 6)), MaskAccumulator((5, 6))
+    numbers = [existing.add(pack(one)) for one in bad[:begin]]
+    alone = [existing.alone()[n] for n in numbers]
+    if is_first:
+        numbers = mask.add_mask(existing.bits, alone, begin, None)
+    added = [mask.add(pack(one)) for one in bad[begin:]]
+    if not is_first:
+        numbers = mask.add_mask(existing.bits, alone, begin, None)
+    how_often = np.sum(bad, axis=0)
+    for number, one in zip([*numbers, *added], bad, strict=True):
         assert mask.alone()[number].tolist() == np.flatnonzero(one & (how_often == 1)).tolist()
 
 
