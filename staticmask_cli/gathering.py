@@ -14,6 +14,7 @@ from staticmask_cli.errors import InputError, StaticMaskError, printable
 from staticmask_cli.held import REDO
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.measure import Measured, hash_of, measure, unmeasured
+from staticmask_cli.products import Calibrations
 from staticmask_cli.records import ChipRecord
 from staticmask_cli.report import ExposureReport, Journal
 from staticmask_cli.settings import Settings
@@ -135,6 +136,7 @@ class Gathering:
         self._held = held
         self._journal = journal
         self._ahead: deque[_UnderWay] = deque()
+        self._calibrations = Calibrations()
 
     def run(self, paths: Sequence[Path], progress: Progress | None) -> None:
         """Gather all exposures; while workers measure some, the headers of the next are read.
@@ -173,6 +175,7 @@ class Gathering:
     def _begin(self, path: Path) -> _UnderWay:
         try:
             exposure = open_exposure(path, self._settings)
+            self._calibrations.add(path, exposure.primary)
         except InputError as error:
             return _UnderWay(path, list(error.problems), [])
         self._journal.warnings += exposure.notes

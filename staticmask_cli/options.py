@@ -22,6 +22,7 @@ OPTIONS: dict[str, tuple[str | None, str | None]] = {
     "jobs": ("-j", "N"),
     "include_empty": (None, None),
     "keep_going": ("-k", None),
+    "any_product": (None, None),
     "update": (None, None),
     "verify": (None, None),
     "lock_timeout": (None, "FLOAT"),

@@ -78,6 +78,8 @@ class Settings:
         Whether exposures without exposure time or good pixels are used.
     keep_going : bool
         Whether exposures that cannot be used are left out, not fatal.
+    any_product : bool
+        Whether files are used that are not calibrated Hubble exposures.
     update : bool
         Whether exposures are added to the masks on disk.
     verify : bool
@@ -107,6 +109,7 @@ class Settings:
     jobs: int
     include_empty: bool
     keep_going: bool
+    any_product: bool
     update: bool
     verify: bool
     lock_timeout: float
