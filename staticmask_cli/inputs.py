@@ -221,12 +221,12 @@ class _Walk:
         except InputError as error:
             self.problems |= dict.fromkeys(error.problems, str(path))
             return
-        present = [(name, kind.strip().upper()) for name, kind, is_there in rows if is_there]
-        members = [name for name, kind in present if kind.startswith("EXP")]
+        kinds = [(name, kind.strip().upper(), is_there) for name, kind, is_there in rows]
+        members = [name for name, kind, is_there in kinds if is_there and kind.startswith("EXP")]
         what = "member"
         if not members:
             # STIS keeps all exposures of an association in files of its product's name.
-            members = [name for name, kind in present if kind == "PRODUCT"]
+            members = [name for name, kind, _ in kinds if kind == "PRODUCT"]
             what = "product, which holds all exposures of a STIS association,"
         if not members:
             self._problem(path, "the association has no exposure that is present", lists)

@@ -415,7 +415,7 @@ STIS_ROWS = [
     ("O4K19AB2Q", "CRSPLIT", True),
     ("O4K19AB3Q", "AUTO-WAVECAL", True),
     ("O4K19AB4Q", "SCIENCE", True),
-    ("O4K19A010", "PRODUCT", True),
+    ("O4K19A010", "PRODUCT", False),  # tables from before the calibration say so
 ]
 
 
