@@ -23,9 +23,9 @@ _JITTER = "a jitter file"
 _OTHER_MISSION = "a JWST product"
 # What the other products are; of several missions, whose names are alike.
 _NOT_CALIBRATED = {
-    **dict.fromkeys(("raw", "d0m", "d0h", "rawtag", "rawaccum", "rawacq", "tag"), _RAW),
+    **dict.fromkeys(("raw", "d0m", "d0h", "rawtag", "rawaccum", "rawacq"), _RAW),
     **dict.fromkeys(("ima", "blv_tmp", "blc_tmp", "crj_tmp", "crc_tmp", "rac_tmp"), _INTERMEDIATE),
-    **dict.fromkeys(("drz", "drc", "drw", "mos"), _DRIZZLED),
+    **dict.fromkeys(("drz", "drc", "mos"), _DRIZZLED),
     **dict.fromkeys(("x2d", "sx2"), _RECTIFIED),
     **dict.fromkeys(("c1m", "c1h"), _FLAGS),
     **dict.fromkeys(("spt", "shm", "shf"), _SUPPORT),
@@ -98,21 +98,22 @@ def why_refused(primary: Mapping[str, Any], name: str) -> str | None:
     if "NDRIZIM" in primary:
         return f"is {_DRIZZLED}: its header has NDRIZIM"
     filename = _text(primary, "FILENAME")
-    if product := _product(filename):
+    if product := _product(filename, telescope):
         return None if product in CALIBRATED else f"is {product}: FILENAME is {filename}"
     for step in _FIRST_STEPS:
         if _text(primary, step).upper() == "PERFORM":
             return f"is {_RAW}: {step} is PERFORM"
-    product = _product(name)
+    product = _product(name, telescope)
     return None if product is None or product in CALIBRATED else f"is {product}, by its name"
 
 
-def _product(name: str) -> str | None:
+def _product(name: str, telescope: str) -> str | None:
     """Return the suffix of a calibrated exposure, or what else a file is; None if unknown."""
-    if _JWST_NAME.fullmatch(name.lower()):
-        return _OTHER_MISSION
     suffix = _split(name)[1]
-    return _NOT_CALIBRATED.get(suffix, suffix) or None
+    product = _NOT_CALIBRATED.get(suffix, suffix) or None
+    if telescope:  # Hubble's, whatever a name is like
+        return None if product == _OTHER_MISSION else product
+    return _OTHER_MISSION if _JWST_NAME.fullmatch(name.lower()) else product
 
 
 class Calibrations:

@@ -107,6 +107,11 @@ def test_other_keywords_than_its_name_tell_what_a_file_is(
     assert problem.startswith(reason)
 
 
+def test_a_hubble_exposure_may_be_called_like_one_of_another_mission(tmp_path: Path) -> None:
+    path = product(tmp_path / "growth_rate.fits", TELESCOP="HST")
+    assert len(run(path, out=tmp_path / "out").masks) == 1
+
+
 def test_the_real_exposure_is_used_under_any_name(tmp_path: Path) -> None:
     path = tmp_path / "x_raw.fits"
     path.write_bytes(REAL.read_bytes())
