@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import operator
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any
 
-from staticmask_cli.checks import is_given
-from staticmask_cli.config import merge, parse, read_mapping, suggestion
+from staticmask_cli.checks import is_given, native
+from staticmask_cli.config import (
+    ARGUMENT,
+    Configuration,
+    merge,
+    parse,
+    read_mapping,
+    suggestion,
+)
 from staticmask_cli.configspec import keys
 from staticmask_cli.errors import ConfigError, printable
 from staticmask_cli.gathering import Progress
 from staticmask_cli.masking import make_masks
-from staticmask_cli.report import Report
+from staticmask_cli.report import Journal, Report
 from staticmask_cli.settings import Settings
 
-Input = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+log = logging.getLogger(__name__)
+
+Name = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+Input = Name | Iterable[Name]
 
 # A float that no caller can hand in: tells createMask's own default from the
 # same number given on purpose, which must win over a configuration's.
@@ -29,7 +38,7 @@ _DRIZZLEPAC_SIG = float("4.0")
 def create_masks(
     input: Input | None = None,  # noqa: A002 - the configuration's name
     *,
-    config: str | os.PathLike[str] | None = None,
+    config: Name | None = None,
     group: str | int | None = None,
     static: bool | None = None,
     static_sig: float | None = None,
@@ -40,6 +49,7 @@ def create_masks(
     include_empty: bool | None = None,
     allow_duplicates: bool | None = None,
     keep_going: bool | None = None,
+    any_product: bool | None = None,
     update: bool | None = None,
     overwrite: bool | None = None,
     verify: bool | None = None,
@@ -90,6 +100,9 @@ def create_masks(
         Count each of several exposures with the same pixels.
     keep_going : bool, optional
         Leave out exposures that cannot be used; ``report.failed`` tells of them.
+    any_product : bool, optional
+        Use files too that are not calibrated Hubble exposures, as far as they can
+        be measured.
     update : bool, optional
         Add the exposures to the masks on disk.
     overwrite : bool, optional
@@ -132,7 +145,7 @@ def create_masks(
     OutputError
         If a mask cannot be written, or exposures cannot be added to it.
     """
-    settings = settings_of(
+    merged = _merged(
         input,
         config=config,
         group=group,
@@ -145,6 +158,7 @@ def create_masks(
         include_empty=include_empty,
         allow_duplicates=allow_duplicates,
         keep_going=keep_going,
+        any_product=any_product,
         update=update,
         overwrite=overwrite,
         verify=verify,
@@ -160,13 +174,19 @@ def create_masks(
         limit_groups=limit_groups,
         limit_alone=limit_alone,
     )
-    return make_masks(settings, dry_run=dry_run, executor=executor, progress=progress)
+    return make_masks(
+        merged.settings,
+        dry_run=dry_run,
+        executor=executor,
+        progress=progress,
+        journal=_journal(merged),
+    )
 
 
 def settings_of(
     input: Input | None,  # noqa: A002 - the configuration's name
     *,
-    config: str | os.PathLike[str] | None = None,
+    config: Name | None = None,
     **options: Any,
 ) -> Settings:
     """Return the settings that arguments make, as `create_masks` takes them.
@@ -176,23 +196,30 @@ def settings_of(
     ConfigError
         If an argument or the configuration is wrong, or there is no such argument.
     """
-    bits = _bits(options.pop("final_bits", None))
-    given = {"input": _entries(input), "final_bits": bits}
-    given |= {name: _plain(value) for name, value in options.items()}
+    merged = _merged(input, config=config, **options)
+    for warning in merged.warnings:
+        log.warning("%s", warning)
+    return merged.settings
+
+
+def _merged(
+    input: Input | None,  # noqa: A002 - the configuration's name
+    *,
+    config: Name | None = None,
+    **options: Any,
+) -> Configuration:
+    given = options | {"input": _entries(input), "final_bits": _bits(options.get("final_bits"))}
     _check_known(given, "argument")
-    flags = {name: (value, "argument") for name, value in given.items() if value is not None}
-    return merge(config_file=None if config is None else os.fspath(config), flags=flags).settings
+    flags = {name: (value, ARGUMENT) for name, value in given.items() if value is not None}
+    return merge(config_file=None if config is None else as_name(config, "config"), flags=flags)
 
 
-def _plain(value: Any) -> Any:
-    """Return an argument as a configuration has it: a path as text, numpy's integer as Python's."""
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, Fraction):
-        return float(value)
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
-        return operator.index(value)
-    return value
+def _journal(merged: Configuration) -> Journal:
+    """Return a run's journal, with the warnings of its configuration."""
+    journal = Journal()
+    for warning in (*merged.warnings, *merged.of_a_run):
+        journal.warn(warning)
+    return journal
 
 
 def _check_known(given: Iterable[str], kind: str) -> None:
@@ -206,7 +233,7 @@ def createMask(  # noqa: N802 - DrizzlePac's name
     static_sig: float = _DRIZZLEPAC_SIG,
     group: str | int | None = None,
     editpars: bool = False,
-    configObj: str | os.PathLike[str] | Mapping[str, Any] | None = None,  # noqa: N803 - same
+    configObj: Name | Mapping[str, Any] | None = None,  # noqa: N803 - same
     **inputDict: Any,  # noqa: N803 - same
 ) -> Report | None:
     """Do what ``drizzlepac.staticMask.createMask`` documents.
@@ -250,7 +277,7 @@ def createMask(  # noqa: N802 - DrizzlePac's name
     file, mapping = _source(configObj)
     if input is None and not _names_input(file, mapping):
         raise ConfigError("createMask: please supply an input image")
-    flags = {name: (value, "argument") for name, value in given.items() if value is not None}
+    flags = {name: (value, ARGUMENT) for name, value in given.items() if value is not None}
     merged = merge(config_file=file, mapping=mapping, flags=flags)
     if editpars:
         from staticmask_cli.editor import edit  # noqa: PLC0415 - needs click, others do not
@@ -259,17 +286,14 @@ def createMask(  # noqa: N802 - DrizzlePac's name
         if edited is None:
             return None
         merged = edited
-    return make_masks(merged.settings)
+    return make_masks(merged.settings, journal=_journal(merged))
 
 
-def _source(
-    config: str | os.PathLike[str] | Mapping[str, Any] | None,
-) -> tuple[str | None, Mapping[str, Any] | None]:
-    if config is None or config in ("", "defaults"):
-        return None, None
-    if isinstance(config, Mapping):
+def _source(config: Name | Mapping[str, Any] | None) -> tuple[str | None, Mapping[str, Any] | None]:
+    if config is None or isinstance(config, Mapping):
         return None, config
-    return os.fspath(config), None
+    name = as_name(config, "configObj")
+    return None if name in ("", "defaults") else name, None
 
 
 def _names_input(file: str | None, mapping: Mapping[str, Any] | None) -> bool:
@@ -277,22 +301,38 @@ def _names_input(file: str | None, mapping: Mapping[str, Any] | None) -> bool:
         mapping = parse(Path(os.path.expanduser(file)), printable(file))  # noqa: PTH111
     if mapping is None:
         return False
-    entries, _ = read_mapping(mapping, "configObj")[0].get("input", (None, ""))
+    entries, _ = read_mapping(mapping, "configObj").layer.get("input", (None, ""))
     return is_given(entries)
 
 
 def _entries(entries: Input | None) -> list[str] | None:
     if entries is None:
         return None
-    if isinstance(entries, (str, os.PathLike)):
-        entries = [entries]
-    return [os.fspath(entry) for entry in entries]
+    found = native(entries)
+    # An open file is iterable, too: its lines are no names.
+    is_one = isinstance(found, str) or not isinstance(found, Iterable) or hasattr(found, "read")
+    return [as_name(entry, "input") for entry in ([found] if is_one else found)]
 
 
-def _bits(bits: str | int | Iterable[int] | None) -> str | None:
-    if bits is None or isinstance(bits, str):
-        return bits
-    if isinstance(bits, Iterable):
-        return ",".join(map(str, bits))
-    number = operator.index(bits)
-    return str(number) if number >= 0 else f"~{~number}"
+def as_name(value: Any, argument: str) -> str:
+    """Return the name of a file as text.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else.
+    """
+    name = native(value)
+    if isinstance(name, str):
+        return name
+    hint = "; give its name" if hasattr(value, "read") else ""
+    kind = type(value).__name__
+    raise ConfigError(f"{argument}: {printable(kind)} is not the name of a file{hint}")
+
+
+def _bits(bits: Any) -> Any:
+    """Return final_bits as text: a negative number has all bits but those that it lacks."""
+    bits = native(bits)
+    if isinstance(bits, Iterable) and not isinstance(bits, str):
+        return ",".join(map(str, map(native, bits)))
+    return f"~{~bits}" if isinstance(bits, int) and bits < 0 else bits

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
 from staticmask_cli import comparing, explaining, recounting, sweeping
-from staticmask_cli.api import Input, settings_of
+from staticmask_cli.api import Input, Name, as_name, settings_of
+from staticmask_cli.checks import native
 from staticmask_cli.comparing import Difference
 from staticmask_cli.errors import ConfigError
 from staticmask_cli.explaining import Explanation
@@ -43,6 +43,7 @@ def sweep(
     ConfigError, InputError
         As `create_masks`.
     """
+    sigmas = native(sigmas)
     if not isinstance(sigmas, Iterable) or isinstance(sigmas, str):
         raise ConfigError(f"sigmas: {sigmas!r} is not a list of numbers")
     return sweeping.sweep(_settings("sweep", input, options), checked_sigmas(sigmas))
@@ -76,14 +77,14 @@ def explain(
     ConfigError, InputError
         As `create_masks`; also if the pixel lies outside of every mask.
     """
-    place = checked_place(x, y)
+    place = checked_place(native(x), native(y))
     return explaining.explain(_settings("explain", input, options), [place])
 
 
 def compare(
     input: Input | None = None,  # noqa: A002 - the configuration's name
     *,
-    old: str | os.PathLike[str],
+    old: Name,
     **options: Any,
 ) -> tuple[Difference, ...]:
     """Compare masks with older ones.
@@ -107,7 +108,7 @@ def compare(
     ConfigError, InputError
         As `create_masks`; also if the masks do not belong together.
     """
-    return comparing.compare(_settings("compare", input, options), os.fspath(old))
+    return comparing.compare(_settings("compare", input, options), as_name(old, "old"))
 
 
 def recount(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 import re
 from fractions import Fraction
-from typing import Any
+from typing import Any, SupportsIndex
 
 from configobj.validate import Validator, VdtTypeError, VdtValueError
 
@@ -38,6 +39,25 @@ def is_given(value: Any) -> bool:
     return value is not None and str(value).strip().lower() not in NOT_GIVEN
 
 
+def native(value: Any) -> Any:
+    """Return a value from Python as a configuration has it.
+
+    NumPy's arrays and numbers become Python's, paths and bytes text, fractions
+    decimal numbers.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [native(item) for item in value]
+    if isinstance(value, (bytes, os.PathLike)):
+        return os.fsdecode(value)
+    if isinstance(value, Fraction):
+        return float(value)
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        return operator.index(value)
+    return value
+
+
 def _plain(value: Any) -> str:
     """Join what configobj split at commas, and strip it."""
     if isinstance(value, (list, tuple)):
@@ -57,7 +77,9 @@ def _number(value: Any, min: str) -> float:  # noqa: A002 - configspec's word
 
 def _patterns(value: Any) -> tuple[str, ...]:
     items = value if isinstance(value, (list, tuple)) else [value]
-    patterns = tuple(str(item) for item in items if str(item).strip())
+    if not all(isinstance(item, str) for item in items):  # a number, say, from Python
+        raise VdtTypeError(value)
+    patterns = tuple(item for item in items if item.strip())
     if not patterns or any("\0" in pattern for pattern in patterns):
         raise VdtValueError(value)
     return patterns
@@ -73,7 +95,8 @@ def _folder(value: Any) -> str:
 def _path(value: Any) -> str | None:
     if not is_given(value):
         return None
-    if "\0" in _plain(value):
+    # A number or an open file, say, from Python.
+    if not isinstance(value, (str, list)) or "\0" in _plain(value):
         raise VdtValueError(value)
     return os.path.expanduser(os.path.expandvars(_plain(value)))  # noqa: PTH111 - as for inputs
 
@@ -104,8 +127,11 @@ def _group(value: Any) -> Group | None:
     if not is_given(value):
         return None
     text = _plain(value)
-    if match := re.fullmatch(r"sci\s*,\s*(\d{1,9})", text, re.IGNORECASE):
-        return Group(extver=int(match[1]))
+    # As an extension is written behind a file's name, or a tuple in Python.
+    if brackets := re.fullmatch(r"\[(.+)\]|\((.+)\)", text):
+        text = (brackets[1] or brackets[2]).strip()
+    if match := re.fullmatch(r"""(['"]?)sci\1\s*,\s*(\d{1,9})""", text, re.IGNORECASE):
+        return Group(extver=int(match[2]))
     if re.fullmatch(r"\d{1,9}(\s*,\s*\d{1,9})*", text):
         return Group(hdus=tuple(dict.fromkeys(int(part) for part in text.split(","))))
     raise VdtValueError(value)

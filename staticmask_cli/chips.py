@@ -15,9 +15,9 @@ from staticmask_cli.errors import InputError, printable
 from staticmask_cli.exposures import scan
 from staticmask_cli.hdus import Hdu, ImageArray
 from staticmask_cli.instruments import DQ_BITS, ChipIdentity, identify
+from staticmask_cli.products import flags_twin, why_refused
 from staticmask_cli.settings import Group, Settings
 
-_WFPC2_FLAGS_TWIN = ("_c0m.", "_c1m.")
 _DIMENSIONS = 2  # rows and columns
 
 
@@ -80,10 +80,13 @@ class Exposure:
         Those that take part or are left out; at least one.
     notes : tuple of str
         What is odd about the file, a line each.
+    primary : mapping
+        What is needed of its primary header.
     """
 
     chips: tuple[Chip, ...]
     notes: tuple[str, ...]
+    primary: Mapping[str, Any]
 
 
 def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) -> Exposure:
@@ -109,6 +112,11 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
     """
     hdus = scan(path)
     primary = hdus[0].header
+    reason = None if settings.any_product else why_refused(primary, path.name)
+    if reason is not None:
+        raise InputError(
+            f"{printable(path)}: {reason}; give calibrated exposures, or use --any-product"
+        )
     flags = None
     if settings.final_bits is not None:
         flags = _flags(path, hdus, primary)
@@ -129,7 +137,8 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
             problems.append(f"{printable(path)}: SCI,{hdu.version}: {printable(error)}")
     if problems:
         raise InputError(*problems)
-    return Exposure(chips=tuple(chips), notes=_missing_extensions(path, primary, len(hdus) - 1))
+    notes = _missing_extensions(path, primary, len(hdus) - 1)
+    return Exposure(chips=tuple(chips), notes=notes, primary=primary)
 
 
 def _missing_extensions(path: Path, primary: Mapping[str, Any], present: int) -> tuple[str, ...]:
@@ -227,12 +236,12 @@ def _with_sibling_shape(science: ImageArray, hdu: Hdu, hdus: Sequence[Hdu]) -> I
 def _flags(
     path: Path, hdus: Sequence[Hdu], primary: Mapping[str, Any]
 ) -> dict[int, ImageArray] | None:
-    """Return the DQ arrays by EXTVER, from the file itself or WFPC2's _c1m twin."""
+    """Return the DQ arrays by EXTVER, from the file itself or WFPC2's twin."""
     own = _by_version(path, [hdu for hdu in hdus if hdu.name == "DQ"])
     if own or str(primary.get("INSTRUME", "")).strip().upper() != "WFPC2":
         return own
-    twin = path.with_name(path.name.replace(*_WFPC2_FLAGS_TWIN))
-    if twin == path:
+    twin = flags_twin(path)
+    if twin is None:
         return own
     if not os.path.exists(twin):  # noqa: PTH110 - Path's can raise
         raise InputError(

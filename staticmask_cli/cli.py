@@ -7,7 +7,6 @@ hands over what the user typed.
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import signal
 import sys
@@ -20,7 +19,6 @@ from staticmask_cli._version import __version__
 from staticmask_cli.errors import NOT_TO_BE_TRUSTED, ConfigError, OutputError, StaticMaskError
 from staticmask_cli.logs import crash_line, log, start_logging
 from staticmask_cli.options import OPTIONS, complete, key_options
-from staticmask_cli.settings import Settings
 from staticmask_cli.summary import Summary
 from staticmask_cli.terminal import echo, shown_progress
 
@@ -29,6 +27,24 @@ _LEFT_OUT = 3
 _BUG = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
+# Not the command's docstring, which python -OO takes away.
+_HELP = """
+Make static bad-pixel masks from calibrated Hubble exposures.
+
+Pixels that lie more than --static-sig rms below the mode of their chip, in
+any of the exposures, are bad; so are, with --final-bits, the pixels that
+the DQ arrays call bad. One mask file is written for each detector chip.
+
+INPUT is one or several exposures, quoted patterns, comma lists, @lists, @-
+for a list on standard input, or association tables (*_asn.fits). Without
+INPUT the configuration's is used ('*flt.fits').
+
+Numbers that speak against a mask are warnings, with --strict the exit status.
+--sweep, --explain, --compare and --recount ask for something else than masks.
+
+Standard output gets a line for each mask: path, bad/total pixels, percent
+bad, number of exposures.
+"""
 _EPILOG = """
 \b
 Examples:
@@ -51,6 +67,7 @@ against them (--strict), 70 an error in staticmask itself, 130 interrupted; afte
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
+    help=_HELP,
     epilog=_EPILOG,
 )
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, shell_complete=complete("file"))
@@ -133,22 +150,7 @@ against them (--strict), 70 an error in staticmask itself, 130 interrupted; afte
 )
 @click.version_option(__version__, prog_name="staticmask", message="%(prog)s %(version)s")
 def main(**options: Any) -> None:
-    """Make static bad-pixel masks from calibrated Hubble exposures.
-
-    Pixels that lie more than --static-sig rms below the mode of their chip, in
-    any of the exposures, are bad; so are, with --final-bits, the pixels that
-    the DQ arrays call bad. One mask file is written for each detector chip.
-
-    INPUT is one or several exposures, quoted patterns, comma lists, @lists, @-
-    for a list on standard input, or association tables (*_asn.fits). Without
-    INPUT the configuration's is used ('*flt.fits').
-
-    Numbers that speak against a mask are warnings, with --strict the exit status.
-    --sweep, --explain, --compare and --recount ask for something else than masks.
-
-    Standard output gets a line for each mask: path, bad/total pixels, percent
-    bad, number of exposures.
-    """
+    """Run the command."""
     summary = Summary(options["summary_file"])
     errors: tuple[str, ...] = ()
     try:
@@ -180,14 +182,9 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
     flags = _flags(options)
     merged = config.merge(config_file=options["config_file"], environment=os.environ, flags=flags)
     question = questions.asked(options, flags)
-    _check_files_differ(options, merged.settings)
+    _check_files_differ(options, merged)
     summary.configuration = merged
-    for note in merged.notes:
-        log.log(
-            logging.WARNING if note.startswith(config.ENVIRONMENT_PREFIX) else logging.INFO,
-            "%s",
-            note,
-        )
+    _tell(merged)
     if options["show_config"]:
         echo(configspec.dump(merged.layer))
         return 0
@@ -199,6 +196,7 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
             log.warning("--editpars: not saved, so nothing was run")
             return 0
         merged = summary.configuration = edited
+        _tell(merged)
     log.debug("settings: %s", merged.settings)
     _end_tidily()
     # Imported late: '--help' and a wrong option must not wait for numpy and
@@ -214,7 +212,7 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
     # wait for their turn; at Python's 5 ms that took 4 % of a long run.
     sys.setswitchinterval(2e-4)
     with shown_progress(quiet=options["quiet"]) as progress:
-        journal = summary.journal = Journal()
+        journal = summary.journal = Journal(warnings=list(merged.warnings))
         if question is not None:
             lines, status = questions.answer(
                 question,
@@ -224,6 +222,8 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
                 progress=progress,
             )
         else:
+            for warning in merged.of_a_run:
+                journal.warn(warning)
             report = make_masks(
                 merged.settings, dry_run=options["dry_run"], progress=progress, journal=journal
             )
@@ -250,10 +250,19 @@ def _flags(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     return flags
 
 
-def _check_files_differ(options: dict[str, Any], settings: Settings) -> None:
+def _tell(merged: config.Configuration) -> None:
+    """Log what is odd about a configuration."""
+    for note in merged.notes:
+        log.info("%s", note)
+    for warning in merged.warnings:
+        log.warning("%s", warning)
+
+
+def _check_files_differ(options: dict[str, Any], merged: config.Configuration) -> None:
     """Refuse to write two things into one file, of which one would be lost."""
+    origin = merged.layer["report"][1]
     files = {
-        "--report": settings.report,
+        origin if origin.startswith("-") else f"report (set by {origin})": merged.settings.report,
         "--summary": options["summary_file"],
         "--log-file": options["log_file"],
     }

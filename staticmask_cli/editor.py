@@ -53,7 +53,7 @@ def edit(layer: Layer) -> Configuration | None:
 
 
 def _check(lines: list[str]) -> Configuration:
-    return merge(mapping=parse(lines, _ORIGIN))
+    return merge(mapping=parse(lines, _ORIGIN), mapping_name=_ORIGIN)
 
 
 def _complaints(lines: list[str], number: int) -> list[str]:

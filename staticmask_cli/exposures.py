@@ -15,13 +15,14 @@ from typing import Any
 
 from astropy.io import fits
 
+from staticmask_cli import products
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.extent import BLOCK_SIZE, Extent, measure_extent
 from staticmask_cli.hdus import Hdu, ImageArray, file_stamp
 
 # All that identities, selection and constant arrays need of the headers.
 _KEYWORDS = (
-    *("INSTRUME", "DETECTOR", "CAMERA", "CCDCHIP", "EXPTIME", "NGOODPIX"),
+    *("INSTRUME", "DETECTOR", "SEGMENT", "CAMERA", "CCDCHIP", "EXPTIME", "NGOODPIX"),
     *("LTV1", "LTV2", "LTM1_1", "LTM2_2", "BINAXIS1", "BINAXIS2"),
     *("PIXVALUE", "NPIX1", "NPIX2", "NEXTEND", "DATASUM"),
 )
@@ -175,7 +176,8 @@ def _describe(path: Path, index: int, hdu: Any, offset: int, *, gzipped: bool) -
     is_image = isinstance(hdu, (fits.ImageHDU, fits.PrimaryHDU, fits.CompImageHDU))
     if index == 0 or is_image:
         # Looked for first: astropy takes long to find out that a keyword is absent.
-        for keyword in filter(hdu.header.__contains__, _KEYWORDS):
+        wanted = _KEYWORDS if index else _KEYWORDS + products.KEYWORDS
+        for keyword in filter(hdu.header.__contains__, wanted):
             value = hdu.header[keyword]
             if value is not None and not isinstance(value, fits.card.Undefined):
                 header[keyword] = value

@@ -19,6 +19,7 @@ from staticmask_cli.errors import InputError, StaticMaskError, printable
 from staticmask_cli.held import REDO
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.measure import Measured, hash_of, measure, unmeasured
+from staticmask_cli.products import Calibrations
 from staticmask_cli.records import ChipRecord, same_pixels
 from staticmask_cli.report import ExposureReport, Journal
 from staticmask_cli.settings import Settings
@@ -155,6 +156,7 @@ class Gathering:
         self._journal = journal
         self._duplicates = Duplicates(allow=settings.allow_duplicates)
         self._ahead: deque[_UnderWay] = deque()
+        self._calibrations = Calibrations()
 
     def run(self, paths: Sequence[Path], progress: Progress | None) -> None:
         """Gather all exposures; while workers measure some, the headers of the next are read.
@@ -194,6 +196,7 @@ class Gathering:
     def _begin(self, path: Path) -> _UnderWay:
         try:
             exposure = open_exposure(path, self._settings)
+            self._calibrations.add(path, exposure.primary)
         except InputError as error:
             return _UnderWay(path, list(error.problems), [])
         self._journal.warnings += exposure.notes
@@ -285,6 +288,10 @@ class Gathering:
         went_in = any(record.used for record in task.former)
         if task.known is not None:
             return _Settled("verified" if task.future else "known", task.known)
+        if self._held and (other := self._held.other_calibration(chip)):
+            raise ValueError(
+                f"is the same exposure as {other} in the mask, calibrated in another way; {REDO}"
+            )
         record = (result or unmeasured(chip)).record
         if chip.left_out:
             if went_in:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.naming import MASK_ENDING, MASK_ENDINGS
+from staticmask_cli.products import calibration_of, flags_twin, less_corrected, twice
 
 ASSOCIATION_SUFFIXES = ("_asn.fits", "_asc.fits", "_asn.fits.gz", "_asc.fits.gz")
 
@@ -20,6 +23,12 @@ MEMBER_SUFFIXES = ("_flc", "_flt", "_crj", "_sfl", "_cal", "_c0m")
 STANDARD_INPUT = "@-"
 
 _MEMBER_ENDINGS = (".fits", ".fits.gz", ".fits.fz")
+
+# A name in an @list: in quotes, or up to the next blank or the comma before one.
+_NAME = re.compile(r"""(?:"([^"]+)"|'([^']+)')(?=[\s,]|$)|((?:[^\s,]|,(?![\s"',]|$))+)""")
+_COMMAS = re.compile(r"\s*(?:,\s*)+")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_ENCODINGS = "is not text in UTF-8, or in UTF-16 with a byte order mark; convert it with iconv"
 
 #: Reads an association table: (MEMNAME, MEMTYPE, MEMPRSNT) of each row.
 AssociationReader = Callable[[Path], list[tuple[str, str, bool]]]
@@ -49,10 +58,12 @@ def resolve(
     walk = _Walk(read_association)
     for entry in entries:
         walk.entry(entry, ())
-    for path in [p for p in walk.paths.values() if "_c1m." in p.name]:
+    for twin in [flags_twin(path) for path in walk.paths.values()]:
         # WFPC2's flags beside the exposure that they belong to are no exposure.
-        if os.path.realpath(path.with_name(path.name.replace("_c1m.", "_c0m."))) in walk.paths:
-            del walk.paths[os.path.realpath(path)]
+        walk.paths.pop(os.path.realpath(twin) if twin else "", None)
+    for path, other in less_corrected(walk.paths.values()).items():
+        walk.problems[twice(path, other)] = str(path)
+        del walk.paths[os.path.realpath(path)]
     if not walk.paths and not walk.problems:
         nothing = "no input: name exposures, patterns, @lists or associations"
         walk.problems[nothing] = "no input"
@@ -93,6 +104,7 @@ class _Walk:
         self.problems: dict[str, str] = {}
         self._read_association = read_association
         self._standard_input_was_read = False
+        self._folders: dict[Path, dict[str, str]] = {}  # names as they are by lower case
 
     def entry(self, text: str, lists: tuple[Path, ...]) -> None:
         """Follow one entry; `lists` are the @lists that led to it."""
@@ -145,15 +157,16 @@ class _Walk:
         self._standard_input_was_read = True
         try:
             content = _read_standard_input()
-            lines = None if b"\0" in content else content.decode("utf-8-sig").splitlines()
+            are_names = b"\0" in content and not _is_utf_16(content)
+            text = None if are_names else _decoded(content)
         except UnicodeDecodeError:
-            self._problem(STANDARD_INPUT, "is not text in UTF-8; use find -print0", lists)
+            self._problem(STANDARD_INPUT, f"{_ENCODINGS}, or use find -print0", lists)
             return
         except (OSError, ValueError, AttributeError) as error:
             self._problem(STANDARD_INPUT, f"standard input cannot be read: {error}", lists)
             return
-        if lines is not None:
-            self._lines(Path(STANDARD_INPUT), lines, lists)
+        if text is not None:
+            self._lines(Path(STANDARD_INPUT), text, lists)
             return
         # As find -print0 writes them: whole names, in which nothing has a meaning.
         for path in map(os.fsdecode, filter(None, content.split(b"\0"))):
@@ -168,19 +181,18 @@ class _Walk:
             self._problem(path, "this @list leads back to itself", lists)
             return
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            text = _decoded(path.read_bytes())
         except UnicodeDecodeError:
-            self._problem(path, "this @list is not a text file in UTF-8", lists)
+            self._problem(path, f"this @list {_ENCODINGS}", lists)
             return
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             self._problem(path, f"this @list cannot be read: {reason}", lists)
             return
-        self._lines(path, lines, lists)
+        self._lines(path, text, lists)
 
-    def _lines(self, path: Path, lines: Iterable[str], lists: tuple[Path, ...]) -> None:
-        words = [line.split()[0] for line in lines if line.strip()]
-        names = [word for word in words if not word.startswith("#")]
+    def _lines(self, path: Path, text: str, lists: tuple[Path, ...]) -> None:
+        names = [name for line in text.splitlines() for name in _names(line)]
         if not names:
             self._problem(path, "this @list names no file", lists)
         for name in names:
@@ -209,30 +221,79 @@ class _Walk:
         except InputError as error:
             self.problems |= dict.fromkeys(error.problems, str(path))
             return
-        members = [
-            name.strip().lower()
-            for name, kind, present in rows
-            if present and kind.strip().upper().startswith("EXP")
-        ]
+        kinds = [(name, kind.strip().upper(), is_there) for name, kind, is_there in rows]
+        members = [name for name, kind, is_there in kinds if is_there and kind.startswith("EXP")]
+        what = "member"
+        if not members:
+            # STIS keeps all exposures of an association in files of its product's name.
+            members = [name for name, kind, _ in kinds if kind == "PRODUCT"]
+            what = "product, which holds all exposures of a STIS association,"
         if not members:
             self._problem(path, "the association has no exposure that is present", lists)
-        for member in members:
+        for member in (name.strip().lower() for name in members):
             if "/" in member or not member:
                 self._problem(path, f"'{printable(member)}' is no name of a member", lists)
                 continue
-            candidates = (
-                path.with_name(member + suffix + ending)
-                for suffix in MEMBER_SUFFIXES
-                for ending in _MEMBER_ENDINGS
-            )
-            # Not Path.exists(), which can raise.
-            found = next((c for c in candidates if os.path.exists(c)), None)  # noqa: PTH110
+            stem, suffixes = _asked_for(member)
+            found = self._beside(path, [stem + s + e for s in suffixes for e in _MEMBER_ENDINGS])
             if found is None:
-                tried = ", ".join(MEMBER_SUFFIXES)
-                reason = f"its member {printable(member)} is missing: no file with suffix {tried}"
-                self._problem(path, reason, lists)
+                tried = f"no file with suffix {', '.join(suffixes)}"
+                reason = tried if any(suffixes) else "file not found"
+                self._problem(path, f"its {what} {printable(stem)} is missing: {reason}", lists)
             else:
                 self._file(found, lists)
+
+    def _beside(self, path: Path, candidates: Iterable[str]) -> Path | None:
+        """Return the first of some names that is in a file's folder, in whatever case."""
+        folder = path.parent
+        if folder not in self._folders:
+            try:
+                entries = sorted((p.name for p in folder.iterdir()), reverse=True)
+            except OSError:  # one may look for names in a folder that one may not list
+                entries = []
+            self._folders[folder] = {entry.lower(): entry for entry in entries}
+        for name in candidates:
+            for spelled in (name, self._folders[folder].get(name)):
+                # Not Path.exists(), which can raise.
+                if spelled and os.path.exists(folder / spelled):  # noqa: PTH110
+                    return folder / spelled
+        return None
+
+
+def _asked_for(member: str) -> tuple[str, tuple[str, ...]]:
+    """Return how a member's file begins, and the suffixes with which it may go on.
+
+    DrizzlePac writes names with suffix, and takes those of whole files.
+    """
+    stem = re.sub(r"\.fits(\.gz|\.fz)?$", "", member)
+    is_whole = stem != member or calibration_of(stem)
+    return stem, ("",) if is_whole else MEMBER_SUFFIXES
+
+
+def _decoded(content: bytes) -> str:
+    """Return a list's text: UTF-8, or UTF-16 as Windows marks it."""
+    return content.decode("utf-16" if _is_utf_16(content) else "utf-8-sig")
+
+
+def _is_utf_16(content: bytes) -> bool:
+    # In UTF-16 every line break and every .fits has zero bytes.
+    return content.startswith(_UTF_16) and b"\0" in content
+
+
+def _names(line: str) -> list[str]:
+    """Return the names in a line of an @list.
+
+    The first word, as DrizzlePac reads it, and those that follow it after commas.
+    Quotes around a name are taken away; blanks and commas between them belong to
+    it. A line that begins with ``#`` is a comment.
+    """
+    names: list[str] = []
+    rest = line.strip().lstrip(",").lstrip()
+    while not rest.startswith("#") and (match := _NAME.match(rest)):
+        names.append(next(filter(None, match.groups())))
+        comma = _COMMAS.match(rest, match.end())
+        rest = rest[comma.end() :] if comma else ""
+    return names
 
 
 def _expand(text: str) -> str:

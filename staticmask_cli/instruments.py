@@ -87,6 +87,7 @@ _WFPC2_CHIPS = {1: "PC", 2: "WF2", 3: "WF3", 4: "WF4"}
 # subarray of chip 1 comes as SCI,1 too, so EXTVER cannot tell.
 _PLACE_OF_CCDCHIP = {2: 1, 1: 2}
 _TWO_CHIP_FRAMES = {("ACS", "WFC"): (2048, 4096), ("WFC3", "UVIS"): (2051, 4096)}
+_COS_SEGMENTS = ("FUVA", "FUVB")
 _ONE_CHIP = {("ACS", "HRC"), ("ACS", "SBC"), ("WFC3", "IR")}
 
 # What may go wrong with a number in a header, so that names and masks stay sane.
@@ -212,6 +213,10 @@ def _detector_and_number(
             return detector, 1  # several SCI extensions are repeats of one chip
         raise ValueError(f"DETECTOR is {detector}, which {instrument} does not have")
     detector = _word(primary, "DETECTOR") if "DETECTOR" in primary else ""
+    if (instrument, detector.upper()) == ("COS", "FUV"):
+        detector = _word(primary, "SEGMENT").upper()  # two pieces of silicon, a file for each
+        if detector not in _COS_SEGMENTS:
+            raise ValueError(f"SEGMENT is {detector}, not {' or '.join(_COS_SEGMENTS)}")
     return detector, extver
 
 

@@ -52,7 +52,7 @@ def make_masks(
         Told after each exposure how many are done.
     journal : Journal, optional
         Learns what the run does while it does it; what it has learned stays
-        also if the run fails.
+        also if the run fails. Warnings that it has already are not logged again.
 
     Returns
     -------
@@ -68,17 +68,16 @@ def make_masks(
     """
     journal = Journal() if journal is None else journal
     journal.dry_run = dry_run
+    heard = len(journal.warnings)  # those of the configuration
     shows = write and not dry_run and bool(settings.report or settings.preview)
     if shows:
         # Not above: pictures are seldom asked for, and need more than masks do.
         from staticmask_cli import showing  # noqa: PLC0415
 
         showing.check(settings)
-    if not settings.static:
-        journal.warnings.append("static is off: no mask is made")
-    else:
+    if settings.static:
         _make(settings, executor, progress, journal, write=write and not dry_run)
-    for warning in journal.warnings:
+    for warning in journal.warnings[heard:]:
         log.warning("%s", warning)
     if write:
         tell_verdicts(_news(journal, settings), settings)
@@ -105,9 +104,6 @@ def _make(
 ) -> None:
     with journal.timed("resolve"):
         paths, unresolved = resolve(settings.input, read_association)
-    journal.warnings += _both_calibrations(paths)
-    if settings.verify and not settings.update:
-        journal.warnings.append("verify does nothing without update: every exposure is read")
     warnings = list(journal.warnings)
     for _ in range(_ATTEMPTS):
         try:
@@ -223,14 +219,3 @@ def jobs_of(settings: Settings) -> int:
     if hasattr(os, "sched_getaffinity"):  # the cores that a batch system gave us
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _both_calibrations(paths: Sequence[Path]) -> list[str]:
-    """Warn of exposures that come with and without correction for CTE: twice the same pixels."""
-    stems = {path.name.removesuffix(".gz").removesuffix(".fz") for path in paths}
-    return [
-        f"{printable(stem)} and {printable(stem.replace('_flc.', '_flt.'))} are the same exposure, "
-        "calibrated in two ways; give one of them"
-        for stem in sorted(stems)
-        if "_flc." in stem and stem.replace("_flc.", "_flt.") in stems
-    ]

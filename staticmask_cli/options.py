@@ -23,6 +23,7 @@ OPTIONS: dict[str, tuple[str | None, str | None]] = {
     "include_empty": (None, None),
     "allow_duplicates": (None, None),
     "keep_going": ("-k", None),
+    "any_product": (None, None),
     "update": (None, None),
     "overwrite": (None, None),
     "verify": (None, None),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LOOK = frozenset(
     {
         *("input", "group", "final_bits", "prefix", "jobs", "include_empty", "keep_going"),
-        *("min_exposures", "allow_duplicates"),
+        *("any_product", "min_exposures", "allow_duplicates"),
     }
 )
 #: By question, the options that mean something to it: another one is a slip.
@@ -119,11 +119,11 @@ def checked_sigmas(sigmas: Iterable[float]) -> tuple[float, ...]:
     ConfigError
         If there is none, or one is no number of 0 or more.
     """
-    found = tuple(dict.fromkeys(sigmas))
+    found = tuple(sigmas)
     is_good = (isinstance(s, Real) and math.isfinite(s) and s >= 0 for s in found)
     if not found or not all(is_good):
         raise ConfigError("sigmas are numbers, 0 or more, one at the least")
-    return tuple(map(float, found))
+    return tuple(map(float, dict.fromkeys(found)))
 
 
 def _place(text: str) -> tuple[int, int]:

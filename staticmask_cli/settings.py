@@ -82,6 +82,8 @@ class Settings:
         Whether each of several chips with the same pixels counts.
     keep_going : bool
         Whether exposures that cannot be used are left out, not fatal.
+    any_product : bool
+        Whether files are used that are not calibrated Hubble exposures.
     update : bool
         Whether exposures are added to the masks on disk.
     overwrite : bool
@@ -114,6 +116,7 @@ class Settings:
     include_empty: bool
     allow_duplicates: bool
     keep_going: bool
+    any_product: bool
     update: bool
     overwrite: bool
     verify: bool

@@ -16,6 +16,7 @@ from staticmask_cli.errors import InputError, printable
 from staticmask_cli.exposures import read_association
 from staticmask_cli.gathering import Progress
 from staticmask_cli.inputs import resolve
+from staticmask_cli.products import Calibrations
 from staticmask_cli.records import ChipRecord, same_pixels
 from staticmask_cli.report import ExposureReport, Journal
 from staticmask_cli.settings import Settings
@@ -91,12 +92,15 @@ def survey(
     paths, unresolved = resolve(settings.input, read_association)
     for problem, name in unresolved.items():
         _fail(journal, name, [problem])
+    calibrations = Calibrations()
     ahead: deque[tuple[Path, list[tuple[Chip, Future[Answer]]]]] = deque()
     with ThreadPoolExecutor(jobs, thread_name_prefix="staticmask") as threads:
         try:
             for number, path in enumerate(paths):
                 try:
-                    chips = open_exposure(path, settings, any_flags=any_flags).chips
+                    exposure = open_exposure(path, settings, any_flags=any_flags)
+                    calibrations.add(path, exposure.primary)
+                    chips = exposure.chips
                     for chip in filter(_is_left_out, chips):
                         place = f"{printable(path)}: SCI,{chip.extver}"
                         journal.warn(f"{place}: left out: {chip.left_out}")

@@ -12,6 +12,7 @@ from staticmask_cli.errors import OutputError, printable
 from staticmask_cli.held import REDO, HeldMask, other_identity, read_held
 from staticmask_cli.instruments import DQ_BITS, ChipIdentity
 from staticmask_cli.naming import documented_name, full_name
+from staticmask_cli.products import calibration_of
 from staticmask_cli.records import ChipRecord, as_text, file_text
 from staticmask_cli.settings import Settings, as_number
 
@@ -35,6 +36,8 @@ class HeldMasks:
         self._settings = settings
         self._found: dict[ChipIdentity, tuple[Path, HeldMask] | None] = {}
         self._unmatched: dict[ChipIdentity, dict[tuple[str, int], list[ChipRecord]]] = {}
+        # By the exposure's root name: suffix and file.
+        self._calibrations: dict[ChipIdentity, dict[str, tuple[str, str]]] = {}
 
     def match(self, chip: Chip) -> tuple[ChipRecord | None, tuple[ChipRecord, ...]]:
         """Find what the existing mask has of a chip.
@@ -61,6 +64,13 @@ class HeldMasks:
                 return record, ()
         return None, tuple(rows)
 
+    def other_calibration(self, chip: Chip) -> str | None:
+        """Return the file of the mask that is a chip's exposure, calibrated in another way."""
+        self._rows(chip.identity)
+        root, suffix = calibration_of(chip.file) or ("", "")
+        other = self._calibrations[chip.identity].get(root, (suffix, ""))
+        return other[1] if other[0] != suffix else None
+
     def is_matched(self, identity: ChipIdentity, record: ChipRecord) -> bool:
         """Return whether a record was found to be that of an exposure of this run."""
         rows = self._rows(identity).get((record.file, record.extver), [])
@@ -75,9 +85,12 @@ class HeldMasks:
                 self._found[identity] = None
                 self.problems += error.problems
             rows = self._unmatched[identity] = {}
+            calibrations = self._calibrations[identity] = {}
             for record in self.records(identity):
                 if record.gives:
                     rows.setdefault((record.file, record.extver), []).append(record)
+                    if (calibration := calibration_of(record.file)) is not None:
+                        calibrations[calibration[0]] = calibration[1], record.file
         return self._unmatched[identity]
 
     def records(self, identity: ChipIdentity) -> tuple[ChipRecord, ...]:

@@ -91,7 +91,7 @@ def association(path: Path, members: list[tuple[str, str, bool]]) -> Path:
     """Write an association table of (MEMNAME, MEMTYPE, MEMPRSNT)."""
     names, kinds, present = zip(*members, strict=True)
     columns = [
-        fits.Column(name="MEMNAME", format="14A", array=list(names)),
+        fits.Column(name="MEMNAME", format="30A", array=list(names)),
         fits.Column(name="MEMTYPE", format="14A", array=list(kinds)),
         fits.Column(name="MEMPRSNT", format="L", array=list(present)),
     ]

@@ -185,6 +185,86 @@ def test_input_is_a_text_a_path_or_any_iterable_of_them(given, tmp_path):
     assert mask.exposures == len(wanted)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        b"j1_flt.fits",
+        [b"j1_flt.fits"],
+        np.array(["j1_flt.fits"], "S"),
+        np.array(["j1_flt.fits"]),
+        np.array(["j1_flt.fits"], object),
+        np.array("j1_flt.fits"),
+        np.array(b"j1_flt.fits"),
+        np.str_("j1_flt.fits"),
+        np.bytes_(b"j1_flt.fits"),
+        [np.array("j1_flt.fits")],
+    ],
+    ids=repr,
+)
+def test_names_may_be_bytes_and_numpys(given):
+    assert create_masks(given).settings.input == ("j1_flt.fits",)
+    assert len(createMask(configObj={"input": given}).masks) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (5, "int is not the name of a file"),
+        ([None], "NoneType is not"),
+        ([["j1_flt.fits"]], "list is not"),
+        (np.array([["j1_flt.fits"]]), "list is not"),
+        (np.array([1.5]), "float is not"),
+        (object(), "object is not"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_name_is_a_config_error_in_one_line(given, kind):
+    with pytest.raises(ConfigError, match=f"^input: {kind}[^\n]*$"):
+        create_masks(given)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_open_file_is_refused_and_not_read_for_names(many):
+    with Path("j1_flt.fits").open("rb") as file:
+        for arguments in (
+            {"input": [file] if many else file},
+            {"config": file},
+        ):
+            with pytest.raises(ConfigError, match="BufferedReader is not the name of a file"):
+                create_masks(**arguments)
+        with pytest.raises(ConfigError, match=r"output_dir = .* is not the name of a folder"):
+            create_masks(output_dir=file)
+        with pytest.raises(ConfigError, match="old: BufferedReader is not"):
+            staticmask_cli.compare("j1_flt.fits", old=file)
+
+
+def test_other_arguments_may_be_bytes_and_numpys():
+    settings = create_masks(
+        static_sig=np.array(3.5),
+        static=np.bool_(True),
+        jobs=np.array(2),
+        group=np.array([1]),
+        prefix=b"combo",
+        output_dir=np.array("out"),
+        final_bits=np.array(None),
+        min_exposures=np.float32(0.5),
+    ).settings
+    assert (settings.static_sig, settings.static, settings.jobs) == (3.5, True, 2)
+    assert (settings.group, settings.prefix) == (Group(hdus=(1,)), "combo")
+    assert (settings.output_dir, settings.final_bits) == ("out", None)
+    assert settings.min_exposures == 0.5
+
+
+def test_questions_take_numpys_numbers_too():
+    x, y = np.array([3, 4], "i4")
+    assert staticmask_cli.explain("j1_flt.fits", x=np.array(x), y=y)
+    assert len(staticmask_cli.sweep("j1_flt.fits", np.array([3, 4], "f4"))) == 2
+    with pytest.raises(ConfigError, match="are not a pixel's column and row"):
+        staticmask_cli.explain("j1_flt.fits", x=np.array(3.5), y=1)
+    with pytest.raises(ConfigError, match="sigmas"):
+        staticmask_cli.sweep("j1_flt.fits", [[3.0]])
+
+
 @pytest.mark.parametrize("nothing", [[], (), "", " ", [""], ["", " "]], ids=repr)
 @pytest.mark.parametrize("make", [create_masks, createMask])
 def test_an_input_that_names_nothing_is_an_error_not_the_default_pattern(make, nothing, tmp_path):
@@ -569,6 +649,14 @@ def test_an_unknown_key_of_input_dict_is_an_error_that_names_it(tmp_path):
     assert "'prefxi'" in second
     assert "did you mean 'prefix'?" in second
     assert not (tmp_path / NAME).exists()
+
+
+def test_a_configuration_without_sections_is_used_with_a_warning(caplog):
+    report = createMask("j1_flt.fits", configObj={"static_sig": 3.0})
+    assert report.settings.static_sig == 3.0
+    (warning,) = report.warnings
+    assert warning == "configObj: static_sig belongs in [STEP 1: STATIC MASK]; used all the same"
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [warning]
 
 
 def test_an_unknown_key_of_config_obj_is_an_error():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import pty
@@ -235,6 +236,47 @@ def test_no_static_makes_nothing_and_says_so(invoke, tmp_path):
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "staticmask: warning: static is off: no mask is made\n"
     assert contents(tmp_path) == before
+
+
+def test_a_configuration_that_switches_static_off_is_named(invoke, tmp_path):
+    (tmp_path / "my.cfg").write_text("[STEP 1: STATIC MASK]\nstatic = no\n", encoding="utf-8")
+    result = invoke("-c", "my.cfg", "--summary", "-")
+    line = "static is off (set by my.cfg, line 2): no mask is made"
+    assert result.stderr == f"staticmask: warning: {line}\n"
+    assert json.loads(result.stdout)["warnings"] == [line]
+
+
+def test_a_key_outside_its_section_is_warned_of_once_whatever_is_asked(invoke, tmp_path):
+    (tmp_path / "my.cfg").write_text("static_sig = 3\n", encoding="utf-8")
+    line = "my.cfg: static_sig belongs in [STEP 1: STATIC MASK]; used all the same"
+    for options in (["-o", "out"], ["--show-config"], ["--explain", "1,1"], ["-n"]):
+        result = invoke("-c", "my.cfg", *options)
+        assert result.exit_code == 0
+        assert result.stderr == f"staticmask: warning: {line}\n"
+    summary = json.loads(invoke("-c", "my.cfg", "-o", "out", "--summary", "-").stdout)
+    assert summary["warnings"] == [line]
+
+
+def test_files_that_clash_are_named_as_they_were_given(invoke, monkeypatch):
+    monkeypatch.setenv("STATICMASK_REPORT", "one")
+    result = invoke("--summary", "one")
+    assert result.exit_code == 2
+    assert "report (set by STATICMASK_REPORT) and --summary name one file: one" in result.stderr
+    result = invoke("--summary", "two", "--report", "two")
+    assert "--report and --summary name one file: two" in result.stderr
+
+
+def test_help_is_the_same_without_docstrings():
+    helps = [
+        subprocess.run(
+            [sys.executable, *flags, "-m", "staticmask_cli", "--help"],
+            capture_output=True,
+            check=True,
+        ).stdout
+        for flags in ([], ["-OO"])
+    ]
+    assert b"INPUT is one or several exposures" in helps[0]
+    assert helps[0] == helps[1]
 
 
 @pytest.mark.parametrize("options", [["--version"], ["-h"], ["--help"], ["--show-config"]])

@@ -37,6 +37,7 @@ VALUES = {
     "include_empty": [("yes", True), ("False", False), ("1", True)],
     "allow_duplicates": [("on", True), ("no", False), ("1", True)],
     "keep_going": [("yes", True), ("False", False), ("1", True)],
+    "any_product": [("yes", True), ("False", False), ("1", True)],
     "update": [("on", True), ("no", False), ("True", True)],
     "overwrite": [("on", True), ("no", False), ("True", True)],
     "verify": [("1", True), ("0", False), ("yes", True)],
@@ -137,6 +138,7 @@ def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
         include_empty=False,
         allow_duplicates=False,
         keep_going=False,
+        any_product=False,
         update=False,
         overwrite=False,
         verify=False,
@@ -185,7 +187,6 @@ def test_every_failure_of_all_sources_is_reported_at_once_with_what_is_allowed(t
         "[STEP 1: STATIC MASK]\n"
         "static = maybe\n"
         "static_sig = -3\n"
-        "jobs = 2\n"
         "[STATICMASK]\n"
         "prefix = ../out\n"
         "[STPE 1: STATIC MASK]\n"
@@ -198,7 +199,6 @@ def test_every_failure_of_all_sources_is_reported_at_once_with_what_is_allowed(t
     )
     wanted = [
         ("inptu", "did you mean 'input'"),
-        ("[STEP 1: STATIC MASK] jobs", "[STATICMASK]"),
         ("[STPE 1: STATIC MASK]", "did you mean [STEP 1: STATIC MASK]"),
         ("group = 'nonsense'", "None, 'sci,N', or HDU numbers"),
         ("[STEP 1: STATIC MASK] static = 'maybe'", "True or False, yes or no"),
@@ -278,18 +278,40 @@ def test_an_unknown_key_is_refused_with_a_suggestion(text, hint, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "hint"),
+    ("text", "name", "value", "place"),
     [
-        ("static_sig = 3\n", "static_sig", "it belongs into [STEP 1: STATIC MASK]"),
-        ("[STEP 1: STATIC MASK]\ngroup = 1\n", "[STEP 1: STATIC MASK] group", "to the top"),
-        ("[STATICMASK]\nstatic = 1\n", "[STATICMASK] static", "into [STEP 1: STATIC MASK]"),
+        ("static_sig = 3\n", "static_sig", 3.0, "static_sig belongs in [STEP 1: STATIC MASK]"),
+        (
+            "[STEP 1: STATIC MASK]\ngroup = 1\n",
+            *("group", Group(hdus=(1,))),
+            "[STEP 1: STATIC MASK] group belongs at the top, before any section",
+        ),
+        (
+            "[STATICMASK]\nstatic = 0\n",
+            *("static", False),
+            "[STATICMASK] static belongs in [STEP 1: STATIC MASK]",
+        ),
     ],
 )
-def test_a_key_in_the_wrong_section_is_told_where_it_belongs(text, place, hint, tmp_path):
+def test_a_key_in_the_wrong_section_is_used_with_a_warning(text, name, value, place, tmp_path):
+    file = write(tmp_path / "user.cfg", text)
+    merged = merge(config_file=file)
+    assert merged.warnings == (f"{file}: {place}; used all the same",)
+    assert getattr(merged.settings, name) == value
+    assert merged.layer[name][1] == str(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "static_sig = 3\n[STEP 1: STATIC MASK]\nstatic_sig = 4\n",
+        "static_sig = 3\n[STATICMASK]\nstatic_sig = 4\n",
+    ],
+)
+def test_a_key_in_the_wrong_section_and_in_another_is_refused(text, tmp_path):
     file = write(tmp_path / "user.cfg", text)
     (problem,) = refused(config_file=file)
-    assert problem.startswith(f"{file}: {place} is not a known key")
-    assert hint in problem
+    assert "static_sig belongs in [STEP 1: STATIC MASK], and is given twice" in problem
 
 
 def test_an_unknown_section_is_refused_once_whatever_it_holds(tmp_path):
@@ -324,7 +346,26 @@ def test_all_syntax_errors_are_reported_with_file_and_line(tmp_path):
 def test_a_key_given_twice_is_an_error_on_the_second_line(tmp_path):
     file = write(tmp_path / "user.cfg", "group = 1\ngroup = 4\n")
     (problem,) = refused(config_file=file)
-    assert problem.startswith(f"{file}, line 2: 'group = 4'")
+    assert problem.startswith(f"{file}, line 2: 'group = 4' is given twice: the key")
+    file = write(tmp_path / "user.cfg", "[STATICMASK]\njobs = 1\n[STATICMASK]\njobs = 2\n")
+    problem = refused(config_file=file)[0]
+    assert problem.startswith(f"{file}, line 3: '[STATICMASK]' is given twice: the section")
+
+
+def test_comments_of_other_programs_are_errors_that_say_how_comments_begin(tmp_path):
+    file = write(
+        tmp_path / "user.cfg",
+        "; mine\n[STEP 1: STATIC MASK]\n  ;static_sig = 3\njobs\nstatic_sig = 3\n",
+    )
+    first, second, third = refused(config_file=file)
+    assert first == (
+        f"{file}, line 1: '; mine' is not understood: comments begin with #, not with ;"
+    )
+    assert second.startswith(f"{file}, line 3: ';static_sig = 3' is not understood: comments")
+    assert third.startswith(f"{file}, line 4: 'jobs' is not understood")
+    file = cfg(tmp_path, "static_sig", "3 ; less")
+    (problem,) = refused(config_file=file)
+    assert problem.endswith("; comments begin with #")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
@@ -358,11 +399,61 @@ def test_what_a_file_says_cannot_harm_a_terminal(tmp_path):
 def test_a_stray_variable_is_no_error_but_is_told_of():
     merged = merge(environment={"STATICMASK_STATIC_SIGMA": "3", "STATICMASK_X": "1", "OTHER": "1"})
     assert merged.settings == merge().settings
-    first, second = merged.notes
+    first, second = merged.warnings
     assert first.startswith("STATICMASK_STATIC_SIGMA ")
     assert "did you mean" in first
     assert "STATICMASK_STATIC_SIG'" in first, "the name to set is the variable's"
     assert second.startswith("STATICMASK_X ")
+
+
+@pytest.mark.parametrize(
+    ("value", "group"),
+    [
+        ("[sci,1]", Group(extver=1)),
+        ("[SCI, 1]", Group(extver=1)),
+        ("('sci', 2)", Group(extver=2)),
+        (("sci", 2), Group(extver=2)),
+        ("[1,4]", Group(hdus=(1, 4))),
+        ("[3]", Group(hdus=(3,))),
+    ],
+)
+def test_a_group_may_stand_in_brackets_as_behind_a_files_name(value, group, tmp_path):
+    assert merge(flags={"group": (value, "--group")}).settings.group == group
+    if isinstance(value, str):
+        assert merge(config_file=cfg(tmp_path, "group", value)).settings.group == group
+
+
+@pytest.mark.parametrize("value", ["[sci,1", "[[sci,1]]", "[sci,1],[sci,2]", "[]", "[err,1]"])
+def test_other_groups_in_brackets_are_refused(value):
+    (problem,) = refused(flags={"group": (value, "--group")})
+    assert problem.startswith("--group: ")
+
+
+# What is odd about a run.
+
+OFF = "static is off{}: no mask is made"
+VERIFY = "verify{} does nothing without update: every exposure is read"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"), [("static", "False", OFF), ("verify", "True", VERIFY)]
+)
+def test_a_warning_of_a_setting_tells_where_it_was_set(name, value, text, tmp_path):
+    section = keys()[name].section
+    file = write(tmp_path / "user.cfg", f"# {name} = x\n\n[{section}]\n'{name}'= {value}\n")
+    variable = f"STATICMASK_{name.upper()}"
+    mapping = {section: {name: value}}
+    for sources, where in [
+        ({"config_file": file}, f" (set by {file}, line 4)"),
+        ({"environment": {variable: value}}, f" (set by {variable})"),
+        ({"mapping": mapping}, " (set by configObj)"),
+        ({"mapping": mapping, "mapping_name": "edited configuration"}, None),
+        ({"flags": {name: (value, f"--{name}")}}, ""),
+        ({"flags": {name: (value, "argument")}}, ""),
+    ]:
+        shown = " (set by edited configuration)" if where is None else where
+        assert merge(**sources).of_a_run == (text.format(shown),)
+    assert merge().of_a_run == ()
 
 
 # None, INDEF and other words.

@@ -122,6 +122,67 @@ def test_a_list_gives_the_first_word_of_each_line_but_comments_and_blanks() -> N
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("a_flt.fits, b_flt.fits", "ab"),
+        ("a_flt.fits ,b_flt.fits , c_flt.fits", "abc"),
+        ("a_flt.fits,b_flt.fits 0.5", "ab"),
+        ("a_flt.fits b_flt.fits, c_flt.fits", "a"),
+        ("a_flt.fits,", "a"),
+        ("a_flt.fits, # b_flt.fits", "a"),
+        (" 'a_flt.fits' b_flt.fits", "a"),
+        ('"a_flt.fits"', "a"),
+        ("""'a_flt.fits', "b_flt.fits",c_flt.fits""", "abc"),
+        ("'a_flt.fits',b_flt.fits", "ab"),
+        ("a_flt.fits,'b_flt.fits'", "ab"),
+        ("'[ab]_flt.fits'", "ab"),
+    ],
+)
+def test_a_line_gives_its_first_word_and_those_after_commas_without_quotes(
+    line: str, names: str
+) -> None:
+    write("list.txt", line)
+    assert used("@list.txt") == [f"{name}_flt.fits" for name in names]
+
+
+@pytest.mark.usefixtures("here")
+def test_quotes_around_a_name_keep_its_blanks_commas_and_hash() -> None:
+    for seed, name in enumerate(["x y_flt.fits", "x, y_flt.fits", "#x_flt.fits", "o'x_flt.fits"]):
+        small(Path(name), seed)
+    write("list.txt", "'x y_flt.fits'", '"x, y_flt.fits" 3', "'#x_flt.fits'", "o'x_flt.fits")
+    assert used("@list.txt") == ["#x_flt.fits", "o'x_flt.fits", "x y_flt.fits", "x, y_flt.fits"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_word_after_a_comma_that_is_no_file_is_an_error() -> None:
+    write("list.txt", "a_flt.fits, zz.fits")
+    (problem,) = problems("@list.txt")
+    assert problem == "zz.fits: there is no such file (named in list.txt)"
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_list_may_be_in_utf_16(encoding: str) -> None:
+    small(Path("\xe4_flt.fits"))
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    content = f"{mark}a_flt.fits\r\n\xe4_flt.fits\r\n".encode(encoding)
+    Path("list.txt").write_bytes(content)
+    assert used("@list.txt") == ["a_flt.fits", "\xe4_flt.fits"]
+    assert piped(content, Path(), "-n", "@-").stdout.split()[-1] == b"2"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_list_in_another_encoding_is_an_error_that_tells_what_is_wanted() -> None:
+    Path("list.txt").write_bytes("a_flt.fits\n\xe4_flt.fits\n".encode("latin-1"))
+    (problem,) = problems("@list.txt")
+    assert problem == (
+        "list.txt: this @list is not text in UTF-8, or in UTF-16 with a byte order mark; "
+        "convert it with iconv"
+    )
+
+
+@pytest.mark.usefixtures("here")
 def test_a_list_may_hold_every_other_form() -> None:
     small(Path(f"{MEMBER}_flt.fits"))
     association(Path("x_asn.fits"), [(MEMBER, "EXP-DTH", True)])
@@ -318,6 +379,57 @@ def test_an_association_without_table_or_that_is_not_fits_is_an_error() -> None:
     assert [p.split(":")[0] for p in found] == [
         *("x_asn.fits", "y_asn.fits", "z_asn.fits", "missing_asn.fits")
     ]
+
+
+def suffixed_pair() -> None:
+    for seed, suffix in enumerate(("flt", "flc"), 1):
+        small(Path(f"{MEMBER}_{suffix}.fits"), seed)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    "name", ["J8XI01ABQ_flt", "j8xi01abq_FLT", "J8XI01ABQ_FLT.FITS", "j8xi01abq_flt.fits"]
+)
+def test_a_member_named_with_suffix_is_that_file(name: str) -> None:
+    # As DrizzlePac writes tables where _flt and _flc lie side by side.
+    suffixed_pair()
+    association(Path("x_asn.fits"), [(name, "EXP-DTH", True)])
+    assert used("x_asn.fits") == [f"{MEMBER}_flt.fits"]
+    Path(f"{MEMBER}_flt.fits").unlink()
+    (problem,) = problems("x_asn.fits")
+    assert problem == f"x_asn.fits: its member {MEMBER}_flt is missing: file not found"
+
+
+@pytest.mark.usefixtures("here")
+def test_members_in_upper_case_are_found_and_the_exact_name_wins() -> None:
+    association(Path("X_ASN.FITS"), [(MEMBER, "EXP-DTH", True)])
+    small(Path(f"{MEMBER.upper()}_FLT.FITS"))
+    assert used("X_ASN.FITS") == [f"{MEMBER.upper()}_FLT.FITS"]
+    small(Path(f"{MEMBER}_flt.fits"))
+    assert used("X_ASN.FITS") == [f"{MEMBER}_flt.fits"]
+    small(Path(f"{MEMBER.upper()}_FLC.FITS"))
+    assert used("X_ASN.FITS") == [f"{MEMBER.upper()}_FLC.FITS"], "the suffix decides first"
+
+
+STIS_ROWS = [
+    ("O4K19AB2Q", "CRSPLIT", True),
+    ("O4K19AB3Q", "AUTO-WAVECAL", True),
+    ("O4K19AB4Q", "SCIENCE", True),
+    ("O4K19A010", "PRODUCT", False),  # tables from before the calibration say so
+]
+
+
+@pytest.mark.usefixtures("here")
+def test_an_association_of_stis_gives_the_file_of_its_product() -> None:
+    association(Path("x_asn.fits"), STIS_ROWS)
+    (problem,) = problems("x_asn.fits")
+    assert problem == (
+        "x_asn.fits: its product, which holds all exposures of a STIS association, o4k19a010 is "
+        "missing: no file with suffix _flc, _flt, _crj, _sfl, _cal, _c0m"
+    )
+    for suffix in ("crj", "flt"):
+        small(Path(f"o4k19a010_{suffix}.fits"))
+        assert used("x_asn.fits") == [f"o4k19a010_{suffix}.fits"]
 
 
 # Variables and home folders.

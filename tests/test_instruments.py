@@ -473,6 +473,36 @@ def test_every_type_that_fits_has_can_be_read(dtype: str, tmp_path: Path) -> Non
     np.testing.assert_array_equal(only(run(path, out=tmp_path / "out")), expected([pixels]))
 
 
+# COS's segments.
+
+
+def segment(path: Path, seed: int, **primary: object) -> Path:
+    return exposure(path, [sky(seed)], primary={"INSTRUME": "COS", "DETECTOR": "FUV"} | primary)
+
+
+def test_the_segments_of_cos_are_two_pieces_of_silicon(tmp_path: Path) -> None:
+    segment(tmp_path / "l_flt_a.fits", 1, SEGMENT="FUVA")
+    segment(tmp_path / "l_flt_b.fits", 2, SEGMENT="FUVB")
+    made = masks(run(tmp_path / "l_flt_?.fits", out=tmp_path / "out"))
+    assert made.keys() == {f"COSFUVA_64x80_1{END}", f"COSFUVB_64x80_1{END}"}
+    for seed, pixels in enumerate(made.values(), 1):
+        np.testing.assert_array_equal(pixels, expected([sky(seed)]))
+
+
+@pytest.mark.parametrize("primary", [{}, {"SEGMENT": "BOTH"}])
+def test_an_exposure_of_cos_fuv_must_tell_its_segment(
+    primary: dict[str, object], tmp_path: Path
+) -> None:
+    path = segment(tmp_path / "l_flt.fits", 1, **primary)
+    with pytest.raises(InputError, match="SEGMENT"):
+        run(path, out=tmp_path / "out")
+
+
+def test_cos_nuv_has_no_segments(tmp_path: Path) -> None:
+    path = segment(tmp_path / "l_flt.fits", 1, DETECTOR="NUV")
+    assert masks(run(path, out=tmp_path / "out")).keys() == {f"COSNUV_64x80_1{END}"}
+
+
 # WFPC2's twin.
 
 
@@ -502,6 +532,28 @@ def test_wfpc2_takes_its_flags_from_the_twin(called: str, tmp_path: Path) -> Non
         np.testing.assert_array_equal(
             made[f"{name}_64x80_{i + 1}{END}"], expected([pixels[i]]) & flagged(flags[i], 4)
         )
+
+
+@pytest.mark.parametrize(
+    ("science_name", "flags_name"),
+    [
+        ("u_c0h.fits", "u_c1h.fits"),
+        ("U_C0M.FITS", "U_C1M.FITS"),
+        ("a_c0m_c0m.fits", "a_c0m_c1m.fits"),
+    ],
+)
+def test_wfpc2s_twins_are_found_by_every_name_that_they_have(
+    science_name: str, flags_name: str, tmp_path: Path
+) -> None:
+    path, _, _ = twins(tmp_path)
+    wanted = masks(run(path, out=tmp_path / "wanted", final_bits=0))
+    (tmp_path / "wfpc201_c1m.fits").rename(tmp_path / flags_name)
+    path = path.rename(tmp_path / science_name)
+    for inputs in ([path], [path, tmp_path / flags_name]):
+        report = run(*inputs, out=tmp_path / "out", final_bits=0)
+        assert set(files_used(report)) == {science_name}
+        for name, pixels in masks(report).items():
+            np.testing.assert_array_equal(pixels, wanted[name])
 
 
 def test_without_final_bits_wfpc2_needs_no_twin(tmp_path: Path) -> None:
@@ -660,31 +712,6 @@ def test_if_all_exposures_are_empty_the_run_fails_and_tells_why(tmp_path: Path) 
     assert "EXPTIME" in text
     assert "--include-empty" in text
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("corrected", "plain"),
-    [
-        ("j8_flc.fits", "j8_flt.fits"),
-        ("a/j8_flc.fits", "b/j8_flt.fits"),
-        ("j8_flc.fits.gz", "j8_flt.fits"),
-    ],
-)
-def test_two_calibrations_of_one_exposure_are_warned_of(
-    corrected: str, plain: str, tmp_path: Path
-) -> None:
-    one(tmp_path / corrected, 1)
-    one(tmp_path / plain, 2)
-    report = run(tmp_path / corrected, tmp_path / plain, out=tmp_path / "out")
-    (warning,) = report.warnings
-    assert "j8_flc.fits" in warning
-    assert "j8_flt.fits" in warning
-
-
-def test_two_calibrations_of_different_exposures_are_not_warned_of(tmp_path: Path) -> None:
-    one(tmp_path / "j8_flc.fits", 1)
-    one(tmp_path / "j9_flt.fits", 2)
-    assert run(tmp_path / "*.fits", out=tmp_path / "out").warnings == ()
 
 
 # Names that two regions claim.

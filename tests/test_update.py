@@ -136,6 +136,19 @@ def test_an_exposure_whose_pixels_changed_is_an_error_or_skipped(tmp_path: Path)
     create_masks([a, b], **options)
 
 
+def test_another_calibration_of_an_exposure_in_the_mask_is_an_error(tmp_path: Path) -> None:
+    flt, other = (small(tmp_path / f"{n}_flt.fits", n) for n in (1, 2))
+    flc = small(tmp_path / "1_flc.fits", 3)
+    options = {"output_dir": tmp_path / "m", "update": True}
+    create_masks(flt, **options)
+    said = r"1_flc\.fits: SCI,1: is the same exposure as 1_flt\.fits in the mask, .*--no-update"
+    with pytest.raises(StaticMaskError, match=said):
+        create_masks([flc, other], **options)
+    report = create_masks([flc, other], keep_going=True, **options)
+    assert [exposure.state for exposure in report.exposures] == ["failed", "read"]
+    assert report.masks[0].exposures == 2
+
+
 # What decides that an exposure takes part is part of what identifies it.
 
 
