@@ -68,6 +68,7 @@ def survey(
     for problem, name in unresolved.items():
         _fail(journal, name, [problem])
     ahead: deque[tuple[Path, list[tuple[Chip, Future[Answer]]]]] = deque()
+    report_progress = progress or (lambda *_: None)
     with ThreadPoolExecutor(jobs, thread_name_prefix="staticmask") as threads:
         try:
             for number, path in enumerate(paths):
@@ -79,10 +80,10 @@ def survey(
                     ahead.append((path, _asked(chips, question, threads)))
                 except InputError as error:
                     _fail(journal, path, error.problems)
+                    report_progress(number + 1 - len(ahead), len(paths))
                 while len(ahead) > (jobs if number + 1 < len(paths) else 0):
                     yield from _answered(journal, *ahead.popleft())
-                if progress:
-                    progress(number + 1 - len(ahead), len(paths))
+                    report_progress(number + 1 - len(ahead), len(paths))
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
     failed = [exposure for exposure in journal.exposures if exposure.state == "failed"]

@@ -17,7 +17,17 @@ from jsonschema import validate
 from makers import DATA, REAL, exposure, instrument_exposure, sky
 from runs import small, tree
 
-from staticmask_cli import ConfigError, InputError, compare, create_masks, explain, sweep
+from staticmask_cli import (
+    ConfigError,
+    InputError,
+    compare,
+    create_masks,
+    explain,
+    explaining,
+    sweep,
+    sweeping,
+)
+from staticmask_cli.api import settings_of
 from staticmask_cli.hdus import ImageArray
 from staticmask_cli.instruments import DQ_BITS, flag_names
 from staticmask_cli.noise import bad_by_chance, low_probability
@@ -356,6 +366,23 @@ def test_the_mask_of_another_region_is_trouble(tmp_path: Path) -> None:
 
 
 # All of them.
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_progress_counts_every_exposure_once_also_one_that_fails(
+    place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    bad = {"first": "a_flt.fits", "last": "z_flt.fits"}[place]
+    Path(bad).write_bytes(b"no")
+    settings = settings_of("*flt.fits", keep_going=True, jobs=1)
+    for answered in (
+        lambda progress: sweeping.sweep(settings, [4.0], progress=progress),
+        lambda progress: explaining.explain(settings, [(1, 1)], progress=progress),
+    ):
+        calls: list[tuple[int, int]] = []
+        answered(lambda done, total, calls=calls: calls.append((done, total)))
+        assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 @pytest.mark.parametrize("question", [["--sweep", "3"], ["--explain", "1,1"], ["--compare", "m"]])
