@@ -425,7 +425,7 @@ def test_answers_stand_in_the_summary(
     assert [exposure["state"] for exposure in document["exposures"]] == ["read"]
 
 
-@pytest.mark.parametrize("sigmas", ["", "x", "3,,4", "-1", "inf", "3;4"])
+@pytest.mark.parametrize("sigmas", ["", "x", "3,,4", "-1", "0", "3,0", "inf", "3;4"])
 def test_what_is_no_list_of_sigmas_is_refused(sigmas: str, staticmask: Run) -> None:
     result = staticmask("*flt.fits", "--sweep", sigmas)
     assert result.returncode == 2
@@ -453,7 +453,9 @@ def test_a_sweep_tells_of_chips_without_sky(staticmask: Run, tmp_path: Path) -> 
     assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["warnings"] == said
 
 
-@pytest.mark.parametrize("sigmas", [[], [-1], [np.nan], [np.inf], ["3"], "3,4", 4.0, None])
+@pytest.mark.parametrize(
+    "sigmas", [[], [-1], [0], [3, 0.0], [np.nan], [np.inf], ["3"], "3,4", 4.0, None]
+)
 def test_sigmas_that_are_none_are_refused(sigmas: object, folder: Path) -> None:
     with pytest.raises(ConfigError, match="sigmas"):
         sweep(folder / "*flt.fits", sigmas)
