@@ -34,6 +34,7 @@ TAKES: dict[str, frozenset[str]] = {
         {
             *("input", "min_exposures", "jobs", "lock_timeout", "strict"),
             *("limit_low", "limit_mode", "limit_rms", "limit_groups", "limit_alone"),
+            *("limit_depth", "limit_bad"),
         }
     ),
 }

@@ -49,6 +49,8 @@ VALUES = {
     "limit_rms": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
     "limit_groups": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
     "limit_alone": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
+    "limit_depth": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
+    "limit_bad": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
 }
 
 
@@ -147,6 +149,8 @@ def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
         limit_rms=1.4,
         limit_groups=25.0,
         limit_alone=50.0,
+        limit_depth=10.0,
+        limit_bad=5.0,
     )
     set_elsewhere = {
         "group": str(file),
