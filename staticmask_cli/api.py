@@ -64,6 +64,8 @@ def create_masks(
     limit_rms: float | None = None,
     limit_groups: float | None = None,
     limit_alone: float | None = None,
+    limit_depth: float | None = None,
+    limit_bad: float | None = None,
     dry_run: bool = False,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -121,7 +123,8 @@ def create_masks(
     strict : bool, optional
         Log verdicts against masks as errors. The masks are written, and nothing
         is raised; ``report.verdicts`` tells.
-    limit_low, limit_mode, limit_rms, limit_groups, limit_alone : float, optional
+    limit_low, limit_mode, limit_rms, limit_groups, limit_alone, limit_depth, limit_bad : float, \
+        optional
         Beyond what verdicts speak up.
     dry_run : bool
         Find out which masks would be made; measure and write nothing.
@@ -173,6 +176,8 @@ def create_masks(
         limit_rms=limit_rms,
         limit_groups=limit_groups,
         limit_alone=limit_alone,
+        limit_depth=limit_depth,
+        limit_bad=limit_bad,
     )
     return make_masks(
         merged.settings,

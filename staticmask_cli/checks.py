@@ -24,6 +24,7 @@ ALLOWED = {
     "group": "None, 'sci,N', or HDU numbers such as 1 or 1,4",
     "integer": "a whole number from {min} to {max}",
     "number": "a finite number, {min} or more",
+    "positive": "a finite number > 0",
     "patterns": "file names, patterns, @lists or association tables",
     "prefix": "None, or letters, digits, '.', '_', '+' and '-', beginning with a letter or digit",
     "folder": "the name of a folder",
@@ -71,6 +72,13 @@ def _number(value: Any, min: str) -> float:  # noqa: A002 - configspec's word
     except (TypeError, ValueError):
         raise VdtTypeError(value) from None
     if isinstance(value, bool) or not math.isfinite(number) or number < float(min):
+        raise VdtValueError(value)
+    return number
+
+
+def _positive(value: Any) -> float:
+    number = _number(value, "0")
+    if number == 0:
         raise VdtValueError(value)
     return number
 
@@ -157,6 +165,7 @@ def validator() -> Validator:
             "group": _group,
             "number": _number,
             "patterns": _patterns,
+            "positive": _positive,
             "prefix": _prefix,
             "folder": _folder,
             "path": _path,

@@ -158,11 +158,10 @@ def main(**options: Any) -> None:
         summary.check()
         status = _run(options, summary)
     except StaticMaskError as error:
-        # As diff has it, where 1 is a difference.
-        status = _TROUBLE if options["compare"] is not None else error.exit_status
-        errors = error.problems
+        status, errors = _failed(error.exit_status, options), error.problems
     except MemoryError:
-        status, errors = 1, ("memory ran out; fewer --jobs, or fewer sigmas, need less",)
+        status = _failed(1, options)
+        errors = ("memory ran out; fewer --jobs, or fewer sigmas, need less",)
     except KeyboardInterrupt:
         status, errors = _INTERRUPTED, ("interrupted",)
     except Exception as error:  # noqa: BLE001 - a bug of ours: told in one line, kept whole in a file
@@ -172,10 +171,15 @@ def main(**options: Any) -> None:
     try:
         summary.write(status, errors, echo)
     except OutputError as error:
-        status = status or error.exit_status
+        status = _failed(status or error.exit_status, options)
         log.error("%s", error)
     log.debug("ended with exit status %d", status)
     sys.exit(status)
+
+
+def _failed(status: int, options: dict[str, Any]) -> int:
+    """Return the exit status of a failure: after --compare as diff has it, where 1 is "differs"."""
+    return _TROUBLE if status == 1 and options["compare"] is not None else status
 
 
 def _run(options: dict[str, Any], summary: Summary) -> int:

@@ -25,7 +25,7 @@ from staticmask_cli.records import ChipRecord, merged
 from staticmask_cli.report import Journal, MaskReport
 from staticmask_cli.settings import Settings
 from staticmask_cli.updating import HeldMasks, find
-from staticmask_cli.verdicts import Judgement, judge, too_few
+from staticmask_cli.verdicts import Judgement, judge
 from staticmask_cli.writing import Writable, made_folder, write_masks
 
 
@@ -137,8 +137,7 @@ def _plan(
         name, mask = names[identity], of_one.mask
         judgement = Judgement()
         if pixels:
-            judgement = judge(name, mask, records, settings.recipe, settings)
-            notes += too_few(name, records, settings.min_exposures)
+            judgement = judge(name, identity, mask, records, settings.recipe, settings)
         state = "unchanged" if is_same else "planned"
         planned[identity] = _Planned(name, records, mask, state, judgement)
     return planned

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,14 @@ from staticmask_cli.held import read_any
 from staticmask_cli.inputs import are_masks, is_folder, resolve_masks
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.masking import make_masks
+from staticmask_cli.naming import MASK_ENDING
 from staticmask_cli.report import Journal
 from staticmask_cli.settings import Settings
 
 # So many columns are listed unless all are asked for.
 _COLUMNS = 10
+# How documented names end, and AstroDrizzle's own, which begin with its output's.
+_NUMBERED = re.compile(rf"_\d+x\d+_(\d{{1,9}}){re.escape(MASK_ENDING)}$", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +95,14 @@ class _Mask:
     name: str
     identity: ChipIdentity | None
     bad: NDArray[np.bool_]
+
+    @property
+    def number(self) -> int | None:
+        """The chip's number, by a name such as DrizzlePac's where there is no identity."""
+        if self.identity is not None:
+            return self.identity.number
+        match = _NUMBERED.search(self.name)
+        return int(match[1]) if match else None
 
 
 def compare(
@@ -169,32 +182,44 @@ def _read_masks(entries: Sequence[str]) -> tuple[list[_Mask], list[str]]:
 def _paired(
     news: Sequence[_Mask], olds: Sequence[_Mask]
 ) -> list[tuple[_Mask | None, _Mask | None]]:
-    """Pair masks of one identity, then by name those of which one does not tell its own."""
-    left = list(olds)
-    partners: dict[str, _Mask] = {}
-    for is_partner in (_is_same_chip, _may_be_same):
-        for new in news:
-            found = next((old for old in left if is_partner(new, old)), None)
-            if new.name not in partners and found is not None:
-                partners[new.name] = found
-                left.remove(found)
-    return [*((new, partners.get(new.name)) for new in news), *((None, old) for old in left)]
+    """Pair masks of one identity, then those of which one does not tell its own.
+
+    The latter by name, and the rest by shape and number where no other mask has both.
+    """
+    alone, left = list(news), list(olds)
+    pairs: list[tuple[_Mask | None, _Mask | None]] = []
+    for is_partner in (_is_same_chip, _has_same_name, _has_same_number):
+        possible = [(new, old) for new in alone for old in left if is_partner(new, old)]
+        seen = Counter(mask for pair in possible for mask in pair)
+        for new, old in possible:
+            is_ambiguous = is_partner is _has_same_number and max(seen[new], seen[old]) > 1
+            if new in alone and old in left and not is_ambiguous:
+                pairs.append((new, old))
+                alone.remove(new)
+                left.remove(old)
+    return [*pairs, *((new, None) for new in alone), *((None, old) for old in left)]
 
 
 def _is_same_chip(new: _Mask, old: _Mask) -> bool:
     return new.identity is not None and new.identity == old.identity
 
 
-def _may_be_same(new: _Mask, old: _Mask) -> bool:
+def _has_same_name(new: _Mask, old: _Mask) -> bool:
     return new.name == old.name and None in (new.identity, old.identity)
+
+
+def _has_same_number(new: _Mask, old: _Mask) -> bool:
+    same = new.bad.shape == old.bad.shape and new.number == old.number is not None
+    return same and None in (new.identity, old.identity)
 
 
 def _partner(news: Sequence[_Mask], old: _Mask) -> tuple[_Mask, _Mask]:
     """Find the one new mask that an old one belongs to."""
     by_identity = [n for n in news if _is_same_chip(n, old)]
     by_name = [n for n in news if n.name == old.name]
+    by_number = [n for n in news if _has_same_number(n, old)]
     by_shape = [n for n in news if n.bad.shape == old.bad.shape]
-    candidates = by_identity or by_name or by_shape
+    candidates = by_identity or by_name or by_number or by_shape
     if len(candidates) != 1:
         there = ", ".join(printable(mask.name) for mask in news) or "none"
         which = "several new masks" if candidates else "no new mask"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from staticmask_cli.accumulate import Bits, pack
 from staticmask_cli.errors import InputError, OutputError, printable
 from staticmask_cli.exposures import scan, silenced
+from staticmask_cli.extent import measure_extent
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.output import COLUMNS, TABLE
 from staticmask_cli.records import ChipRecord, count_chips
@@ -257,6 +258,7 @@ def read_any(path: Path) -> tuple[ChipIdentity | None, NDArray[np.bool_]]:
     shown = printable(path)
     try:
         _check_regular(path)
+        measure_extent(path)  # unpacks a gzipped one to its end, with its CRC
         with silenced(), fits.open(path, memmap=False) as hdus:
             pixels = np.asarray(hdus[0].data)
             identity = _identity(hdus[0].header) if "CREATOR" in hdus[0].header else None

@@ -90,6 +90,9 @@ _TWO_CHIP_FRAMES = {("ACS", "WFC"): (2048, 4096), ("WFC3", "UVIS"): (2051, 4096)
 _COS_SEGMENTS = ("FUVA", "FUVB")
 _ONE_CHIP = {("ACS", "HRC"), ("ACS", "SBC"), ("WFC3", "IR")}
 
+# Those that count photons one by one, beside all of COS.
+_PHOTON_COUNTERS = {("ACS", "SBC"), ("STIS", "NUV-MAMA"), ("STIS", "FUV-MAMA")}
+
 # What may go wrong with a number in a header, so that names and masks stay sane.
 _LARGEST_CORNER = 10**6
 _LARGEST_BINNING = 1024
@@ -132,6 +135,11 @@ class ChipIdentity:
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.rows, self.columns
+
+    @property
+    def counts_photons(self) -> bool:
+        """Whether the detector counts single photons: a pixel that saw none is 0, not low."""
+        return self.instrument == "COS" or (self.instrument, self.detector) in _PHOTON_COUNTERS
 
     def __str__(self) -> str:
         text = f"{self.label} {self.rows}x{self.columns} chip {self.number}"

@@ -38,6 +38,8 @@ OPTIONS: dict[str, tuple[str | None, str | None]] = {
     "limit_rms": (None, "FLOAT"),
     "limit_groups": (None, "FLOAT"),
     "limit_alone": (None, "FLOAT"),
+    "limit_depth": (None, "FLOAT"),
+    "limit_bad": (None, "FLOAT"),
 }
 
 

@@ -102,17 +102,13 @@ def _verdicts(report: Report) -> str:
 
 
 def _unjudged(report: Report) -> list[str]:
-    """Return the names of masks and chips that no verdict was given of."""
-    names = []
-    for mask in report.masks:
-        if not mask.judgement.mask:
-            names.append(Path(mask.path).name)
-        names += [
-            f"{record.file} SCI,{record.extver}"
-            for record, verdicts in zip(mask.chips, mask.judgement.chips, strict=True)
-            if record.used and not verdicts
-        ]
-    return names
+    """Return the names of chips that no verdict was given of."""
+    return [
+        f"{record.file} SCI,{record.extver}"
+        for mask in report.masks
+        for record, verdicts in zip(mask.chips, mask.judgement.chips, strict=True)
+        if record.used and not verdicts
+    ]
 
 
 def _notes(report: Report) -> str:

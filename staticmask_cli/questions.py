@@ -34,6 +34,7 @@ TAKES: dict[str, frozenset[str]] = {
         {
             *("input", "min_exposures", "jobs", "lock_timeout", "strict"),
             *("limit_low", "limit_mode", "limit_rms", "limit_groups", "limit_alone"),
+            *("limit_depth", "limit_bad"),
         }
     ),
 }
@@ -107,7 +108,7 @@ def _sigmas(text: str) -> tuple[float, ...]:
         return checked_sigmas(map(float, text.split(",")))
     except ValueError:  # a ConfigError, too
         raise ConfigError(
-            f"--sweep: '{printable(text)}' is not a list of numbers, 0 or more, such as 3,3.5,4"
+            f"--sweep: '{printable(text)}' is not a list of numbers > 0, such as 3,3.5,4"
         ) from None
 
 
@@ -117,12 +118,12 @@ def checked_sigmas(sigmas: Iterable[float]) -> tuple[float, ...]:
     Raises
     ------
     ConfigError
-        If there is none, or one is no number of 0 or more.
+        If there is none, or one is not a number > 0.
     """
     found = tuple(sigmas)
-    is_good = (isinstance(s, Real) and math.isfinite(s) and s >= 0 for s in found)
+    is_good = (isinstance(s, Real) and math.isfinite(s) and s > 0 for s in found)
     if not found or not all(is_good):
-        raise ConfigError("sigmas are numbers, 0 or more, one at the least")
+        raise ConfigError("sigmas must be numbers > 0, at least one")
     return tuple(map(float, dict.fromkeys(found)))
 
 

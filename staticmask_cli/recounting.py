@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -21,10 +20,8 @@ from staticmask_cli.owners import clear_litter
 from staticmask_cli.records import count_chips
 from staticmask_cli.report import MaskReport
 from staticmask_cli.settings import Settings
-from staticmask_cli.verdicts import judge, too_few
+from staticmask_cli.verdicts import judge
 from staticmask_cli.writing import Writable, write_masks
-
-log = logging.getLogger(__name__)
 
 
 def recount(settings: Settings) -> tuple[MaskReport, ...]:
@@ -87,9 +84,7 @@ def _recounted(
             continue
         mask = _accumulated(held, settings)
         recipe = replace(held.recipe, min_exposures=settings.min_exposures)
-        judgement = judge(path.name, mask, held.records, recipe, settings)
-        for warning in too_few(path.name, held.records, settings.min_exposures):
-            log.warning("%s", warning)
+        judgement = judge(path.name, held.identity, mask, held.records, recipe, settings)
         reports.append(
             MaskReport(
                 path=os.fspath(path),

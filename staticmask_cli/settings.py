@@ -101,7 +101,7 @@ class Settings:
         File and folder for pictures of the masks.
     strict : bool
         Whether a verdict against a mask shows in the exit status.
-    limit_low, limit_mode, limit_rms, limit_groups, limit_alone : float
+    limit_low, limit_mode, limit_rms, limit_groups, limit_alone, limit_depth, limit_bad : float
         Beyond what `verdicts` speak up.
     """
 
@@ -131,6 +131,8 @@ class Settings:
     limit_rms: float
     limit_groups: float
     limit_alone: float
+    limit_depth: float
+    limit_bad: float
 
     @property
     def recipe(self) -> Recipe:

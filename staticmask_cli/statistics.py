@@ -58,7 +58,8 @@ class SkyStatistics:
     lowest, median, noise : float
         Of a sample of them: its lowest pixel, its median, and how far below
         that a sixth of the sample ends. For Gaussian noise that is one sigma;
-        stars and nebulae hardly touch it, as they brighten pixels.
+        stars and nebulae hardly touch it, as they brighten pixels. If the
+        pixels are quantized, half a step is added to the noise.
     """
 
     n: int
@@ -191,9 +192,27 @@ def _sampled(values: Float32s) -> tuple[float, float, float]:
         return math.nan, math.nan, math.nan
     # An odd stride wanders through the columns of a chip, whose width is even.
     sample = np.sort(values[:: (values.size // _SAMPLE) | 1])
-    places = [int(q * (sample.size - 1)) for q in (_BELOW_ONE_SIGMA, 0.5)]
-    below, median = (float(sample[place]) for place in places)
-    return float(sample[0]), median, median - below
+    # Of quantized pixels, as counts are, many have one value: it stands for all
+    # from half a step below it to half a step above. The noise reaches another
+    # half step down, by which the mode of such pixels may be off too. Where
+    # hardly two pixels are equal, both are ordinary quantiles.
+    lower, value, upper, share = _around(sample, 0.5)
+    median = (lower + value) / 2 + share * (upper - lower) / 2
+    lower, value, _, share = _around(sample, _BELOW_ONE_SIGMA)
+    return float(sample[0]), median, median - (lower + share * (value - lower))
+
+
+def _around(sample: Float32s, quantile: float) -> tuple[float, float, float, float]:
+    """Return the value at a quantile between its neighbours, and which share of it lies below.
+
+    Where a neighbour is missing, the other one is mirrored.
+    """
+    place = quantile * sample.size
+    value = float(sample[int(place)])
+    first, end = (int(np.searchsorted(sample, value, side)) for side in ("left", "right"))
+    lower = float(sample[first - 1]) if first else 2 * value - float(sample[end % sample.size])
+    upper = float(sample[end]) if end < sample.size else 2 * value - lower
+    return lower, value, upper, (place - first) / (end - first)
 
 
 def _histogram(values: Float32s, lowest: float, span: float, nbins: int) -> dict[int, int]:

@@ -94,6 +94,7 @@ def survey(
         _fail(journal, name, [problem])
     calibrations = Calibrations()
     ahead: deque[tuple[Path, list[tuple[Chip, Future[Answer]]]]] = deque()
+    report_progress = progress or (lambda *_: None)
     with ThreadPoolExecutor(jobs, thread_name_prefix="staticmask") as threads:
         try:
             for number, path in enumerate(paths):
@@ -107,10 +108,10 @@ def survey(
                     ahead.append((path, _asked(chips, question, threads)))
                 except InputError as error:
                     _fail(journal, path, error.problems)
+                    report_progress(number + 1 - len(ahead), len(paths))
                 while len(ahead) > (jobs if number + 1 < len(paths) else 0):
                     yield from _answered(journal, duplicates, *ahead.popleft())
-                if progress:
-                    progress(number + 1 - len(ahead), len(paths))
+                    report_progress(number + 1 - len(ahead), len(paths))
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
     failed = [exposure for exposure in journal.exposures if exposure.state == "failed"]

@@ -37,7 +37,7 @@ def shown_progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None
     def progress(done: int, total: int) -> None:
         nonlocal bar
         elapsed = time.monotonic() - began
-        if bar is None and done < total and elapsed / done * (total - done) > 1:
+        if bar is None and 0 < done < total and elapsed / done * (total - done) > 1:
             bar = click.progressbar(length=total, label="exposures", file=sys.stderr)
             bar.__enter__()
         if bar is not None:

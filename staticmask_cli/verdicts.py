@@ -6,15 +6,16 @@ holds, so that a mask that was added to, or recounted, is judged like a new one.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
 from staticmask_cli.accumulate import MaskAccumulator, needed, positions
 from staticmask_cli.errors import printable
 from staticmask_cli.groups import clumped
+from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.noise import low_probability
 from staticmask_cli.records import ChipRecord, count_chips
 from staticmask_cli.settings import Recipe, Settings
@@ -25,6 +26,8 @@ _HANDFUL = 100
 # So few pixels of a chip leave its mode to chance, and a mask of few good ones:
 # they are not judged.
 _FEWEST = 30_000
+# Of a mask of fewer pixels a few percent are a handful.
+_FEWEST_FOR_SHARE = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +37,16 @@ class Verdict:
     Attributes
     ----------
     name : str
-        ``low``, ``mode``, ``rms``, ``groups`` or ``alone``; the limit is the
-        setting ``limit_`` and this name.
+        ``low``, ``mode``, ``rms``, ``groups``, ``alone``, ``votes``, ``bad`` or
+        ``depth``.
     subject : str
         Exposure and extension, or the mask's file name.
     value, limit : float
         The number, and beyond what it speaks against the subject.
     text : str
         What it means.
+    setting : str
+        The setting that decides.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Verdict:
     value: float
     limit: float
     text: str
+    setting: str
 
     @property
     def is_against(self) -> bool:
@@ -56,7 +62,7 @@ class Verdict:
         return self.value > self.limit
 
     def __str__(self) -> str:
-        return f"{self.subject}: {self.text} (limit_{self.name} {self.limit:g})"
+        return f"{self.subject}: {self.text} ({self.setting})"
 
     def short(self) -> str:
         """Return name, number and limit."""
@@ -89,33 +95,35 @@ def against(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     return tuple(verdict for verdict in verdicts if verdict.is_against)
 
 
-def too_few(name: str, records: Sequence[ChipRecord], min_exposures: Fraction) -> list[str]:
-    """Return a warning if a mask has fewer exposures than votes are needed."""
-    chips, votes = count_chips(records), needed(min_exposures, count_chips(records))
-    if votes <= chips:
-        return []
-    return [f"{name}: no pixel can be bad in {votes} exposures, for it has {chips} (min_exposures)"]
-
-
 def judge(
     name: str,
+    identity: ChipIdentity,
     mask: MaskAccumulator,
     records: Sequence[ChipRecord],
     recipe: Recipe,
     settings: Settings,
 ) -> Judgement:
-    """Judge a mask and the chips that went into it; parameters as for `mask_verdicts`."""
+    """Judge a mask of an identity and its chips; other parameters as for `mask_verdicts`."""
     return Judgement(
-        mask=mask_verdicts(name, mask, records, recipe, settings),
-        chips=tuple(chip_verdicts(record, recipe.static_sig, settings) for record in records),
+        mask=(
+            *mask_verdicts(name, mask, records, recipe, settings),
+            *use_verdicts(name, identity, mask, records, recipe, settings),
+        ),
+        chips=tuple(
+            chip_verdicts(identity, record, recipe.static_sig, settings) for record in records
+        ),
     )
 
 
-def chip_verdicts(record: ChipRecord, static_sig: float, settings: Settings) -> tuple[Verdict, ...]:
+def chip_verdicts(
+    identity: ChipIdentity, record: ChipRecord, static_sig: float, settings: Settings
+) -> tuple[Verdict, ...]:
     """Judge one chip of one exposure.
 
     Parameters
     ----------
+    identity : ChipIdentity
+        The silicon.
     record : ChipRecord
         What was measured on it.
     static_sig : float
@@ -140,7 +148,7 @@ def chip_verdicts(record: ChipRecord, static_sig: float, settings: Settings) -> 
             "low",
             subject,
             excess,
-            settings.limit_low,
+            settings,
             f"{record.low} pixels are low where noise alone gives {chance:.0f}, {excess:.3g} % of "
             "the chip more; shadows, nebulosity or a wrong sky may be masked",
         ),
@@ -148,15 +156,12 @@ def chip_verdicts(record: ChipRecord, static_sig: float, settings: Settings) -> 
             "groups",
             subject,
             share,
-            settings.limit_groups,
+            settings,
             f"{record.clumped} of its {record.low} low pixels lie in solid groups, as "
             "defects seldom do; holes of stars or nebulosity may be masked",
         ),
     ]
-    # Of photons that are counted one by one no pixel can be low, and steps between
-    # the counts are no noise: nothing is told of either.
-    counts_photons = record.lowest >= 0 > record.threshold
-    if record.noise > 0 and not counts_photons:
+    if record.noise > 0 and not _counts_few_photons(identity, record):
         offset = abs(record.mode - record.median) / record.noise
         ratio = record.rms / record.noise
         found += [
@@ -164,7 +169,7 @@ def chip_verdicts(record: ChipRecord, static_sig: float, settings: Settings) -> 
                 "mode",
                 subject,
                 offset,
-                settings.limit_mode,
+                settings,
                 f"its mode {record.mode:.6g} lies {offset:.3g} times the noise from its median "
                 f"{record.median:.6g}; in a crowded or nebulous field that is not the sky",
             ),
@@ -172,12 +177,17 @@ def chip_verdicts(record: ChipRecord, static_sig: float, settings: Settings) -> 
                 "rms",
                 subject,
                 ratio,
-                settings.limit_rms,
+                settings,
                 f"its rms {record.rms:.6g} is {ratio:.3g} times the noise {record.noise:.6g}; "
                 "stars or nebulosity widen it, and bad pixels escape",
             ),
         ]
     return tuple(found)
+
+
+def _counts_few_photons(identity: ChipIdentity, record: ChipRecord) -> bool:
+    """Whether no pixel can be low, and the noise is that of a few counts, not Gaussian."""
+    return identity.counts_photons and record.threshold <= 0
 
 
 def mask_verdicts(
@@ -216,7 +226,7 @@ def mask_verdicts(
             "groups",
             name,
             _percent(groups, bad),
-            settings.limit_groups,
+            settings,
             f"{groups} of its {bad} bad pixels lie in solid groups, as defects seldom do; "
             "sources, nebulosity or flagged cosmic rays may be masked",
         )
@@ -235,7 +245,7 @@ def mask_verdicts(
                 "alone",
                 name,
                 _percent(excess, bad),
-                settings.limit_alone,
+                settings,
                 f"{alone} of its {bad} bad pixels are bad in {printable(worst.name)} alone; "
                 f"without it the mask would have {bad - alone}",
             )
@@ -243,9 +253,58 @@ def mask_verdicts(
     return tuple(found)
 
 
+def use_verdicts(
+    name: str,
+    identity: ChipIdentity,
+    mask: MaskAccumulator,
+    records: Sequence[ChipRecord],
+    recipe: Recipe,
+    settings: Settings,
+) -> tuple[Verdict, ...]:
+    """Check whether a mask is of any use, also a small one; parameters as for `judge`."""
+    chips = count_chips(records)
+    votes = needed(recipe.min_exposures, chips)
+    found = [
+        Verdict(
+            name="votes",
+            subject=name,
+            value=votes,
+            limit=chips,
+            text=f"no pixel can be bad in {votes} exposures, for it has {chips}",
+            setting="min_exposures",
+        )
+    ]
+    bad, total = mask.bad, identity.rows * identity.columns
+    if total >= _FEWEST_FOR_SHARE:
+        percent = 100 * bad / total
+        text = (
+            f"{bad} of its {total} pixels are bad, {percent:.3g} %, more than a detector has "
+            "defects; check static_sig and final_bits"
+        )
+        found.append(_verdict("bad", name, percent, settings, text))
+    # How far each threshold lies below all pixels.
+    depths = [
+        0.0 if record.low else max(0.0, (record.lowest - record.threshold) / record.noise)
+        for record in records
+        if record.used and record.nbins > 1 and record.noise > 0
+        if not _counts_few_photons(identity, record)
+    ]
+    if depths:
+        depth = min(*depths, sys.float_info.max)  # JSON has no infinity
+        text = (
+            f"no exposure has a low pixel, each threshold lies {depth:.3g} times the noise or more "
+            f"below the lowest pixel; static_sig {recipe.static_sig:g} is too large, or stars or "
+            "nebulosity widen the rms"
+        )
+        found.append(_verdict("depth", name, depth, settings, text))
+    return tuple(found)
+
+
 def _percent(part: float, bad: int) -> float:
     return 100 * part / max(bad, _HANDFUL)
 
 
-def _verdict(name: str, subject: str, value: float, limit: float, text: str) -> Verdict:
-    return Verdict(name=name, subject=subject, value=value, limit=limit, text=text)
+def _verdict(name: str, subject: str, value: float, settings: Settings, text: str) -> Verdict:
+    limit = getattr(settings, f"limit_{name}")
+    setting = f"limit_{name} {limit:g}"
+    return Verdict(name=name, subject=subject, value=value, limit=limit, text=text, setting=setting)

@@ -54,6 +54,8 @@ VERDICTS = (
     ("chip", "groups"),
     ("mask", "groups"),
     ("mask", "alone"),
+    ("mask", "bad"),
+    ("mask", "depth"),
 )
 VOTES = (1, 2, 0.5)
 
@@ -180,7 +182,7 @@ def verdicts(
         name: summed(judgement for _, judgement in of_one)
         for name, of_one in groupby(results, key=lambda pair: pair[0][0])
     }
-    found |= {_label(path): judged([path], sigma) for path in real}
+    found |= {f"real: {_label(path)}": judged([path], sigma) for path in real}
     print(f"\n{seeds} fields of each kind, {count} exposures of {shape[0]} x {shape[1]}, ", end="")
     print(f"static_sig {sigma:g}\n")
     _table(
@@ -190,9 +192,30 @@ def verdicts(
 
 
 def _label(path: Path) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        (identity,) = {mask.identity for mask in create_masks(path, output_dir=folder).masks}
-    return f"real: STIS {identity.rows} x {identity.columns}"
+    identities = {mask.identity for mask in create_masks(path, dry_run=True).masks}
+    return ", ".join(f"{i.label} {i.rows} x {i.columns}" for i in identities)
+
+
+def measured(real: list[Path]) -> None:
+    """Print what was measured on real exposures: numbers that do not depend on sigma."""
+    rows = []
+    for path in real:
+        with tempfile.TemporaryDirectory() as folder:
+            masks = create_masks(path, output_dir=folder, static_sig=SIGMA).masks
+        for record in (record for mask in masks for record in mask.chips):
+            numbers = (record.mode, record.median, record.noise, record.rms, record.lowest)
+            ratios = (record.mode - record.median, record.rms)
+            cells = [*numbers, *(number / record.noise for number in ratios)]
+            name = f"{_label(path)}, SCI,{record.extver}"
+            rows.append([name, *(f"{cell:.4g}" for cell in cells)])
+    print("\nThe real exposures, in their units\n")
+    _table(
+        [
+            *("exposure", "mode", "median", "noise", "rms", "lowest pixel of a sample"),
+            *("(mode - median) / noise", "rms / noise"),
+        ],
+        rows,
+    )
 
 
 def votes(shape: Shape, seeds: int, counts: list[int], processes: int) -> None:
@@ -263,6 +286,7 @@ def main() -> None:
         for sigma in arguments.sigma:
             real = [REAL, *arguments.real] if shape == shapes[0] else []
             verdicts(shape, sigma, seeds, arguments.exposures[0], real, jobs)
+    measured([REAL, *arguments.real])
     print("\nVotes: what a mask has of the detector's defects, and what it has besides")
     votes(shapes[0], seeds, arguments.exposures, jobs)
 

@@ -19,7 +19,7 @@ from astropy.io import fits
 from click.testing import CliRunner, Result
 from makers import REAL, exposure, instrument_exposure, sky
 
-from staticmask_cli import __version__, cli, terminal
+from staticmask_cli import __version__, cli, create_masks, terminal
 from staticmask_cli.config import merge
 from staticmask_cli.configspec import default, keys
 
@@ -772,6 +772,35 @@ def test_a_quick_run_shows_no_bar_on_a_terminal():
     assert output == f"./{NAME}  20/5120  0.3906  1\n"
 
 
+@pytest.mark.parametrize("count", [1, 5])  # 5 are more than are read ahead
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-o", "new"],
+        ["-o", "m", "--update"],
+        ["-o", "m", "--update", "--verify"],
+        ["--dry-run"],
+        ["-o", "new", "--report", "r.html", "--preview", "p"],
+        ["--sweep", "3,4"],
+        ["--explain", "17,5"],
+        ["--compare", "m"],
+        ["m", "--compare", "m"],
+        ["m", "--recount", "--min-exposures", "1"],
+        ["--show-config"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_runs_on_a_terminal(arguments, count, tmp_path, monkeypatch):
+    for seed in range(2, count + 1):
+        exposure(tmp_path / f"j{seed}_flt.fits", [sky(seed)])
+    create_masks(output_dir="m", counts=True)
+    monkeypatch.setenv("STATICMASK_JOBS", "2")
+    status, output, said = on_a_terminal(arguments)
+    assert status == 0, said
+    assert "staticmask:" not in said  # a bar may be seen, no error or warning
+    assert output
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """Let each exposure take the given time without waiting for it."""
@@ -812,6 +841,12 @@ def test_a_bar_is_shown_on_a_terminal_if_more_than_a_second_is_left(monkeypatch,
 @pytest.mark.parametrize(("seconds", "exposures"), [(0.01, 90), (0.9, 2), (30.0, 1)])
 def test_no_bar_is_shown_if_a_second_or_less_is_left(seconds, exposures, monkeypatch, clock):
     assert progress_on_a_terminal(monkeypatch, seconds, exposures, clock) == ""
+
+
+def test_a_bar_bears_a_call_before_the_first_exposure_is_done(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with terminal.shown_progress(quiet=False) as progress:
+        progress(0, 4)
 
 
 def test_quiet_shows_no_bar(monkeypatch, clock):

@@ -52,6 +52,8 @@ VALUES = {
     "limit_rms": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
     "limit_groups": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
     "limit_alone": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
+    "limit_depth": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
+    "limit_bad": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
 }
 
 
@@ -153,6 +155,8 @@ def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
         limit_rms=1.4,
         limit_groups=25.0,
         limit_alone=50.0,
+        limit_depth=10.0,
+        limit_bad=5.0,
     )
     set_elsewhere = {
         "group": str(file),
@@ -202,7 +206,7 @@ def test_every_failure_of_all_sources_is_reported_at_once_with_what_is_allowed(t
         ("[STPE 1: STATIC MASK]", "did you mean [STEP 1: STATIC MASK]"),
         ("group = 'nonsense'", "None, 'sci,N', or HDU numbers"),
         ("[STEP 1: STATIC MASK] static = 'maybe'", "True or False, yes or no"),
-        ("[STEP 1: STATIC MASK] static_sig = '-3'", "a finite number, 0 or more"),
+        ("[STEP 1: STATIC MASK] static_sig = '-3'", "a finite number > 0"),
         ("[STATICMASK] prefix = '../out'", "letters, digits"),
     ]
     for place, allowed in wanted:
@@ -220,6 +224,8 @@ def test_every_failure_of_all_sources_is_reported_at_once_with_what_is_allowed(t
     ("name", "value"),
     [
         ("static_sig", "-0.1"),
+        ("static_sig", "0"),
+        ("static_sig", "0.0"),
         ("static_sig", "nan"),
         ("static_sig", "inf"),
         ("static_sig", "four"),
@@ -256,8 +262,8 @@ def test_a_value_out_of_range_or_of_the_wrong_type_is_refused_wherever_it_stands
         assert problem.endswith(f"is not {keys()[name].allowed}")
 
 
-@pytest.mark.parametrize("value", ["0", "0.0", "4", "1e300", " 4.0 "])
-def test_every_number_from_zero_up_is_a_static_sig(value):
+@pytest.mark.parametrize("value", ["1e-3", "4", "1e300", " 4.0 "])
+def test_every_number_above_zero_is_a_static_sig(value):
     assert merge(flags={"static_sig": (value, "x")}).settings.static_sig == float(value)
 
 
@@ -622,7 +628,8 @@ FLAGS = st.fixed_dictionaries(
             ),
         ),
         "static": st.booleans(),
-        "static_sig": st.floats(0, allow_infinity=False) | st.integers(0, 99).map(str),
+        "static_sig": st.floats(0, exclude_min=True, allow_infinity=False)
+        | st.integers(1, 99).map(str),
         "final_bits": BITS,
         "output_dir": NOT_NONE,
         "prefix": st.just("None")

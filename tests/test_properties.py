@@ -105,7 +105,7 @@ def test_a_constant_added_to_the_sky_does_not_change_the_mask(
 
 
 @EXAMPLES
-@given(st.lists(skies, min_size=1, max_size=3), st.floats(0, 8), st.floats(0, 8))
+@given(st.lists(skies, min_size=1, max_size=3), st.floats(0.01, 8), st.floats(0.01, 8))
 def test_a_larger_static_sig_never_finds_more_bad_pixels(
     pixels: list[np.ndarray], one: float, other: float
 ) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +20,17 @@ from jsonschema import validate
 from makers import DATA, REAL, exposure, instrument_exposure, sky
 from runs import small, tree
 
-from staticmask_cli import ConfigError, InputError, compare, create_masks, explain, sweep
+from staticmask_cli import (
+    ConfigError,
+    InputError,
+    compare,
+    create_masks,
+    explain,
+    explaining,
+    sweep,
+    sweeping,
+)
+from staticmask_cli.api import settings_of
 from staticmask_cli.hdus import ImageArray
 from staticmask_cli.instruments import DQ_BITS, flag_names
 from staticmask_cli.noise import bad_by_chance, low_probability
@@ -308,6 +321,103 @@ def test_many_columns_are_cut_short_unless_all_are_asked_for(
     assert np.count_nonzero(difference.lost) == columns
 
 
+def as_astrodrizzles(folder: Path, to: Path, root: str) -> None:
+    """Copy masks as AstroDrizzle writes and names them: without anything that tells whose."""
+    to.mkdir(exist_ok=True)
+    for path in sorted(folder.iterdir()):
+        name = re.sub(r"^[^_]*", root, path.name)
+        fits.PrimaryHDU(fits.getdata(path)).writeto(to / name)
+
+
+def test_astrodrizzles_masks_are_paired_by_shape_and_number(staticmask: Run, folder: Path) -> None:
+    small(folder / "a_flt.fits")  # of another detector
+    create_masks(folder / "*flt.fits", output_dir=folder / "ours")
+    as_astrodrizzles(folder / "ours", folder / "theirs", "j8c0_d1f")
+    changed(folder / "theirs" / "j8c0_d1f_64x80_2_staticMask.fits")
+    for inputs in ("*flt.fits", "ours"):
+        result = staticmask(inputs, "--compare", "theirs")
+        assert (result.returncode, result.stderr) == (1, "")
+        told = [line for line in result.stdout.splitlines() if line[0] != " "]
+        assert [" ".join(line.split()[:3]) for line in told] == [
+            "ACSHRC_16x20_1_staticMask.fits +0 -0",
+            "ACSWFC_64x80_1_staticMask.fits +0 -0",
+            "ACSWFC_64x80_2_staticMask.fits +2 -3",
+        ]
+    for number, status in ((1, 0), (2, 1)):
+        old = f"theirs/j8c0_d1f_64x80_{number}_staticMask.fits"
+        assert staticmask("*flt.fits", "--compare", old, "-q").returncode == status
+    assert staticmask("theirs", "--compare", "ours").stdout.count("only") == 0
+
+
+def test_what_could_be_paired_in_two_ways_is_not(staticmask: Run, folder: Path) -> None:
+    create_masks(folder / "*flt.fits", output_dir=folder / "ours")
+    for root in ("first", "other"):
+        as_astrodrizzles(folder / "ours", folder / "theirs", root)
+    (folder / "theirs" / "other_64x80_2_staticMask.fits").unlink()
+    result = staticmask("ours", "--compare", "theirs")
+    assert result.returncode == 1
+    told = [line.split()[:3] for line in result.stdout.splitlines()]
+    assert told == [
+        ["ACSWFC_64x80_1_staticMask.fits", "only", "new"],
+        ["ACSWFC_64x80_2_staticMask.fits", "+0", "-0"],
+        ["first_64x80_1_staticMask.fits", "only", "old"],
+        ["other_64x80_1_staticMask.fits", "only", "old"],
+    ]
+
+
+@pytest.mark.parametrize("whose", ["ours", "astrodrizzle"])
+@pytest.mark.parametrize("part", ["half", "trailer", "checksum"])
+def test_a_damaged_gzip_is_no_mask_to_compare_with(
+    staticmask: Run, tmp_path: Path, whose: str, part: str
+) -> None:
+    path = tmp_path / "m" / "ACSHRC_64x80_1_staticMask.fits"
+    exposure(tmp_path / "a_flt.fits", [sky(1)])
+    create_masks(tmp_path / "a_flt.fits", output_dir=tmp_path / "m")
+    if whose == "astrodrizzle":
+        fits.PrimaryHDU(fits.getdata(path)).writeto(path, overwrite=True)
+    packed = gzip.compress(path.read_bytes())
+    path.with_name(f"{path.name}.gz").write_bytes(
+        {
+            "half": packed[: len(packed) * 4 // 5],
+            "trailer": packed[:-4],
+            "checksum": packed[:-8] + bytes(4) + packed[-4:],
+        }[part]
+    )
+    path.unlink()
+    for arguments in (["a_flt.fits", "--compare", "m"], ["m", "--compare", "m"]):
+        result = staticmask(*arguments)
+        assert result.returncode == 2
+        assert all(f"{path.name}.gz: " in line for line in result.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    "where", ["comparing.read_any", "measure.sky_statistics", "masking.foresee"]
+)
+def test_a_comparison_without_memory_is_trouble(where: str, folder: Path) -> None:
+    create_masks(folder / "*flt.fits", output_dir=folder / "m")
+    module, name = where.split(".")
+    code = (
+        f"from staticmask_cli import cli, {module}\n"
+        "def fails(*_, **__):\n    raise MemoryError\n"
+        f"{module}.{name} = fails\ncli.main()"
+    )
+    command = [sys.executable, "-c", code, "*flt.fits", "--compare", "m"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "memory" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_comparison_whose_summary_cannot_be_written_is_trouble(
+    staticmask: Run, folder: Path
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("asks Linux's /dev/full")
+    create_masks(folder / "*flt.fits", output_dir=folder / "m")
+    result = staticmask("*flt.fits", "--compare", "m", "--summary", "/dev/full")
+    assert result.returncode == 2
+
+
 @pytest.mark.parametrize("sig", ["3.0", "4.0"])
 def test_our_masks_are_drizzlepacs(sig: str, staticmask: Run, tmp_path: Path) -> None:
     shutil.copy(DATA / f"STISCCD_256x256_1_sig{sig}.fits.gz", tmp_path / "old.fits.gz")
@@ -358,6 +468,23 @@ def test_the_mask_of_another_region_is_trouble(tmp_path: Path) -> None:
 # All of them.
 
 
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_progress_counts_every_exposure_once_also_one_that_fails(
+    place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    bad = {"first": "a_flt.fits", "last": "z_flt.fits"}[place]
+    Path(bad).write_bytes(b"no")
+    settings = settings_of("*flt.fits", keep_going=True, jobs=1)
+    for answered in (
+        lambda progress: sweeping.sweep(settings, [4.0], progress=progress),
+        lambda progress: explaining.explain(settings, [(1, 1)], progress=progress),
+    ):
+        calls: list[tuple[int, int]] = []
+        answered(lambda done, total, calls=calls: calls.append((done, total)))
+        assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
 @pytest.mark.parametrize("question", [["--sweep", "3"], ["--explain", "1,1"], ["--compare", "m"]])
 def test_questions_tell_all_that_is_wrong_and_may_keep_going(
     question: list[str], staticmask: Run, folder: Path
@@ -398,7 +525,7 @@ def test_answers_stand_in_the_summary(
     assert [exposure["state"] for exposure in document["exposures"]] == ["read"]
 
 
-@pytest.mark.parametrize("sigmas", ["", "x", "3,,4", "-1", "inf", "3;4"])
+@pytest.mark.parametrize("sigmas", ["", "x", "3,,4", "-1", "0", "3,0", "inf", "3;4"])
 def test_what_is_no_list_of_sigmas_is_refused(sigmas: str, staticmask: Run) -> None:
     result = staticmask("*flt.fits", "--sweep", sigmas)
     assert result.returncode == 2
@@ -426,7 +553,9 @@ def test_a_sweep_tells_of_chips_without_sky(staticmask: Run, tmp_path: Path) -> 
     assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["warnings"] == said
 
 
-@pytest.mark.parametrize("sigmas", [[], [-1], [np.nan], [np.inf], ["3"], "3,4", 4.0, None])
+@pytest.mark.parametrize(
+    "sigmas", [[], [-1], [0], [3, 0.0], [np.nan], [np.inf], ["3"], "3,4", 4.0, None]
+)
 def test_sigmas_that_are_none_are_refused(sigmas: object, folder: Path) -> None:
     with pytest.raises(ConfigError, match="sigmas"):
         sweep(folder / "*flt.fits", sigmas)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ HANDFUL = 100  # shares are taken of so many bad pixels at the least
 MADE_FOR = {
     "crowded": ({"mode", "rms"}, set()),
     "nebulous": ({"mode"}, set()),
-    "dark": ({"low", "groups"}, {"groups"}),
+    "dark": ({"low", "groups"}, {"groups", "bad"}),
 }
 
 
@@ -98,7 +100,7 @@ def value(verdicts: tuple[Verdict, ...], name: str) -> float:
 def test_nothing_is_said_of_a_good_field(cases: Cases, kind: str, seed: int) -> None:
     case = cases(kind, seed)
     judgement = case.mask.judgement
-    assert [v.name for v in judgement.mask] == ["groups", "alone"]
+    assert [v.name for v in judgement.mask] == ["groups", "alone", "votes", "bad", "depth"]
     assert [[v.name for v in chip] for chip in judgement.chips] == [
         ["low", "groups", "mode", "rms"]
     ] * 4
@@ -150,6 +152,75 @@ def test_a_number_at_its_limit_is_not_beyond_it(cases: Cases) -> None:
     assert "alone" in spoken(case.again(limit_alone=at * (1 - 1e-9)).judgement.mask)
 
 
+@pytest.mark.parametrize("sigma", [1.0, 2.0, 4.0, 6.0])
+def test_a_crowded_field_without_pixel_below_zero_is_no_photon_counter(
+    cases: Cases, tmp_path: Path, sigma: float
+) -> None:
+    # As in the core of 47 Tuc, where light of stars lies on every pixel.
+    pixels = cases("crowded", 0).field.exposures[0]
+    pixels = np.maximum(pixels - np.quantile(pixels, 0.001), 0)
+    path = write_exposure(tmp_path / "x_flt.fits", [pixels], errors=False)
+    mask = masks([path], tmp_path, static_sig=sigma)
+    (record,), (chip,) = mask.chips, mask.judgement.chips
+    assert record.lowest >= 0 > record.threshold
+    assert {"mode", "rms"} <= spoken(chip)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "detector"),
+    [("ACS", "SBC"), ("STIS", "NUV-MAMA"), ("STIS", "FUV-MAMA"), ("COS", "NUV"), ("ACS", "HRC")],
+)
+def test_photon_counters_are_checked_only_where_pixels_can_be_low(
+    instrument: str, detector: str, tmp_path: Path
+) -> None:
+    stars = fields.stars(np.random.default_rng(0), SHAPE, 0.15)
+    named = {"INSTRUME": instrument, "DETECTOR": detector}
+    for sky_level, can_be_low in ((1, False), (400, True)):
+        light = np.random.default_rng(1).poisson(sky_level + stars * sky_level**0.5 / 20)
+        path = tmp_path / f"x{sky_level}_flt.fits"
+        write_exposure(path, [light.astype("f4")], primary=named, errors=False)
+        mask = masks([path], tmp_path / str(sky_level), static_sig=3)
+        ((record,), (chip,)) = mask.chips, mask.judgement.chips
+        assert (record.threshold > 0) == can_be_low
+        is_checked = can_be_low or detector == "HRC"
+        assert ({"mode", "rms"} <= {v.name for v in chip}) == is_checked
+        assert bool(spoken(chip)) == is_checked
+
+
+def quantized(pixels: np.ndarray, step: float, path: Path) -> MaskReport:
+    """Judge pixels in steps, written as the whole numbers that they are."""
+    steps = np.rint(pixels / step)
+    steps = np.clip(steps - steps.min(), 0, 65535).astype("u2")
+    return masks([write_exposure(path, [steps], errors=False)], path.parent / path.stem)
+
+
+@pytest.mark.parametrize("step", [0.05, 0.12, 0.3, 0.5, 0.8, 1.0, 1.4, 2.0, 2.5, 3.0])
+def test_steps_between_pixels_are_no_reason_for_doubt(step: float, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 1, SHAPE)
+    for phase in (0.0, 0.25, 0.5):  # between the sky and the nearest step
+        mask = quantized(noise + phase * step, step, tmp_path / f"x{phase}_flt.fits")
+        assert {"mode", "rms"} <= {v.name for v in mask.judgement.chips[0]}
+        assert mask.judgement.against == ()
+
+
+@pytest.mark.parametrize("counts", [5, 10, 20, 50, 100])
+@pytest.mark.parametrize("kind", ["u2", "f4"])
+def test_counts_of_photons_are_no_reason_for_doubt(kind: str, counts: int, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(counts).poisson(counts, SHAPE).astype(kind)
+    path = write_exposure(tmp_path / "x_flt.fits", [pixels], errors=False)
+    judgement = masks([path], tmp_path).judgement
+    assert {"mode", "rms"} <= {v.name for v in judgement.chips[0]}
+    assert judgement.against == ()
+
+
+@pytest.mark.parametrize("step", [0.05, 0.3, 1.0, 2.0])
+def test_steps_hide_no_crowded_field(cases: Cases, step: float, tmp_path: Path) -> None:
+    noise = np.hypot(fields.SKY**0.5, fields.READ_NOISE)
+    pixels = cases("crowded", 0).field.exposures[0]
+    mask = quantized(pixels, step * noise, tmp_path / "x_flt.fits")
+    assert "rms" in spoken(mask.judgement.chips[0])
+
+
 def test_chips_that_cannot_be_judged_are_not(tmp_path: Path) -> None:
     flat = np.full(SHAPE, 3, "f4")
     counts = np.random.default_rng(0).poisson(0.3, SHAPE).astype("f4")
@@ -165,11 +236,9 @@ def test_chips_that_cannot_be_judged_are_not(tmp_path: Path) -> None:
         for record, chip in zip(mask.chips, mask.judgement.chips, strict=True)
     }
     assert of_file["x0_flt.fits"] == ()  # no sky
-    # Three pixels of four are 0, and so is what stands for the noise.
-    assert [v.name for v in of_file["x1_flt.fits"]] == ["low", "groups"]
     assert of_file["x2_flt.fits"] == ()  # 64 x 80 pixels
-    # None can be low, and its steps are no noise.
-    assert [v.name for v in of_file["x3_flt.fits"]] == ["low", "groups"]
+    for file in ("x1_flt.fits", "x3_flt.fits"):
+        assert [v.name for v in of_file[file]] == ["low", "groups", "mode", "rms"]
     assert report.verdicts == ()
 
 
@@ -257,6 +326,21 @@ def test_median_and_noise_of_a_large_chip_are_a_samples() -> None:
     # density there: 0.005 and 0.006 sigma with n = 61681; five of each.
     assert found.median == pytest.approx(100, abs=7 * 0.025)
     assert found.noise == pytest.approx(7, abs=7 * 0.04)
+
+
+def test_median_and_noise_are_quantiles_that_snap_to_no_step() -> None:
+    pixels = np.random.default_rng(6).normal(40.3, 2.4, SHAPE).astype("f4")
+    found = sky_statistics(pixels)
+    exact = pixels.astype("f8")
+    below = np.quantile(
+        exact, low_probability(1 / clipped_rms()), method="interpolated_inverted_cdf"
+    )
+    assert found.median == np.median(exact)
+    assert found.noise == pytest.approx(np.median(exact) - below, rel=1e-9)
+    # Of whole numbers the noise has half a step more.
+    whole = sky_statistics(np.rint(pixels))
+    assert whole.median == pytest.approx(found.median, abs=0.05)
+    assert whole.noise == pytest.approx(found.noise + 0.5, abs=0.1)
 
 
 # Groups
@@ -409,7 +493,9 @@ def test_verdicts_stand_in_the_mask(cases: Cases) -> None:
         spoken_of = list(hdus[1].data["VERDICTS"])
     assert header["VERDICTS"].split() == ["alone", "groups", "low"]
     assert header["NVERDICT"] == len(case.report.verdicts) == 4
-    for verdict in case.mask.judgement.mask:
+    against = [v for v in case.mask.judgement.mask if v.is_against]
+    assert comments.count("verdict ") == len(against) == 2
+    for verdict in against:
         assert f"verdict {verdict.name} {verdict.value:.3g} > {verdict.limit:g}" in comments
     assert "jfld03abq_flt.fits SCI,1 alone" in comments
     low, groups = (v.short() for v in case.mask.judgement.chips[3] if v.is_against)
@@ -461,6 +547,91 @@ def test_limits_are_options(cases: Cases, staticmask: Run, tmp_path: Path) -> No
     run = staticmask("--strict", *limits, "-o", tmp_path / "out", *case.paths)
     assert run.returncode == 0
     assert fits.getval(tmp_path / "out" / Path(case.mask.path).name, "VERDICTS") == "none"
+
+
+# Masks of no use
+
+
+def of_no_use(run: Run, folder: Path, name: str, *arguments: str) -> str:
+    """Return the reason why a mask is of no use, told wherever a user may look."""
+    options = ("--strict", "-o", "m", "--summary", "s.json", "--report", "r.html")
+    result = run(*arguments, *options, cwd=folder)
+    assert result.returncode == 4
+    (mask,) = json.loads((folder / "s.json").read_text(encoding="utf-8"))["masks"]
+    (verdict,) = [v for v in mask["verdicts"] if v["against"]]
+    assert verdict["name"] == name
+    assert verdict["text"] in result.stderr
+    page = (folder / "r.html").read_text(encoding="utf-8")
+    assert '<section class="verdicts against">' in page
+    assert verdict["text"] in html.unescape(page)
+    head = fits.getheader(folder / mask["path"])
+    assert name in head["VERDICTS"].split()
+    assert f"verdict {name} " in "".join(map(str, head["COMMENT"]))
+    return verdict["text"]
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    """Return a folder with exposures whose mask is good, though small."""
+    for seed in range(4):
+        write_exposure(tmp_path / f"x{seed}_flt.fits", [sky(seed)], errors=False)
+    return tmp_path
+
+
+def test_more_votes_than_exposures_are_a_failed_check(staticmask: Run, good: Path) -> None:
+    text = of_no_use(staticmask, good, "votes", "*flt.fits", "-m", "7")
+    assert text == "no pixel can be bad in 7 exposures, for it has 4"
+    assert staticmask("*flt.fits", "-m", "4", "--strict", cwd=good).returncode == 0
+
+
+def test_a_mask_that_is_recounted_for_too_many_votes_fails_too(staticmask: Run, good: Path) -> None:
+    assert staticmask("*flt.fits", "--counts", "--strict", cwd=good).returncode == 0
+    result = staticmask(".", "--recount", "-m", "5", "--strict", cwd=good)
+    assert result.returncode == 4
+    assert "no pixel can be bad in 5 exposures, for it has 4" in result.stderr
+
+
+def test_too_many_bad_pixels_are_a_failed_check(staticmask: Run, good: Path) -> None:
+    text = of_no_use(staticmask, good, "bad", "*flt.fits", "--static-sig", "1")
+    assert re.match(r"\d+ of its 5120 pixels are bad, \d\d\.\d %, ", text)
+    result = staticmask("*flt.fits", "--static-sig=1", "--strict", "--limit-bad=90", cwd=good)
+    assert result.returncode == 0
+
+
+def test_flags_may_make_too_many_bad_pixels(staticmask: Run, tmp_path: Path) -> None:
+    flags = np.zeros((64, 80), "i2")
+    flags[:5] = 16  # 400 pixels of 5120
+    write_exposure(tmp_path / "x_flt.fits", [sky(0, low=0)], flags=[flags])
+    text = of_no_use(staticmask, tmp_path, "bad", "x_flt.fits", "--final-bits", "0")
+    assert text.startswith("400 of its 5120 pixels are bad, 7.81 %, ")
+
+
+@pytest.mark.parametrize("votes", ["1", "2"])
+def test_a_sigma_that_no_pixel_reaches_is_a_failed_check(
+    staticmask: Run, good: Path, votes: str
+) -> None:
+    text = of_no_use(staticmask, good, "depth", "*flt.fits", "--static-sig=1000", "-m", votes)
+    assert "static_sig 1000 is too large" in text
+
+
+def test_the_largest_sigmas_can_be_summarized(staticmask: Run, good: Path) -> None:
+    result = staticmask("*flt.fits", "--static-sig=1e308", "--summary=-", "--strict", cwd=good)
+    assert result.returncode == 4
+    (mask,) = json.loads(result.stdout)["masks"]
+    assert [v["name"] for v in mask["verdicts"] if v["against"]] == ["depth"]
+
+
+@pytest.mark.parametrize("shape", [(16, 20), (64, 80), (256, 256)])
+@pytest.mark.parametrize("sigma", [4.0, 6.0, 8.0])
+def test_a_clean_chip_has_a_good_mask_though_an_empty_one(
+    shape: tuple[int, int], sigma: float, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        pixels = np.random.default_rng(seed).normal(40, 6, shape).astype("f4")
+        path = write_exposure(tmp_path / f"x{seed}_flt.fits", [pixels], errors=False)
+        mask = masks([path], tmp_path / f"m{seed}", static_sig=sigma)
+        assert mask.judgement.against == ()
+        assert mask.bad == 0 or sigma < 6
 
 
 # Votes, which are the remedy
