@@ -9,25 +9,34 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from staticmask_cli import config, configspec, questions
 from staticmask_cli._version import __version__
-from staticmask_cli.errors import NOT_TO_BE_TRUSTED, ConfigError, OutputError, StaticMaskError
-from staticmask_cli.logs import crash_line, log, start_logging
+from staticmask_cli.errors import (
+    NOT_TO_BE_TRUSTED,
+    ConfigError,
+    OutputError,
+    StaticMaskError,
+    printable,
+)
+from staticmask_cli.inputs import names_in
+from staticmask_cli.logs import crash_line, log, start_log_file, start_logging, stop_log_file
 from staticmask_cli.options import OPTIONS, complete, key_options
-from staticmask_cli.settings import Settings
+from staticmask_cli.signals import INTERRUPTED, held_off, interruptible
 from staticmask_cli.summary import Summary
 from staticmask_cli.terminal import echo, shown_progress
+
+if TYPE_CHECKING:
+    from staticmask_cli.report import Journal
 
 _TROUBLE = 2
 _LEFT_OUT = 3
 _BUG = 70  # EX_SOFTWARE of sysexits.h
-_INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 _EPILOG = """
 \b
@@ -149,38 +158,63 @@ def main(**options: Any) -> None:
     Standard output gets a line for each mask: path, bad/total pixels, percent
     bad, number of exposures.
     """
+    start_logging(options["verbose"], quiet=options["quiet"])
     summary = Summary(options["summary_file"])
-    errors: tuple[str, ...] = ()
     try:
-        start_logging(options["verbose"], quiet=options["quiet"], log_file=options["log_file"])
-        summary.check()
-        status = _run(options, summary)
+        with interruptible():
+            status = _finish(summary, *_attempt(options, summary))
+    except KeyboardInterrupt:
+        status = _finish(summary, INTERRUPTED, (_interruption(summary.journal),))
+    log.debug("ended with exit status %d", status)
+    sys.exit(status)
+
+
+def _attempt(options: dict[str, Any], summary: Summary) -> tuple[int, tuple[str, ...]]:
+    """Return how a run ended, and what it failed of, a line each."""
+    try:
+        return _run(options, summary), ()
     except StaticMaskError as error:
         # As diff has it, where 1 is a difference.
         status = _TROUBLE if options["compare"] is not None else error.exit_status
-        errors = error.problems
+        return status, error.problems
     except MemoryError:
-        status, errors = 1, ("memory ran out; fewer --jobs, or fewer sigmas, need less",)
-    except KeyboardInterrupt:
-        status, errors = _INTERRUPTED, ("interrupted",)
+        return 1, ("memory ran out; fewer --jobs, or fewer sigmas, need less",)
     except Exception as error:  # noqa: BLE001 - a bug of ours: told in one line, kept whole in a file
-        status, errors = _BUG, (crash_line(error, options["log_file"]),)
+        return _BUG, (crash_line(error, options["log_file"]),)
+
+
+def _finish(summary: Summary, status: int, errors: tuple[str, ...]) -> int:
+    """Log what a run failed of, and write its summary; return the exit status."""
     for problem in errors:
         log.error("%s", problem)
     try:
         summary.write(status, errors, echo)
     except OutputError as error:
-        status = status or error.exit_status
         log.error("%s", error)
-    log.debug("ended with exit status %d", status)
-    sys.exit(status)
+        return status or error.exit_status
+    return status
+
+
+def _interruption(journal: Journal | None) -> str:
+    """Return what an interrupted run has done and what not, in a line."""
+    masks = journal.masks if journal and not journal.dry_run else ()
+    line = "interrupted"
+    if written := [printable(mask.path) for mask in masks if mask.state == "written"]:
+        line += f"; these masks are in place: {', '.join(written)}"
+    if journal and masks and journal.unfinished:
+        line += f"; not finished: {', '.join(journal.unfinished)}"
+    return line
 
 
 def _run(options: dict[str, Any], summary: Summary) -> int:
+    summary.check()
     flags = _flags(options)
+    _check_files_differ(options, summary, options["inputs"], options["report"])
+    if options["log_file"]:
+        start_log_file(options["log_file"])
     merged = config.merge(config_file=options["config_file"], environment=os.environ, flags=flags)
     question = questions.asked(options, flags)
-    _check_files_differ(options, merged.settings)
+    _check_files_differ(options, summary, merged.settings.input, merged.settings.report)
     summary.configuration = merged
     for note in merged.notes:
         log.log(
@@ -199,22 +233,26 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
             log.warning("--editpars: not saved, so nothing was run")
             return 0
         merged = summary.configuration = edited
+        _check_files_differ(options, summary, merged.settings.input, merged.settings.report)
     log.debug("settings: %s", merged.settings)
-    _end_tidily()
     # Imported late: '--help' and a wrong option must not wait for numpy and
     # astropy. What they make stays: looking for garbage in between would take a
-    # tenth of the time that a run needs to start.
-    gc.disable()
-    from staticmask_cli.masking import make_masks  # noqa: PLC0415
-    from staticmask_cli.report import Journal  # noqa: PLC0415
+    # tenth of the time that a run needs to start. A signal waits, for an import
+    # may swallow what its handler raises.
+    with held_off():
+        gc.disable()
+        from staticmask_cli.masking import make_masks  # noqa: PLC0415
+        from staticmask_cli.report import Journal  # noqa: PLC0415
 
-    gc.freeze()
-    gc.enable()
+        gc.freeze()
+        gc.enable()
     # While headers are read here, threads that are done with a block of pixels
     # wait for their turn; at Python's 5 ms that took 4 % of a long run.
     sys.setswitchinterval(2e-4)
     with shown_progress(quiet=options["quiet"]) as progress:
         journal = summary.journal = Journal()
+        is_printed = not options["quiet"] and not summary.takes_standard_output
+        journal.unfinished += ["standard output"] * is_printed
         if question is not None:
             lines, status = questions.answer(
                 question,
@@ -232,8 +270,9 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
                 status = NOT_TO_BE_TRUSTED
     for line in lines:
         log.debug("%s", line)
-    if not options["quiet"] and not summary.takes_standard_output:
+    if is_printed:
         echo("".join(f"{line}\n" for line in lines))
+        journal.unfinished.remove("standard output")
     is_left_out = any(exposure.state == "failed" for exposure in journal.exposures)
     # After a comparison diff's statuses hold; what was left out has been told.
     return status or (_LEFT_OUT if is_left_out and options["compare"] is None else 0)
@@ -250,29 +289,30 @@ def _flags(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     return flags
 
 
-def _check_files_differ(options: dict[str, Any], settings: Settings) -> None:
-    """Refuse to write two things into one file, of which one would be lost."""
+def _check_files_differ(
+    options: dict[str, Any], summary: Summary, inputs: Iterable[str], report: str | None
+) -> None:
+    """Refuse to write two things into one file, or into an input: one would be lost."""
+    taken = {_real(name): "INPUT" for name in names_in(inputs)}
+    if options["config_file"]:
+        taken[_real(options["config_file"])] = "--config"
     files = {
-        "--report": settings.report,
+        "--report": report,
         "--summary": options["summary_file"],
         "--log-file": options["log_file"],
     }
-    taken: dict[str, str] = {}
     for option, file in files.items():
         if file is None or file == "-":
             continue
-        path = os.path.realpath(os.path.expanduser(file))  # noqa: PTH111 - Path's can raise
+        path = _real(file)
         if path in taken and (os.path.isfile(path) or not os.path.lexists(path)):  # noqa: PTH113
+            stop_log_file()
+            summary.forget()
             raise ConfigError(f"{taken[path]} and {option} name one file: {file}")
         taken[path] = option
 
 
-def _end_tidily() -> None:
-    """Have signals end the run as Ctrl-C does: workers stop, temporary files go."""
-
-    def terminated(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, terminated)
+def _real(name: str) -> str:
+    if "\0" in name:
+        return name  # refused where it is looked at
+    return os.path.realpath(os.path.expanduser(name))  # noqa: PTH111 - Path's can raise

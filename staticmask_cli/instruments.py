@@ -92,6 +92,7 @@ _ONE_CHIP = {("ACS", "HRC"), ("ACS", "SBC"), ("WFC3", "IR")}
 # What may go wrong with a number in a header, so that names and masks stay sane.
 _LARGEST_CORNER = 10**6
 _LARGEST_BINNING = 1024
+_LONGEST_WORD = 30  # file systems take names of 255 bytes; a prefix may have 100 of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +237,13 @@ def _word(header: Mapping[str, Any], keyword: str) -> str:
     word = re.sub(r"[^A-Za-z0-9-]", "", text)
     if not re.search(r"[A-Za-z0-9]", word):
         raise ValueError(f"{keyword} is {text!r}, which holds no letter or digit")
+    if word.startswith("-"):
+        raise ValueError(f"{keyword} is {text!r}, which begins with '-', as options do")
+    if len(word) > _LONGEST_WORD:
+        raise ValueError(
+            f"{keyword} has {len(word)} characters, too many for the name of a mask "
+            f"(at most {_LONGEST_WORD})"
+        )
     return word
 
 

@@ -71,6 +71,7 @@ def make_masks(
         from staticmask_cli import showing  # noqa: PLC0415
 
         showing.check(settings)
+        journal.unfinished += showing.asked(settings)
     if not settings.static:
         journal.warnings.append("static is off: no mask is made")
     else:
@@ -89,6 +90,9 @@ def make_masks(
     if shows and report.masks:
         with journal.timed("show"):
             showing.show(report)
+    if shows:
+        for option in showing.asked(settings):
+            journal.unfinished.remove(option)
     return report
 
 

@@ -20,7 +20,6 @@ from runs import small, tree
 
 from staticmask_cli import ConfigError, OutputError, create_masks, recount
 from staticmask_cli.accumulate import BitCounter, MaskAccumulator, needed, pack
-from staticmask_cli.owners import new_token
 from staticmask_cli.statistics import low_pixels, sky_statistics
 
 NAME = "ACSHRC_16x20_1_staticMask.fits"
