@@ -9,13 +9,13 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from staticmask_cli.errors import ConfigError, OutputError
+from staticmask_cli.errors import ConfigError, OutputError, printable
 from staticmask_cli.exhibits import Exhibit, exhibit
 from staticmask_cli.figures import quiet
 from staticmask_cli.page import BEGINNING, page
 from staticmask_cli.report import MaskReport, Report
 from staticmask_cli.settings import Settings
-from staticmask_cli.sidefiles import SideFile
+from staticmask_cli.sidefiles import SideFile, foreign_link
 from staticmask_cli.writing import folder_problems
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -45,7 +45,10 @@ def check(settings: Settings) -> None:
     elif settings.report and (problem := _page_file(settings.report).problem()):
         problems.append(problem)
     if settings.preview:
-        problems += [f"--preview: {line}" for line in folder_problems(Path(settings.preview))]
+        folder = Path(settings.preview)
+        link = foreign_link(folder)
+        found = [f"{printable(folder)}: {printable(link)}"] if link else folder_problems(folder)
+        problems += [f"--preview: {line}" for line in found]
     if problems:
         raise ConfigError(*problems)
 

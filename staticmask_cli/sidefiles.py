@@ -60,8 +60,8 @@ class SideFile:
         if not self.name.strip() or "\0" in self.name:
             yield "is no name of a file"
         path = self.path
-        if link := _foreign_link(path):
-            yield f"{link} is another user's link, in a folder that all can write to"
+        if link := foreign_link(path):
+            yield link
         if self.is_special:
             return
         if path.is_symlink():
@@ -86,7 +86,7 @@ class SideFile:
     def _may_be_replaced(self) -> bool:
         try:
             with self.path.open("rb") as file:
-                found = file.read(100)
+                found = file.read(len(self.beginning) + len(_FITS_BEGINNINGS[0]))
         except OSError:
             return False
         return found == b"" or (
@@ -130,10 +130,11 @@ class SideFile:
             ) from None
 
 
-def _foreign_link(path: Path) -> Path | None:
-    """Return a link on the way to a file that another user has put where all can, if there is one.
+def foreign_link(path: Path) -> str | None:
+    """Return why a name is not followed: it leads over a link that a stranger may have laid.
 
-    As Linux does it where it is told to (``fs.protected_symlinks``).
+    That is one of another user's in a folder in which everybody can make files;
+    so Linux decides too where it is told to (``fs.protected_symlinks``).
     """
     shared = stat.S_ISVTX | stat.S_IWOTH
     path = path.absolute()
@@ -144,5 +145,5 @@ def _foreign_link(path: Path) -> Path | None:
                 and place.lstat().st_uid not in (0, os.geteuid())
                 and place.parent.stat().st_mode & shared == shared
             ):
-                return place
+                return f"{place} is another user's link, in a folder that all can write to"
     return None
