@@ -104,7 +104,7 @@ against them (--strict), 70 an error in staticmask itself, 130 interrupted; afte
     "--log-file",
     metavar="FILE",
     shell_complete=complete("file"),
-    help="Append all messages to FILE, with times.",
+    help="Append all messages to FILE, with times; its folder is created if missing.",
 )
 @click.option(
     "--summary",
