@@ -27,7 +27,7 @@ from staticmask_cli.errors import (
 from staticmask_cli.inputs import names_in
 from staticmask_cli.logs import crash_line, log, start_log_file, start_logging, stop_log_file
 from staticmask_cli.options import OPTIONS, complete, key_options
-from staticmask_cli.signals import INTERRUPTED, held_off, interruptible
+from staticmask_cli.signals import INTERRUPTED, held_off, interruptible, let_pass
 from staticmask_cli.summary import Summary
 from staticmask_cli.terminal import echo, shown_progress
 
@@ -165,6 +165,7 @@ def main(**options: Any) -> None:
             status = _finish(summary, *_attempt(options, summary))
     except KeyboardInterrupt:
         status = _finish(summary, INTERRUPTED, (_interruption(summary.journal),))
+    let_pass()
     log.debug("ended with exit status %d", status)
     sys.exit(status)
 

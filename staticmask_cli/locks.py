@@ -41,13 +41,14 @@ LOCK_NAME = ".staticmask.lock"
 _MARK = b"staticmask: "
 _LONGEST_TEXT = 200  # bytes of a lock file that are looked at
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between two tries
+_MOST_FAILURES = 4  # one after the other, to open the lock file
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 # Locks of the kernel belong to the process, and go when it closes any file
 # object of the lock file. So its threads open that one at a time; here is which
 # one has it open, by the folder's device and inode.
-_open_files: dict[tuple[int, int], weakref.ref[FileIO]] = {}
+_open_files: dict[tuple[int, int], tuple[int, weakref.ref[FileIO]]] = {}
 _guard = threading.Lock()
 
 
@@ -95,34 +96,36 @@ def _take(path: Path, timeout: float) -> tuple[FileIO, bool]:
     """Return the lock file, open, and whether it is locked: not every file system can."""
     until = time.monotonic() + timeout
     pause = _SHORTEST_PAUSE
+    failures = 0
     while True:
         try:
             found = _try(path)
         except OSError as error:
-            # It may just have been made, and not have its permissions yet.
-            if not isinstance(error, PermissionError) or pause >= _LONGEST_PAUSE:
+            failures += 1
+            left = until - time.monotonic()
+            # It may just have been made, and not have its permissions yet, or been removed.
+            may_pass = isinstance(error, PermissionError | FileNotFoundError)
+            if not may_pass or failures > _MOST_FAILURES or left <= 0:
                 raise OutputError(_why_not(path, error)) from None
-            found = "another user"
-        if found is None:
-            continue
-        if not isinstance(found, str):
-            return found
-        left = until - time.monotonic()
-        if left <= 0:
-            raise OutputError(
-                f"{printable(path.parent)}: {found} has held {LOCK_NAME} for {timeout:g} s; "
-                "run again when it is done, or raise --lock-timeout"
-            )
+        else:
+            failures = 0
+            if found is None:
+                continue
+            if not isinstance(found, str):
+                return found
+            left = until - time.monotonic()
+            if left <= 0:
+                raise OutputError(
+                    f"{printable(path.parent)}: {found} has held {LOCK_NAME} for {timeout:g} s; "
+                    "run again when it is done, or raise --lock-timeout"
+                )
         time.sleep(min(pause, left))
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _try(path: Path) -> tuple[FileIO, bool] | str | None:
     """Return what `_take` does; or who has the lock; or None if it has been removed just now."""
-    try:
-        file = _opened(path)
-    except FileNotFoundError:
-        return None
+    file = _opened(path)
     if file is None:
         return "another thread of this process"
     try:
@@ -157,9 +160,13 @@ def _opened(path: Path) -> FileIO | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = path.parent.stat()
         key = folder.st_dev, folder.st_ino
-        other = _open_files[key]() if key in _open_files else None
+        thread, reference = _open_files.get(key, (0, None))
+        other = reference() if reference else None
         if other is not None and not other.closed:
-            return None
+            if thread != threading.get_ident():
+                return None
+            # Nobody asks for what he has: an interrupt left it open, and its traceback is kept.
+            other.close()
 
         def opener(name: str, flags: int) -> int:
             flags |= os.O_NOFOLLOW
@@ -175,7 +182,7 @@ def _opened(path: Path) -> FileIO | None:
             return made
 
         file = FileIO(path, "r+", opener=opener)
-        _open_files[key] = weakref.ref(file)
+        _open_files[key] = threading.get_ident(), weakref.ref(file)
         return file
 
 

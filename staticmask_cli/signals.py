@@ -76,6 +76,16 @@ def _end(_number: int, _frame: FrameType | None) -> None:
         os._exit(INTERRUPTED)
 
 
+def let_pass() -> None:
+    """Ignore signals from now on, if they were taken over: there is nothing left to interrupt.
+
+    Python, when it ends, would have them kill the process.
+    """
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _end:
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let signals raise KeyboardInterrupt in the block; also one that has come before it."""
