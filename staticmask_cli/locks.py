@@ -28,6 +28,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
 
@@ -48,7 +49,7 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 # Locks of the kernel belong to the process, and go when it closes any file
 # object of the lock file. So its threads open that one at a time; here is which
 # one has it open, by the folder's device and inode.
-_open_files: dict[tuple[int, int], tuple[int, weakref.ref[FileIO]]] = {}
+_open_files: dict[tuple[int, int], weakref.ref[FileIO]] = {}
 _guard = threading.Lock()
 
 
@@ -99,7 +100,7 @@ def _take(path: Path, timeout: float) -> tuple[FileIO, bool]:
     failures = 0
     while True:
         try:
-            found = _try(path)
+            file, is_locked, holder = _try(path)
         except OSError as error:
             failures += 1
             left = until - time.monotonic()
@@ -108,82 +109,85 @@ def _take(path: Path, timeout: float) -> tuple[FileIO, bool]:
             if not may_pass or failures > _MOST_FAILURES or left <= 0:
                 raise OutputError(_why_not(path, error)) from None
         else:
+            if file is not None:  # no call before the caller's with: no interrupt comes between
+                return file, is_locked
             failures = 0
-            if found is None:
+            if not holder:  # it has been removed just now
                 continue
-            if not isinstance(found, str):
-                return found
             left = until - time.monotonic()
             if left <= 0:
                 raise OutputError(
-                    f"{printable(path.parent)}: {found} has held {LOCK_NAME} for {timeout:g} s; "
+                    f"{printable(path.parent)}: {holder} has held {LOCK_NAME} for {timeout:g} s; "
                     "run again when it is done, or raise --lock-timeout"
                 )
         time.sleep(min(pause, left))
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _try(path: Path) -> tuple[FileIO, bool] | str | None:
-    """Return what `_take` does; or who has the lock; or None if it has been removed just now."""
+def _try(path: Path) -> tuple[FileIO | None, bool, str]:
+    """Return what `_take` does; or None, and who has the lock, if it is not just gone."""
     file = _opened(path)
     if file is None:
-        return "another thread of this process"
+        return None, False, "another thread of this process"
     try:
         holder = _holder(file, path)
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_in_place(file, path):
                 _sign(file)
-                return file, True
-            found = None
+                return file, True, ""
+            holder = ""
         except OSError as error:
             if error.errno in _NO_LOCKS:
                 log.warning(
                     "%s: this file system has no locks: let one run at a time write there",
                     path.parent,
                 )
-                return file, False
-            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.ESTALE):
+                return file, False, ""
+            if error.errno == errno.ESTALE:
+                holder = ""
+            elif error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
-            found = None if error.errno == errno.ESTALE else holder
     except BaseException:
         file.close()
         raise
     file.close()
-    return found
+    return None, False, holder
 
 
 def _opened(path: Path) -> FileIO | None:
     """Open the lock file, made if missing; None if another thread of this process has it open."""
-    with _guard:
-        # A run that came to nothing may have removed the folder that it had made.
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = path.parent.stat()
-        key = folder.st_dev, folder.st_ino
-        thread, reference = _open_files.get(key, (0, None))
-        other = reference() if reference else None
-        if other is not None and not other.closed:
-            if thread != threading.get_ident():
+    file = None
+    try:
+        with _guard:
+            # A run that came to nothing may have removed the folder that it had made.
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folder = path.parent.stat()
+            key = folder.st_dev, folder.st_ino
+            other = _open_files[key]() if key in _open_files else None
+            if other is not None and not other.closed:
                 return None
-            # Nobody asks for what he has: an interrupt left it open, and its traceback is kept.
-            other.close()
+            file = FileIO(path, "r+", opener=partial(_descriptor, folder))
+            _open_files[key] = weakref.ref(file)
+    except BaseException:
+        if file is not None:
+            file.close()
+        raise
+    return file
 
-        def opener(name: str, flags: int) -> int:
-            flags |= os.O_NOFOLLOW
-            try:
-                made = os.open(name, flags | os.O_CREAT | os.O_EXCL)
-            except FileExistsError:
-                return os.open(name, flags)
-            # Who may write into the folder may lock it, whatever our umask is.
-            with suppress(OSError):
-                os.fchown(made, -1, folder.st_gid)
-            with suppress(OSError):
-                os.fchmod(made, folder.st_mode & 0o666)
-            return made
 
-        file = FileIO(path, "r+", opener=opener)
-        _open_files[key] = threading.get_ident(), weakref.ref(file)
-        return file
+def _descriptor(folder: os.stat_result, name: str, flags: int) -> int:
+    flags |= os.O_NOFOLLOW
+    try:
+        made = os.open(name, flags | os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        return os.open(name, flags)
+    # Who may write into the folder may lock it, whatever our umask is.
+    with suppress(OSError):
+        os.fchown(made, -1, folder.st_gid)
+    with suppress(OSError):
+        os.fchmod(made, folder.st_mode & 0o666)
+    return made
 
 
 def _is_in_place(file: FileIO, path: Path) -> bool:

@@ -453,7 +453,7 @@ def test_a_lock_that_cannot_be_opened_is_an_error_at_once(group_folder: Path) ->
         "except OutputError as error:\n    print(error, file=sys.stderr)\n"
         "assert time.monotonic() - began < 5\nassert time.process_time() < 5\n"
     )
-    status, said = finished(python(code, group_folder, "10002", "18"))  # umask 022
+    status, said = finished(python(code, group_folder, "10002", "18"))
     reason = "cannot be used as a lock: Permission denied; remove it if no run is writing there"
     assert (status, said) == (0, f"m/{LOCK_NAME}: {reason}\n")
 
@@ -468,7 +468,7 @@ def test_no_signal_leaves_the_lock_taken(tmp_path: Path) -> None:
         "    try:\n"
         "        print('off', flush=True)\n"
         "        while True:\n            with locked(folder, 0):\n                pass\n"
-        "    except KeyboardInterrupt as error:\n        kept = error\n"  # as a notebook does
+        "    except KeyboardInterrupt:\n        pass\n"
         "    with locked(folder, 0):\n        pass\n"
         "    print('free', flush=True)\n"
     )
