@@ -92,7 +92,7 @@ _ONE_CHIP = {("ACS", "HRC"), ("ACS", "SBC"), ("WFC3", "IR")}
 # What may go wrong with a number in a header, so that names and masks stay sane.
 _LARGEST_CORNER = 10**6
 _LARGEST_BINNING = 1024
-_LONGEST_WORD = 30  # file systems take names of 255 bytes; a prefix may have 100 of them
+_LONGEST_LABEL = 64  # file systems take names of 255 bytes; a prefix may have 100 of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +171,11 @@ def identify(
     """
     instrument = _word(primary, "INSTRUME").upper()
     detector, number = _detector_and_number(instrument, primary, science, extver, shape)
+    if (length := len(instrument + detector)) > _LONGEST_LABEL:
+        raise ValueError(
+            f"INSTRUME and DETECTOR have {length} characters, too many for the name of a mask "
+            f"(at most {_LONGEST_LABEL})"
+        )
     x_scale, y_scale = (_number(science, f"LTM{axis}_{axis}", 1.0) for axis in (1, 2))
     if x_scale <= 0 or y_scale <= 0:
         raise ValueError(f"LTM1_1 and LTM2_2 are {x_scale:g} and {y_scale:g}, not positive")
@@ -239,11 +244,6 @@ def _word(header: Mapping[str, Any], keyword: str) -> str:
         raise ValueError(f"{keyword} is {text!r}, which holds no letter or digit")
     if word.startswith("-"):
         raise ValueError(f"{keyword} is {text!r}, which begins with '-', as options do")
-    if len(word) > _LONGEST_WORD:
-        raise ValueError(
-            f"{keyword} has {len(word)} characters, too many for the name of a mask "
-            f"(at most {_LONGEST_WORD})"
-        )
     return word
 
 

@@ -461,7 +461,9 @@ def test_a_lock_that_cannot_be_opened_is_an_error_at_once(group_folder: Path) ->
 def test_no_signal_leaves_the_lock_taken(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     code = (
-        "import signal, sys\nfrom pathlib import Path\nfrom staticmask_cli.locks import locked\n"
+        "import signal, sys, warnings\nfrom pathlib import Path\n"
+        "from staticmask_cli.locks import locked\n"
+        "warnings.simplefilter('ignore')\n"  # of files that the garbage collector closes
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "folder = Path('m')\n"
         "for line in sys.stdin:\n"

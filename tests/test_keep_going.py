@@ -153,7 +153,7 @@ def test_a_known_one_that_is_damaged_since_stays_in_the_mask(
 @pytest.mark.parametrize("keyword", ["INSTRUME", "DETECTOR"])
 @pytest.mark.parametrize(
     ("value", "why"),
-    [("A" * 300, "has 300 characters, too many"), ("-rf", "is '-rf', which begins with '-'")],
+    [("A" * 300, "characters, too many for the name"), ("-rf", "is '-rf', which begins with '-'")],
     ids=["long", "dash"],
 )
 def test_a_name_that_no_mask_can_have_is_an_exposures_own_fault(
@@ -169,14 +169,16 @@ def test_a_name_that_no_mask_can_have_is_an_exposures_own_fault(
     result = staticmask("*flt.fits", "-k", "-o", "m", "--prefix", "p" * 100)
     assert result.returncode == 3
     (line,) = result.stderr.splitlines()
-    assert line.startswith(f"staticmask: error: bad_flt.fits: SCI,1: {keyword} {why}")
+    assert line.startswith("staticmask: error: bad_flt.fits: SCI,1: ")
+    assert keyword in line
+    assert why in line
     assert [path.name for path in (tmp_path / "m").iterdir()] == [
         f"{'p' * 100}_16x20_1_staticMask.fits"
     ]
 
 
 def test_the_longest_name_that_a_mask_can_have_can_be_written(tmp_path: Path) -> None:
-    primary = {"INSTRUME": "I" * 30, "DETECTOR": "D" * 30, "BINAXIS1": 1024, "BINAXIS2": 1024}
+    primary = {"INSTRUME": "I" * 34, "DETECTOR": "D" * 30, "BINAXIS1": 1024, "BINAXIS2": 1024}
     chips = [{"LTV1": -999_999.0, "LTV2": -999_999.0}, {"LTV1": -999_998.0, "LTV2": -999_998.0}]
     pixels = [sky(n, (16, 20)) for n in range(2)]
     options = {"primary": primary, "errors": False, "versions": [2**31 - 1]}
