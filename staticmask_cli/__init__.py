@@ -8,9 +8,10 @@ they are first used: importing this package costs nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as typing has it, which takes longer to import than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from staticmask_cli._version import __version__
     from staticmask_cli.api import create_masks, createMask
     from staticmask_cli.asking import compare, explain, recount, sweep

@@ -6,11 +6,16 @@ import sys
 
 
 def main() -> None:
-    """Run the command; also a Ctrl-C while it is still being imported ends it in one line."""
+    """Run the command; a signal while it is still being imported ends it in one line, too."""
     try:
-        from staticmask_cli.cli import main as command  # noqa: PLC0415 - see above
+        from staticmask_cli.signals import take_over  # noqa: PLC0415 - see above
+
+        take_over()
     except KeyboardInterrupt:
+        sys.stderr.write("staticmask: error: interrupted\n")
         sys.exit(130)
+    from staticmask_cli.cli import main as command  # noqa: PLC0415 - see above
+
     command(prog_name="staticmask")
 
 

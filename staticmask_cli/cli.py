@@ -8,24 +8,34 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from staticmask_cli import config, configspec, questions
 from staticmask_cli._version import __version__
-from staticmask_cli.errors import NOT_TO_BE_TRUSTED, ConfigError, OutputError, StaticMaskError
-from staticmask_cli.logs import crash_line, log, start_logging
+from staticmask_cli.errors import (
+    NOT_TO_BE_TRUSTED,
+    ConfigError,
+    OutputError,
+    StaticMaskError,
+    printable,
+)
+from staticmask_cli.inputs import names_in
+from staticmask_cli.logs import crash_line, log, start_log_file, start_logging, stop_log_file
 from staticmask_cli.options import OPTIONS, complete, key_options
+from staticmask_cli.signals import INTERRUPTED, held_off, interruptible, let_pass
 from staticmask_cli.summary import Summary
 from staticmask_cli.terminal import echo, shown_progress
+
+if TYPE_CHECKING:
+    from staticmask_cli.report import Journal
 
 _TROUBLE = 2
 _LEFT_OUT = 3
 _BUG = 70  # EX_SOFTWARE of sysexits.h
-_INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 # Not the command's docstring, which python -OO takes away.
 _HELP = """
@@ -112,7 +122,7 @@ against them (--strict), 70 an error in staticmask itself, 130 interrupted; afte
     "--log-file",
     metavar="FILE",
     shell_complete=complete("file"),
-    help="Append all messages to FILE, with times.",
+    help="Append all messages to FILE, with times; its folder is created if missing.",
 )
 @click.option(
     "--summary",
@@ -151,30 +161,51 @@ against them (--strict), 70 an error in staticmask itself, 130 interrupted; afte
 @click.version_option(__version__, prog_name="staticmask", message="%(prog)s %(version)s")
 def main(**options: Any) -> None:
     """Run the command."""
+    start_logging(options["verbose"], quiet=options["quiet"])
     summary = Summary(options["summary_file"])
-    errors: tuple[str, ...] = ()
     try:
-        start_logging(options["verbose"], quiet=options["quiet"], log_file=options["log_file"])
-        summary.check()
-        status = _run(options, summary)
-    except StaticMaskError as error:
-        status, errors = _failed(error.exit_status, options), error.problems
-    except MemoryError:
-        status = _failed(1, options)
-        errors = ("memory ran out; fewer --jobs, or fewer sigmas, need less",)
+        with interruptible():
+            status = _finish(options, summary, *_attempt(options, summary))
     except KeyboardInterrupt:
-        status, errors = _INTERRUPTED, ("interrupted",)
+        status = _finish(options, summary, INTERRUPTED, (_interruption(summary.journal),))
+    let_pass()
+    log.debug("ended with exit status %d", status)
+    sys.exit(status)
+
+
+def _attempt(options: dict[str, Any], summary: Summary) -> tuple[int, tuple[str, ...]]:
+    """Return how a run ended, and what it failed of, a line each."""
+    try:
+        return _run(options, summary), ()
+    except StaticMaskError as error:
+        return _failed(error.exit_status, options), error.problems
+    except MemoryError:
+        return _failed(1, options), ("memory ran out; fewer --jobs, or fewer sigmas, need less",)
     except Exception as error:  # noqa: BLE001 - a bug of ours: told in one line, kept whole in a file
-        status, errors = _BUG, (crash_line(error, options["log_file"]),)
+        return _BUG, (crash_line(error, options["log_file"]),)
+
+
+def _finish(options: dict[str, Any], summary: Summary, status: int, errors: tuple[str, ...]) -> int:
+    """Log what a run failed of, and write its summary; return the exit status."""
     for problem in errors:
         log.error("%s", problem)
     try:
         summary.write(status, errors, echo)
     except OutputError as error:
-        status = _failed(status or error.exit_status, options)
         log.error("%s", error)
-    log.debug("ended with exit status %d", status)
-    sys.exit(status)
+        return _failed(status or error.exit_status, options)
+    return status
+
+
+def _interruption(journal: Journal | None) -> str:
+    """Return what an interrupted run has done and what not, in a line."""
+    masks = journal.masks if journal and not journal.dry_run else ()
+    line = "interrupted"
+    if written := [printable(mask.path) for mask in masks if mask.state == "written"]:
+        line += f"; these masks are in place: {', '.join(written)}"
+    if journal and masks and journal.unfinished:
+        line += f"; not finished: {', '.join(journal.unfinished)}"
+    return line
 
 
 def _failed(status: int, options: dict[str, Any]) -> int:
@@ -183,10 +214,14 @@ def _failed(status: int, options: dict[str, Any]) -> int:
 
 
 def _run(options: dict[str, Any], summary: Summary) -> int:
+    summary.check()
     flags = _flags(options)
+    _check_files_differ(options, summary, options["inputs"], options["report"], "--report")
+    if options["log_file"]:
+        start_log_file(options["log_file"])
     merged = config.merge(config_file=options["config_file"], environment=os.environ, flags=flags)
     question = questions.asked(options, flags)
-    _check_files_differ(options, merged)
+    _check_files_differ(options, summary, merged.settings.input, *_report_of(merged))
     summary.configuration = merged
     _tell(merged)
     if options["show_config"]:
@@ -201,22 +236,26 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
             return 0
         merged = summary.configuration = edited
         _tell(merged)
+        _check_files_differ(options, summary, merged.settings.input, *_report_of(merged))
     log.debug("settings: %s", merged.settings)
-    _end_tidily()
     # Imported late: '--help' and a wrong option must not wait for numpy and
     # astropy. What they make stays: looking for garbage in between would take a
-    # tenth of the time that a run needs to start.
-    gc.disable()
-    from staticmask_cli.masking import make_masks  # noqa: PLC0415
-    from staticmask_cli.report import Journal  # noqa: PLC0415
+    # tenth of the time that a run needs to start. A signal waits, for an import
+    # may swallow what its handler raises.
+    with held_off():
+        gc.disable()
+        from staticmask_cli.masking import make_masks  # noqa: PLC0415
+        from staticmask_cli.report import Journal  # noqa: PLC0415
 
-    gc.freeze()
-    gc.enable()
+        gc.freeze()
+        gc.enable()
     # While headers are read here, threads that are done with a block of pixels
     # wait for their turn; at Python's 5 ms that took 4 % of a long run.
     sys.setswitchinterval(2e-4)
     with shown_progress(quiet=options["quiet"]) as progress:
         journal = summary.journal = Journal(warnings=list(merged.warnings))
+        is_printed = not options["quiet"] and not summary.takes_standard_output
+        journal.unfinished += ["standard output"] * is_printed
         if question is not None:
             lines, status = questions.answer(
                 question,
@@ -236,8 +275,9 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
                 status = NOT_TO_BE_TRUSTED
     for line in lines:
         log.debug("%s", line)
-    if not options["quiet"] and not summary.takes_standard_output:
+    if is_printed:
         echo("".join(f"{line}\n" for line in lines))
+        journal.unfinished.remove("standard output")
     is_left_out = any(exposure.state == "failed" for exposure in journal.exposures)
     # After a comparison diff's statuses hold; what was left out has been told.
     return status or (_LEFT_OUT if is_left_out and options["compare"] is None else 0)
@@ -262,30 +302,41 @@ def _tell(merged: config.Configuration) -> None:
         log.warning("%s", warning)
 
 
-def _check_files_differ(options: dict[str, Any], merged: config.Configuration) -> None:
-    """Refuse to write two things into one file, of which one would be lost."""
+def _report_of(merged: config.Configuration) -> tuple[str | None, str]:
+    """Return the report's file, and how messages name the option."""
     origin = merged.layer["report"][1]
+    name = origin if origin.startswith("-") else f"report (set by {origin})"
+    return merged.settings.report, name
+
+
+def _check_files_differ(
+    options: dict[str, Any],
+    summary: Summary,
+    inputs: Iterable[str],
+    report: str | None,
+    report_name: str,
+) -> None:
+    """Refuse to write two things into one file, or into an input: one would be lost."""
+    taken = {_real(name): "INPUT" for name in names_in(inputs)}
+    if options["config_file"]:
+        taken[_real(options["config_file"])] = "--config"
     files = {
-        origin if origin.startswith("-") else f"report (set by {origin})": merged.settings.report,
+        report_name: report,
         "--summary": options["summary_file"],
         "--log-file": options["log_file"],
     }
-    taken: dict[str, str] = {}
     for option, file in files.items():
         if file is None or file == "-":
             continue
-        path = os.path.realpath(os.path.expanduser(file))  # noqa: PTH111 - Path's can raise
+        path = _real(file)
         if path in taken and (os.path.isfile(path) or not os.path.lexists(path)):  # noqa: PTH113
+            stop_log_file()
+            summary.forget()
             raise ConfigError(f"{taken[path]} and {option} name one file: {file}")
         taken[path] = option
 
 
-def _end_tidily() -> None:
-    """Have signals end the run as Ctrl-C does: workers stop, temporary files go."""
-
-    def terminated(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, terminated)
+def _real(name: str) -> str:
+    if "\0" in name:
+        return name  # refused where it is looked at
+    return os.path.realpath(os.path.expanduser(name))  # noqa: PTH111 - Path's can raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,15 +18,15 @@ from staticmask_cli.gathering import Gathered
 from staticmask_cli.held import HeldMask, other_identity
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.locks import locked
-from staticmask_cli.naming import MASK_ENDING, documented_name, mask_names
+from staticmask_cli.naming import documented_name, mask_names, possible_names
 from staticmask_cli.output import mask_hdus
-from staticmask_cli.owners import clear_litter
 from staticmask_cli.records import ChipRecord, merged
 from staticmask_cli.report import Journal, MaskReport
 from staticmask_cli.settings import Settings
+from staticmask_cli.signals import held_off
 from staticmask_cli.updating import HeldMasks, find
 from staticmask_cli.verdicts import Judgement, judge
-from staticmask_cli.writing import Writable, made_folder, write_masks
+from staticmask_cli.writing import made_folder, put_in_place, staged, state_of
 
 
 def commit(
@@ -56,32 +56,40 @@ def commit(
     jobs : int
         Masks to write at a time.
     journal : Journal
-        Learns of the masks, once they are there.
+        Learns of the masks, once they are there; if some cannot be written, of the others.
 
     Raises
     ------
     OutputError
-        If a mask cannot be written, or added to.
+        If a mask cannot be written, or added to; it says which are new.
     OvertakenError
         If the exposures must be gathered again; nothing was written.
     """
     folder = Path(settings.output_dir)
-    with made_folder(folder), locked(folder, settings.lock_timeout) as lock:
-        clear_litter(folder, f"*{MASK_ENDING}")
+    with made_folder(folder), locked(folder, settings.lock_timeout):
+        states = {
+            folder / name: state_of(folder / name)
+            for identity in gathered
+            for name in possible_names(identity, settings.prefix)
+        }
         planned = _plan(gathered, before, given, settings, journal.warnings, pixels=True)
-        files: list[tuple[Path, Callable[[], Writable]]] = [
-            (
-                folder / p.name,
-                partial(mask_hdus, p.mask, identity, p.records, settings.recipe, p.judgement),
+        files = {
+            folder / p.name: partial(
+                mask_hdus, p.mask, identity, p.records, settings.recipe, p.judgement
             )
             for identity, p in planned.items()
             if p.state == "planned"
-        ]
-        write_masks(files, jobs, lock.check)
-    masks = _reports(planned, settings, pixels=True)
-    journal.masks = tuple(
-        replace(mask, state="written") if mask.state == "planned" else mask for mask in masks
-    )
+        }
+        # No signal comes between masks, nor before the journal has learned of them.
+        with staged(files, jobs) as parts, held_off():
+            written, problems = put_in_place(parts, states)
+            journal.masks = tuple(
+                replace(mask, state="written") if mask.state == "planned" else mask
+                for mask in _reports(planned, settings, pixels=True)
+                if mask.state == "unchanged" or Path(mask.path) in written
+            )
+        if problems:
+            raise OutputError(*problems)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import textwrap
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,18 +111,21 @@ def dump(layer: Layer, *, origins: bool = True) -> str:
         value, origin = layer[name]
         is_list = isinstance(value, (list, tuple))
         place[name] = [str(item) for item in value] if is_list else str(value).strip()
-        place.comments[name] = _comment(key) + ([f"# Set by: {origin}"] if origins else [])
+        place.comments[name] = _comment(key) + (
+            [f"# Set by: {printable(origin)}"] if origins else []
+        )
         _check_writable(key, place[name])
     return "\n".join([*out.write(), ""])
 
 
 def _check_writable(key: Key, value: str | list[str]) -> None:
-    """Refuse what no configuration file can hold: line breaks, some quotes, broken text."""
+    """Refuse what no configuration file can hold: control characters, some quotes, broken text."""
     alone = ConfigObj({key.name: value}, interpolation=False)
     try:
         (line,) = alone.write()
         line.encode("utf-8")
         same = ConfigObj([line], interpolation=False)[key.name] == value
+        same &= not any(unicodedata.category(character) == "Cc" for character in line)
     except (ConfigObjError, UnicodeEncodeError, ValueError):
         same = False
     if not same:

@@ -75,6 +75,13 @@ def are_masks(entries: Iterable[str]) -> bool:
     return all(entry.endswith(MASK_ENDINGS) or is_folder(entry) for entry in entries)
 
 
+def names_in(entries: Iterable[str]) -> set[str]:
+    """Return the names of files, lists too, that a user's entries may stand for as they are."""
+    words = {part for entry in entries for part in (entry, *entry.split(","))}
+    names = {name for word in words for name in (word, _expand(word.strip()))}
+    return {name.removeprefix("@") for name in names if "\0" not in name}
+
+
 def is_folder(entry: str) -> bool:
     """Tell whether a user's entry names a folder."""
     return any(map(os.path.isdir, (entry, _expand(entry))))

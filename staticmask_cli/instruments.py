@@ -96,6 +96,7 @@ _PHOTON_COUNTERS = {("ACS", "SBC"), ("STIS", "NUV-MAMA"), ("STIS", "FUV-MAMA")}
 # What may go wrong with a number in a header, so that names and masks stay sane.
 _LARGEST_CORNER = 10**6
 _LARGEST_BINNING = 1024
+_LONGEST_LABEL = 64  # file systems take names of 255 bytes; a prefix may have 100 of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +180,11 @@ def identify(
     """
     instrument = _word(primary, "INSTRUME").upper()
     detector, number = _detector_and_number(instrument, primary, science, extver, shape)
+    if (length := len(instrument + detector)) > _LONGEST_LABEL:
+        raise ValueError(
+            f"INSTRUME and DETECTOR have {length} characters, too many for the name of a mask "
+            f"(at most {_LONGEST_LABEL})"
+        )
     x_scale, y_scale = (_number(science, f"LTM{axis}_{axis}", 1.0) for axis in (1, 2))
     if x_scale <= 0 or y_scale <= 0:
         raise ValueError(f"LTM1_1 and LTM2_2 are {x_scale:g} and {y_scale:g}, not positive")
@@ -249,6 +255,8 @@ def _word(header: Mapping[str, Any], keyword: str) -> str:
     word = re.sub(r"[^A-Za-z0-9-]", "", text)
     if not re.search(r"[A-Za-z0-9]", word):
         raise ValueError(f"{keyword} is {text!r}, which holds no letter or digit")
+    if word.startswith("-"):
+        raise ValueError(f"{keyword} is {text!r}, which begins with '-', as options do")
     return word
 
 

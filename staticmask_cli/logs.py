@@ -7,14 +7,17 @@ import os
 import tempfile
 import traceback
 from contextlib import suppress
+from io import TextIOWrapper
 
-from staticmask_cli.errors import ConfigError, printable
+from staticmask_cli.errors import ConfigError, OutputError, printable
+from staticmask_cli.sidefiles import SideFile
+from staticmask_cli.writing import made_folder
 
 log = logging.getLogger("staticmask_cli")
 
 
-def start_logging(verbose: int, *, quiet: bool, log_file: str | None) -> None:
-    """Send messages to standard error, and to the log file if there is one."""
+def start_logging(verbose: int, *, quiet: bool) -> None:
+    """Send messages to standard error."""
     log.setLevel(logging.DEBUG)
     log.handlers.clear()
     log.propagate = False
@@ -23,26 +26,43 @@ def start_logging(verbose: int, *, quiet: bool, log_file: str | None) -> None:
     terminal.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose > 1 else level)
     terminal.setFormatter(_Formatter("staticmask: %(prefix)s%(message)s"))
     log.addHandler(terminal)
-    if log_file:
-        try:
-            path = os.path.expanduser(log_file)  # noqa: PTH111 - Path's can raise
-            _check_no_fits(path)
-            file = _LogFile(path, encoding="utf-8")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"--log-file: {log_file}: cannot be written: {reason}") from None
-        file.setFormatter(
-            _Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-        )
-        log.addHandler(file)
 
 
-def _check_no_fits(path: str) -> None:
-    """Refuse to append to an exposure, by a slip of the pen."""
-    if os.path.isfile(path):  # noqa: PTH113 - never raises
-        with open(path, "rb") as file:  # noqa: PTH123 - Path's can raise
-            if file.read(6).startswith((b"SIMPLE", b"\x1f\x8b")):  # gzipped, too
-                raise ValueError("it is no text")
+def start_log_file(name: str) -> None:
+    """Send messages to a log file too, made with its folder if missing.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written.
+    """
+    side = _side(name)
+    if problem := side.problem():
+        raise ConfigError(problem)
+    try:
+        with made_folder(side.path.parent):
+            file = _LogFile(side)
+    except OutputError as error:
+        raise ConfigError(*(f"--log-file: {line}" for line in error.problems)) from None
+    except OSError as error:
+        raise ConfigError(
+            f"--log-file: {printable(name)}: cannot be written: {error.strerror}"
+        ) from None
+    file.setFormatter(
+        _Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    )
+    log.addHandler(file)
+
+
+def stop_log_file() -> None:
+    """Send no more messages to a log file."""
+    for handler in [h for h in log.handlers if isinstance(h, _LogFile)]:
+        log.removeHandler(handler)
+        handler.close()
+
+
+def _side(name: str) -> SideFile:
+    return SideFile(name, "--log-file", "text", b"")
 
 
 def crash_line(error: Exception, log_file: str | None) -> str:
@@ -51,13 +71,11 @@ def crash_line(error: Exception, log_file: str | None) -> str:
     shown = f"internal error: {type(error).__name__}: {error}"
     try:
         if log_file:
-            place = os.path.expanduser(log_file)  # noqa: PTH111 - Path's can raise
-            with open(place, "a", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
-                file.write(details)
+            handle, place = _side(log_file).open_at_end(), log_file
         else:
             handle, place = tempfile.mkstemp(prefix="staticmask-", suffix=".txt")
-            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(details)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(details)
     except OSError:
         return f"{shown}; {details}"
     return f"{shown}; please report it with the details, which are in {place}"
@@ -76,9 +94,15 @@ class _Formatter(logging.Formatter):
 class _LogFile(logging.FileHandler):
     """A log file whose disk may fill up: told once, and no reason to lose masks."""
 
+    def __init__(self, side: SideFile) -> None:
+        self._side = side
+        super().__init__(side.path, encoding="utf-8")
+
+    def _open(self) -> TextIOWrapper:
+        return os.fdopen(self._side.open_at_end(), "w", encoding="utf-8")
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's
         """Stop logging to the file, and say so."""
-        log.removeHandler(self)
         with suppress(OSError):
-            self.close()
-        log.warning("--log-file: %s: cannot be written any more", self.baseFilename)
+            stop_log_file()
+        log.warning("--log-file: %s: cannot be written any more", self._side.name)

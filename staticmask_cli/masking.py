@@ -75,6 +75,7 @@ def make_masks(
         from staticmask_cli import showing  # noqa: PLC0415
 
         showing.check(settings)
+        journal.unfinished += showing.asked(settings)
     if settings.static:
         _make(settings, executor, progress, journal, write=write and not dry_run)
     for warning in journal.warnings[heard:]:
@@ -91,6 +92,9 @@ def make_masks(
     if shows and report.masks:
         with journal.timed("show"):
             showing.show(report)
+    if shows:
+        for option in showing.asked(settings):
+            journal.unfinished.remove(option)
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 from staticmask_cli.instruments import ChipIdentity
@@ -54,6 +55,15 @@ def documented_name(identity: ChipIdentity, prefix: str | None) -> str:
     """Return the name that DrizzlePac documents for an identity's mask."""
     start = prefix or identity.label
     return f"{start}_{identity.rows}x{identity.columns}_{identity.number}{MASK_ENDING}"
+
+
+def possible_names(identity: ChipIdentity, prefix: str | None) -> tuple[str, ...]:
+    """Return all names that an identity's mask can have, the documented one last."""
+    longer = (
+        full_name(identity, prefix, label=label, binning=binning)
+        for label, binning in itertools.product((False, True), repeat=2)
+    )
+    return tuple(dict.fromkeys((*longer, documented_name(identity, prefix))))
 
 
 def full_name(identity: ChipIdentity, prefix: str | None, *, label: bool, binning: bool) -> str:

@@ -235,7 +235,7 @@ def _recount(settings: Settings, journal: Journal) -> tuple[list[str], int]:
     from staticmask_cli.masking import tell_verdicts  # noqa: PLC0415
     from staticmask_cli.recounting import recount  # noqa: PLC0415
 
-    journal.masks = recount(settings)
+    recount(settings, journal=journal)
     verdicts = [verdict for mask in journal.masks for verdict in mask.judgement.against]
     tell_verdicts(verdicts, settings)
     status = NOT_TO_BE_TRUSTED if verdicts and settings.strict else 0

@@ -16,15 +16,15 @@ from staticmask_cli.inputs import resolve_masks
 from staticmask_cli.locks import locked
 from staticmask_cli.masking import jobs_of
 from staticmask_cli.output import mask_hdus
-from staticmask_cli.owners import clear_litter
 from staticmask_cli.records import count_chips
-from staticmask_cli.report import MaskReport
+from staticmask_cli.report import Journal, MaskReport
 from staticmask_cli.settings import Settings
+from staticmask_cli.signals import held_off
 from staticmask_cli.verdicts import judge
-from staticmask_cli.writing import Writable, write_masks
+from staticmask_cli.writing import Writable, put_in_place, staged, state_of
 
 
-def recount(settings: Settings) -> tuple[MaskReport, ...]:
+def recount(settings: Settings, *, journal: Journal | None = None) -> tuple[MaskReport, ...]:
     """Rewrite masks as a run with another ``min_exposures`` would have made them.
 
     Parameters
@@ -32,6 +32,8 @@ def recount(settings: Settings) -> tuple[MaskReport, ...]:
     settings : Settings
         ``input`` names the masks, or folders of them; ``min_exposures`` and the
         limits of verdicts count, all else is as the masks were made.
+    journal : Journal, optional
+        Learns of the masks, once they are there; if some cannot be written, of the others.
 
     Returns
     -------
@@ -43,27 +45,28 @@ def recount(settings: Settings) -> tuple[MaskReport, ...]:
     InputError
         If a name leads nowhere.
     OutputError
-        If a mask keeps no counts, is damaged, or cannot be written; then all
-        stay as they were.
+        If a mask keeps no counts or is damaged, and then all stay as they
+        were; or if one cannot be written, and then it says which are new.
     """
-    paths, problems = resolve_masks(settings.input)
-    if problems:
-        raise InputError(*problems)
+    journal = Journal() if journal is None else journal
+    paths, lost = resolve_masks(settings.input)
+    if lost:
+        raise InputError(*lost)
     with ExitStack() as stack:
         # Of links what they lead to: it is that mask which is rewritten, and one
         # folder has one lock, however it is spelled.
         folders = sorted({_real(path).parent for path in paths})
-        locks = [stack.enter_context(locked(f, settings.lock_timeout)) for f in folders]
-        for path in paths:
-            clear_litter(_real(path).parent, _real(path).name)
+        for folder in folders:
+            stack.enter_context(locked(folder, settings.lock_timeout))
+        before = {_real(path): state_of(_real(path)) for path in paths}
         reports, files = _recounted(paths, settings)
-
-        def check() -> None:
-            for lock in locks:
-                lock.check()
-
-        write_masks(files, jobs_of(settings), check)
-    return tuple(reports)
+        # No signal comes between masks, nor before the journal has learned of them.
+        with staged(files, jobs_of(settings)) as parts, held_off():
+            written, problems = put_in_place(parts, before)
+            journal.masks = tuple(r for r in reports if _real(Path(r.path)) in written)
+        if problems:
+            raise OutputError(*problems)
+    return journal.masks
 
 
 def _real(path: Path) -> Path:
@@ -72,10 +75,10 @@ def _real(path: Path) -> Path:
 
 def _recounted(
     paths: Iterable[Path], settings: Settings
-) -> tuple[list[MaskReport], list[tuple[Path, Callable[[], Writable]]]]:
+) -> tuple[list[MaskReport], dict[Path, Callable[[], Writable]]]:
     problems: list[str] = []
     reports: list[MaskReport] = []
-    files: list[tuple[Path, Callable[[], Writable]]] = []
+    files: dict[Path, Callable[[], Writable]] = {}
     for path in paths:
         try:
             held = read_counted(path)
@@ -96,8 +99,8 @@ def _recounted(
                 pixels=mask,
             )
         )
-        files.append(
-            (_real(path), partial(mask_hdus, mask, held.identity, held.records, recipe, judgement))
+        files[_real(path)] = partial(
+            mask_hdus, mask, held.identity, held.records, recipe, judgement
         )
     if problems:
         raise OutputError(*problems)

@@ -185,6 +185,8 @@ class Journal:
         As in `Report`.
     answer : list of dict, or None
         What was found out in place of a run, of types that JSON has.
+    unfinished : list of str
+        What else is to be written when the masks are in place, and is not yet.
     """
 
     exposures: list[ExposureReport] = field(default_factory=list)
@@ -193,6 +195,7 @@ class Journal:
     timings: dict[str, float] = field(default_factory=dict)
     dry_run: bool = False
     answer: list[dict[str, Any]] | None = None
+    unfinished: list[str] = field(default_factory=list)
 
     def warn(self, warning: str) -> None:
         """Note a warning, and tell it at once."""

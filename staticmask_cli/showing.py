@@ -15,8 +15,8 @@ from staticmask_cli.figures import quiet
 from staticmask_cli.page import BEGINNING, page
 from staticmask_cli.report import MaskReport, Report
 from staticmask_cli.settings import Settings
-from staticmask_cli.sidefiles import target, why_not, write_whole
-from staticmask_cli.writing import folder_problems, made_folder
+from staticmask_cli.sidefiles import SideFile, foreign_link
+from staticmask_cli.writing import folder_problems
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PROGRAMS = ("numpy", "astropy", "matplotlib")
@@ -36,16 +36,26 @@ def check(settings: Settings) -> None:
         If matplotlib is missing, or page or pictures cannot be written.
     """
     problems = []
-    asked = [f"--{name}" for name in ("report", "preview") if getattr(settings, name)]
-    if asked and not _can_draw():
-        needs = f"{' and '.join(asked)} need{'s' if len(asked) == 1 else ''}"
+    options = asked(settings)
+    if options and not _can_draw():
+        needs = f"{' and '.join(options)} need{'s' if len(options) == 1 else ''}"
         problems.append(f"{needs} matplotlib: pip install 'staticmask-cli[report]'")
-    if settings.report:
-        problems += _page_problems(settings.report, is_folder_made=_comes_with_the_masks(settings))
+    if settings.report == "-":  # --summary's word for it
+        problems.append("--report: '-': a report goes into a file, not to standard output")
+    elif settings.report and (problem := _page_file(settings.report).problem()):
+        problems.append(problem)
     if settings.preview:
-        problems += [f"--preview: {line}" for line in folder_problems(Path(settings.preview))]
+        folder = Path(settings.preview)
+        link = foreign_link(folder)
+        found = [f"{printable(folder)}: {printable(link)}"] if link else folder_problems(folder)
+        problems += [f"--preview: {line}" for line in found]
     if problems:
         raise ConfigError(*problems)
+
+
+def asked(settings: Settings) -> list[str]:
+    """Return the options by which pictures are asked for."""
+    return [f"--{name}" for name in ("report", "preview") if getattr(settings, name)]
 
 
 def _can_draw() -> bool:
@@ -64,19 +74,8 @@ def _can_draw() -> bool:
     return True
 
 
-def _comes_with_the_masks(settings: Settings) -> bool:
-    """Tell whether the page goes into the masks' folder, and that will be made."""
-    folder = target(settings.output_dir)
-    return target(settings.report or "").parent == folder and not folder.exists()
-
-
-def _page_problems(file: str, *, is_folder_made: bool = False) -> list[str]:
-    if file == "-":  # --summary's word for it
-        return ["--report: '-': a report goes into a file, not to standard output"]
-    reason = None if is_folder_made else why_not(file, BEGINNING.encode(), "report of staticmask's")
-    if reason is None and file.endswith(".fits"):
-        reason = "is a name for a mask or an exposure"
-    return [f"--report: {printable(file)}: {printable(reason)}"] if reason else []
+def _page_file(file: str) -> SideFile:
+    return SideFile(file, "--report", "report of staticmask's", BEGINNING.encode())
 
 
 def show(report: Report) -> None:
@@ -107,11 +106,9 @@ def _write_page(report: Report, parts: list[tuple[MaskReport, Exhibit | str]]) -
     file = report.settings.report
     if not file:
         return
-    if problems := _page_problems(file):  # the run may have taken its time
-        raise OutputError(*problems)
     versions = {"staticmask": report.version, "Python": platform.python_version()}
     versions |= {name: importlib.metadata.version(name) for name in _PROGRAMS}
-    write_whole(target(file), page(report, parts, versions).encode(), "--report")
+    _page_file(file).write(page(report, parts, versions).encode())
 
 
 def _write_pictures(report: Report, parts: list[tuple[MaskReport, Exhibit | str]]) -> None:
@@ -119,14 +116,13 @@ def _write_pictures(report: Report, parts: list[tuple[MaskReport, Exhibit | str]
         return
     folder = Path(report.settings.preview)
     problems: list[str] = []
-    with made_folder(folder):
-        for mask, shown in parts:
-            for what, png in _pictures(shown):
-                name = f"{Path(mask.path).name.removesuffix('.fits')}_{what}.png"
-                try:
-                    _write_picture(folder / name, png)
-                except OutputError as error:
-                    problems += error.problems
+    for mask, shown in parts:
+        for what, png in _pictures(shown):
+            name = f"{Path(mask.path).name.removesuffix('.fits')}_{what}.png"
+            try:
+                SideFile(str(folder / name), "--preview", "PNG", _PNG).write(png)
+            except OutputError as error:
+                problems += error.problems
     if problems:
         raise OutputError(*problems)
 
@@ -138,9 +134,3 @@ def _pictures(shown: Exhibit | str) -> Iterator[tuple[str, bytes]]:
     yield "zoom", shown.zoom[0]
     if shown.histogram:
         yield "histogram", shown.histogram[0]
-
-
-def _write_picture(path: Path, png: bytes) -> None:
-    if reason := why_not(str(path), _PNG, "PNG"):
-        raise OutputError(f"--preview: {printable(path)}: {printable(reason)}")
-    write_whole(target(str(path)), png, "--preview")

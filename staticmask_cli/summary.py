@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from staticmask_cli._version import __version__
 from staticmask_cli.errors import ConfigError, printable
 from staticmask_cli.settings import as_number
-from staticmask_cli.sidefiles import target, why_not, write_whole
+from staticmask_cli.sidefiles import SideFile
 
 if TYPE_CHECKING:
     from staticmask_cli.config import Configuration
@@ -70,13 +70,16 @@ class Summary:
         """
         if self._file is None or self.takes_standard_output:
             return
-        reason = why_not(self._file, b"{", "summary")
-        if reason:
-            shown, self._file = self._file, None
-            raise ConfigError(f"--summary: {printable(shown)}: {printable(reason)}")
+        if problem := self._side(self._file).problem():
+            self.forget()
+            raise ConfigError(problem)
+
+    def forget(self) -> None:
+        """Write nothing."""
+        self._file = None
 
     def write(self, status: int, errors: tuple[str, ...], echo: Callable[[str], None]) -> None:
-        """Write it: whole, or not at all.
+        """Write it: whole, or not at all, and not a second time.
 
         Parameters
         ----------
@@ -92,13 +95,21 @@ class Summary:
         OutputError
             If it cannot be written.
         """
-        if self._file is None:
+        file = self._file
+        if file is None:
             return
         text = json.dumps(self.document(status, errors), indent=1, allow_nan=False) + "\n"
-        if self.takes_standard_output:
+        self.forget()
+        unfinished = self.journal.unfinished if self.journal else []
+        unfinished.append("--summary")
+        if file == _STANDARD_OUTPUT:
             echo(text)
-            return
-        write_whole(target(self._file), text.encode("ascii"), "--summary")
+        else:
+            self._side(file).write(text.encode("ascii"))
+        unfinished.remove("--summary")
+
+    def _side(self, file: str) -> SideFile:
+        return SideFile(file, "--summary", "summary", b"{")
 
     def document(self, status: int, errors: tuple[str, ...]) -> dict[str, Any]:
         """Return the document, of types that JSON has."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from staticmask_cli.dqbits import good_bits
 from staticmask_cli.errors import OutputError, printable
 from staticmask_cli.held import REDO, HeldMask, other_identity, read_held
 from staticmask_cli.instruments import DQ_BITS, ChipIdentity
-from staticmask_cli.naming import documented_name, full_name
+from staticmask_cli.naming import documented_name, possible_names
 from staticmask_cli.products import calibration_of
 from staticmask_cli.records import ChipRecord, as_text, file_text
 from staticmask_cli.settings import Settings, as_number
@@ -122,11 +121,7 @@ def find(
     folder = Path(settings.output_dir)
     documented = folder / documented_name(identity, settings.prefix)
     # One that had to share its documented name got a longer one, and keeps it.
-    longer = (
-        folder / full_name(identity, settings.prefix, label=label, binning=binning)
-        for label, binning in itertools.product((False, True), repeat=2)
-    )
-    for path in dict.fromkeys((*longer, documented)):
+    for path in (folder / name for name in possible_names(identity, settings.prefix)):
         if not os.path.lexists(path):
             continue
         try:

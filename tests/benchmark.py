@@ -152,7 +152,7 @@ def stages(path: Path, folder: Path) -> None:
     from staticmask_cli.output import mask_hdus  # noqa: PLC0415
     from staticmask_cli.pixels import read  # noqa: PLC0415
     from staticmask_cli.verdicts import Judgement  # noqa: PLC0415
-    from staticmask_cli.writing import write_masks  # noqa: PLC0415
+    from staticmask_cli.writing import put_in_place, staged, state_of  # noqa: PLC0415
 
     settings = merge().settings
     chip = open_exposure(path, settings).chips[0]
@@ -165,13 +165,10 @@ def stages(path: Path, folder: Path) -> None:
     span = last.highest - last.lowest
 
     def write() -> None:
-        files = [
-            (
-                folder / "m.fits",
-                lambda: mask_hdus(mask, chip.identity, [], settings.recipe, Judgement()),
-            )
-        ]
-        write_masks(files, 1, lambda: None)
+        path = folder / "m.fits"
+        hdus = lambda: mask_hdus(mask, chip.identity, [], settings.recipe, Judgement())  # noqa: E731
+        with staged({path: hdus}, 1) as parts:
+            put_in_place(parts, {path: state_of(path)})
 
     start = [sys.executable, "-c"]
     print("\nstages, best of 7, ms")

@@ -178,11 +178,23 @@ def test_the_log_file_gets_all_messages_with_times_and_is_appended_to(staticmask
     assert (first.returncode, second.returncode) == (0, 1)
 
 
-@pytest.mark.parametrize("place", [".", "missing/night.log"])
-def test_a_log_file_that_cannot_be_written_stops_the_run_before_it_begins(place, invoke, tmp_path):
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        (".", "is a folder"),
+        ("j1_flt.fits/night.log", "j1_flt.fits is a file, not a folder"),
+        ("new_staticMask.fits", "is a name for a mask or an exposure"),
+        ("a\0b", "is no name of a file"),
+    ],
+)
+def test_a_log_file_that_cannot_be_written_stops_the_run_before_it_begins(
+    place, why, invoke, tmp_path
+):
     result = invoke("--log-file", place)
     assert result.exit_code == 2
-    assert f"--log-file: {place}: cannot be written" in result.stderr
+    assert result.stderr.startswith("staticmask: error: --log-file: ")
+    assert why in result.stderr
+    assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / NAME).exists()
 
 
@@ -419,6 +431,17 @@ def test_the_shown_configuration_can_be_fed_back(staticmask, tmp_path):
     assert set(origins(second.stdout)) == {"shown.cfg"}
 
 
+def test_the_shown_configuration_holds_no_escape_sequences(staticmask, tmp_path):
+    (tmp_path / "\x1b[31m.cfg").write_text("[STATICMASK]\njobs = 2\n", encoding="utf-8")
+    run = staticmask("--show-config", "-c", "\x1b[31m.cfg")
+    assert run.returncode == 0
+    assert "# Set by: \\x1b[31m.cfg\n" in run.stdout
+    assert "\x1b" not in run.stdout
+    run = staticmask("--show-config", "\x1b[31m_flt.fits")
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "'\\x1b[31m_flt.fits' cannot be written into a configuration file" in run.stderr
+
+
 def test_a_name_that_is_not_utf_8_can_be_shown_or_is_refused_without_traceback(staticmask):
     run = staticmask("--show-config", os.fsdecode(b"caf\xe9_flt.fits"))
     assert "Traceback" not in run.stderr
@@ -642,7 +665,7 @@ import atexit, os, pathlib, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the background
 from astropy.io import fits
 from staticmask_cli import gathering
-from staticmask_cli.cli import main
+from staticmask_cli.__main__ import main
 where, name = sys.argv[1:3]
 holder, attribute = {
     "measuring": (gathering, "measure"),
@@ -670,7 +693,8 @@ def interrupted(*arguments, **more):
     return result
 setattr(holder, attribute, interrupted)
 atexit.register(went_on.wait, 0.2)
-main(["in/*flt.fits", "-o", "out", "-j", "1"])
+sys.argv[1:] = ["in/*flt.fits", "-o", "out", "-j", "1"]
+main()
 """
 
 
@@ -720,9 +744,7 @@ def test_results_that_cannot_be_written_are_an_error_without_traceback(arguments
     assert "No space left on device" in run.stderr
 
 
-def test_an_interruption_between_two_masks_does_not_claim_that_nothing_was_written(
-    invoke, tmp_path
-):
+def test_an_interruption_between_two_masks_waits_for_the_second_one(invoke, tmp_path):
     instrument_exposure(tmp_path / "in", "acs_wfc", 1)
     assert invoke("in/*flt.fits", "-o", "out").exit_code == 0
     before = contents(tmp_path / "out")
@@ -730,9 +752,12 @@ def test_an_interruption_between_two_masks_does_not_claim_that_nothing_was_writt
 
     run = interrupt("renaming", "SIGTERM")
     after = contents(tmp_path / "out")
+    assert run.returncode == 130
     assert set(after) == set(before), "no temporary file is left"
+    assert all(after[name] != before[name] for name in before)
+    line = run.stderr.splitlines()[-1]
+    assert line.startswith("staticmask: error: interrupted; these masks are in place: out/")
     assert "Traceback" not in run.stderr
-    assert ("nothing was written" in run.stderr) <= (after == before)
 
 
 # The terminal.

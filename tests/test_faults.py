@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import random
 import resource
@@ -9,21 +11,25 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from makers import exposure, sky
+from click.testing import CliRunner
+from makers import exposure, instrument_exposure, sky
 from runs import small, tree
 
 from staticmask_cli import InputError, OutputError, StaticMaskError, create_masks
+from staticmask_cli.cli import main
 from staticmask_cli.locks import LOCK_NAME, locked
-from staticmask_cli.owners import clear_litter, is_gone, new_token
+from staticmask_cli.signals import held_off
 
 NAME = "ACSHRC_16x20_1_staticMask.fits"
 LARGE = "ACSHRC_1024x1024_1_staticMask.fits"
@@ -279,103 +285,258 @@ def test_an_input_that_goes_or_changes_between_listing_and_reading(
 # The lock.
 
 
-def test_a_lock_is_waited_for_and_then_taken(tmp_path: Path) -> None:
+# Holds the lock of a folder until a line comes in, or it is killed.
+HOLD = (
+    "import sys\nfrom pathlib import Path\nfrom staticmask_cli.locks import locked\n"
+    "with locked(Path('m'), 10):\n    print('locked', flush=True)\n    sys.stdin.readline()\n"
+)
+
+
+def holding(folder: Path, code: str = HOLD, **options: object) -> subprocess.Popen[str]:
+    """Start a process that prints a line when it holds the lock of a folder's folder m."""
+    process = python(code, folder, stdin=subprocess.PIPE, **options)
+    assert process.stdout.readline() == "locked\n"
+    return process
+
+
+def test_threads_of_one_process_wait_for_each_other(tmp_path: Path) -> None:
     small(tmp_path / "a_flt.fits")
     folder = tmp_path / "m"
     folder.mkdir()
     with locked(folder, 0):
-        with pytest.raises(OutputError, match=rf"m: another run \(process {os.getpid()}\) has"):
+        with pytest.raises(OutputError, match="m: another thread of this process has held"):
             create_masks(tmp_path / "a_flt.fits", output_dir=folder, lock_timeout=0.1)
         waiting = threading.Thread(
             target=create_masks, args=(tmp_path / "a_flt.fits",), kwargs={"output_dir": folder}
         )
         waiting.start()
         time.sleep(0.2)
-        assert listed(folder / LOCK_NAME)
-        assert not (folder / NAME).exists()
+        assert listed(folder) == [LOCK_NAME]
     waiting.join()
     assert listed(folder) == [NAME]
 
 
-def left_behind(folder: Path, owner: str) -> None:
-    (folder / LOCK_NAME).mkdir()
-    (folder / LOCK_NAME / owner).touch()
+def test_no_count_is_lost_among_threads(tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+
+    def count() -> None:
+        for _ in range(10):
+            with locked(tmp_path, 60):
+                counter.write_text(str(int(counter.read_text()) + 1))
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counter.read_text() == "40"
+    assert listed(tmp_path) == ["counter"]
 
 
-def test_locks_of_dead_processes_are_recognised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", "from staticmask_cli.owners import *; print(new_token())"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    machine, pid, start, _ = new_token().split("-")
-    another_life = f"{machine}-{pid}-{int(start or 1) + 1}-00000000"
-    elsewhere = f"{'0' * 8}-{pid}-{start}-00000000"
-    assert [is_gone(token) for token in (ended, another_life, elsewhere, new_token())] == [
-        *(True, bool(start), None, False)
-    ]
-    for token in (ended, another_life) if start else (ended,):
-        left_behind(tmp_path, token)
-        with locked(tmp_path, 0):
+def test_a_stopped_holder_keeps_its_lock_and_nothing_is_lost(tmp_path: Path) -> None:
+    names = [small(tmp_path / f"{n}_flt.fits", seed).name for seed, n in enumerate("abc")]
+    (tmp_path / "m").mkdir()
+    # Stopped at the worst moment: its masks are to be renamed next.
+    code = (
+        "import os, signal\nfrom staticmask_cli import committing, create_masks\n"
+        "original = committing.put_in_place\n"
+        "def stopped(*arguments):\n"
+        "    print('locked', flush=True)\n    os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "    return original(*arguments)\n"
+        "committing.put_in_place = stopped\n"
+        "create_masks('a_flt.fits', output_dir='m', update=True)\n"
+    )
+    with holding(tmp_path, code) as holder:
+        began = time.monotonic()
+        said = rf"m: another run \(process {holder.pid} of .+ on .+\) has held .* for 0.5 s; run"
+        with pytest.raises(OutputError, match=said):
+            create_masks(
+                tmp_path / "b_flt.fits", output_dir=tmp_path / "m", update=True, lock_timeout=0.5
+            )
+        assert 0.5 <= time.monotonic() - began < 5
+        assert NAME not in listed(tmp_path / "m")
+        waiting = python(
+            "from staticmask_cli import create_masks\n"
+            "create_masks('c_flt.fits', output_dir='m', update=True)\n",
+            tmp_path,
+        )
+        time.sleep(0.5)
+        holder.send_signal(signal.SIGCONT)
+        assert finished(holder) == (0, "")
+        assert finished(waiting) == (0, "")
+    create_masks(tmp_path / "b_flt.fits", output_dir=tmp_path / "m", update=True)
+    create_masks([tmp_path / name for name in names], output_dir=tmp_path / "one")
+    assert whole(tmp_path / "m" / NAME) == whole(tmp_path / "one" / NAME)
+    assert listed(tmp_path / "m") == [NAME]
+
+
+def test_a_killed_holders_lock_is_free_at_once(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    with holding(tmp_path) as holder:
+        holder.kill()
+        holder.wait()
+        assert listed(tmp_path / "m") == [LOCK_NAME]
+        with locked(tmp_path / "m", 0):
             pass
-        assert listed(tmp_path) == []
-    left_behind(tmp_path, elsewhere)
-    with pytest.raises(OutputError, match="on another machine"), locked(tmp_path, 0.1):
-        pass
-    # Nothing is heard of it for long.
-    monkeypatch.setattr("staticmask_cli.locks._SILENCE", 0.1)
-    with locked(tmp_path, 10):
-        pass
-    assert listed(tmp_path) == []
+    assert listed(tmp_path / "m") == []
 
 
-def test_an_owner_that_lives_elsewhere_keeps_its_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+def test_a_machine_of_another_name_has_the_same_lock(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    if subprocess.run(["unshare", "--uts", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("other namespaces are not allowed here")
+    code = "import socket\nsocket.sethostname('elsewhere')\n" + HOLD
+    command = ["unshare", "--uts", sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "locked\n"
+        with pytest.raises(OutputError, match="on elsewhere"), locked(tmp_path / "m", 0.1):
+            pass
+        holder.communicate("\n")
+    with locked(tmp_path / "m", 0):
+        pass
+
+
+@pytest.fixture
+def group_folder() -> Iterator[Path]:
+    """Return a folder whose folder m the group 20000 may write into; others may come as far."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    (folder / "m").mkdir()
+    os.chown(folder / "m", -1, 20000)
+    yield folder
+    shutil.rmtree(folder)
+
+
+AS_USER = (
+    "import os, sys, time\nfrom pathlib import Path\nfrom staticmask_cli import OutputError\n"
+    "from staticmask_cli.locks import locked\n"
+    "user, mask = map(int, sys.argv[1:])\n"
+    "os.setgroups([20000])\nos.setgid(user)\nos.setuid(user)\nos.umask(mask)\n"
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+@pytest.mark.parametrize("mode", [0o770, 0o2770])
+def test_a_lock_is_for_all_who_may_write_into_the_folder(
+    mask: int, mode: int, group_folder: Path
 ) -> None:
-    # Seen from another machine a process cannot be asked for: its heartbeat is all there is.
-    monkeypatch.setattr("staticmask_cli.locks._HEARTBEAT", 0.05)
-    monkeypatch.setattr("staticmask_cli.locks._SILENCE", 1.0)
-    monkeypatch.setattr("staticmask_cli.locks.is_gone", lambda _: None)
-    with (
-        locked(tmp_path, 0),
-        pytest.raises(OutputError, match=r"has held \.staticmask\.lock for 2 s"),
-        locked(tmp_path, 2),
-    ):
-        pass
+    (group_folder / "m").chmod(mode)
+    path = group_folder / "m" / LOCK_NAME
+    code = AS_USER + HOLD
+    waiting = AS_USER + "with locked(Path('m'), 0):\n    pass\n"
+    first = python(code, group_folder, "10001", str(mask), stdin=subprocess.PIPE)
+    with first:
+        assert first.stdout.readline() == "locked\n"
+        found = path.stat()
+        assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o660, 10001, 20000)
+        status, said = finished(python(waiting, group_folder, "10002", str(mask)))
+        assert f"m: another run (process {first.pid} of user 10001 on " in said
+        assert status == 1
+        first.kill()
+        first.wait()
+    assert finished(python(waiting, group_folder, "10002", str(mask))) == (0, "")
+    assert listed(group_folder / "m") == []
 
 
-def test_a_run_that_lost_its_lock_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+def test_a_lock_that_cannot_be_opened_is_an_error_at_once(group_folder: Path) -> None:
+    (group_folder / "m").chmod(0o770)
+    (group_folder / "m" / LOCK_NAME).touch(0o600)
+    code = AS_USER + (
+        "began = time.monotonic()\n"
+        "try:\n    with locked(Path('m'), 60):\n        pass\n"
+        "except OutputError as error:\n    print(error, file=sys.stderr)\n"
+        "assert time.monotonic() - began < 5\nassert time.process_time() < 5\n"
+    )
+    status, said = finished(python(code, group_folder, "10002", "18"))
+    reason = "cannot be used as a lock: Permission denied; remove it if no run is writing there"
+    assert (status, said) == (0, f"m/{LOCK_NAME}: {reason}\n")
+
+
+def test_no_signal_leaves_the_lock_taken(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    code = (
+        "import signal, sys, warnings\nfrom pathlib import Path\n"
+        "from staticmask_cli.locks import locked\n"
+        "warnings.simplefilter('ignore')\n"  # of files that the garbage collector closes
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "folder = Path('m')\n"
+        "for line in sys.stdin:\n"
+        "    try:\n"
+        "        print('off', flush=True)\n"
+        "        while True:\n            with locked(folder, 0):\n                pass\n"
+        "    except KeyboardInterrupt:\n        pass\n"
+        "    with locked(folder, 0):\n        pass\n"
+        "    print('free', flush=True)\n"
+    )
+    rng = random.Random(3)
+    process = python(code, tmp_path, stdin=subprocess.PIPE)
+    for _ in range(60):
+        process.stdin.write("on\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "off\n"
+        time.sleep(rng.uniform(0, 0.01))
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "free\n", process.communicate()
+    assert finished(process) == (0, "")
+    assert listed(tmp_path / "m") == []
+
+
+def test_a_forked_child_waits_for_its_parents_threads(tmp_path: Path) -> None:
+    code = (
+        "import os, threading, time\nfrom pathlib import Path\n"
+        "from staticmask_cli.locks import locked\n"
+        "ready, go = threading.Event(), threading.Event()\n"
+        "def hold():\n"
+        "    with locked(Path('m'), 0):\n        ready.set()\n        go.wait()\n"
+        "thread = threading.Thread(target=hold)\nthread.start()\nready.wait()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    with locked(Path('m'), 60):\n        os._exit(0)\n"
+        "time.sleep(0.3)\nassert os.waitpid(child, os.WNOHANG) == (0, 0)\n"
+        "go.set()\nthread.join()\nassert os.waitpid(child, 0)[1] == 0\n"
+    )
+    (tmp_path / "m").mkdir()
+    # Python 3.12 warns of forks among threads.
+    quiet = "import warnings\nwarnings.simplefilter('ignore')\n"
+    assert finished(python(quiet + code, tmp_path)) == (0, "")
+
+
+def test_without_locks_a_run_warns_and_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from staticmask_cli import committing  # noqa: PLC0415
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
 
-    original = committing.write_masks
-
-    def robbed(*arguments: object) -> None:
-        (owner,) = (tmp_path / "m" / LOCK_NAME).iterdir()
-        owner.unlink()
-        original(*arguments)
-
-    monkeypatch.setattr(committing, "write_masks", robbed)
-    with pytest.raises(OutputError, match="took over the lock"):
-        create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path / "m")
-    assert not (tmp_path / "m").exists()
+    monkeypatch.setattr("fcntl.lockf", none)
+    create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path / "m")
+    whole(tmp_path / "m" / NAME)
+    assert f"{tmp_path / 'm'}: this file system has no locks" in caplog.text
 
 
-@pytest.mark.parametrize("what", ["file", "garbage"])
-def test_something_else_under_the_locks_name_is_told_and_left(what: str, tmp_path: Path) -> None:
-    if what == "file":
-        (tmp_path / LOCK_NAME).write_text("mine")
-    else:
-        left_behind(tmp_path, "not a token")
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.write_text("mine"), "is in the way and no lock; move it away"),
+        (lambda path: path.mkdir(), "cannot be used as a lock: Is a directory; remove it if no"),
+        (lambda path: path.symlink_to("other"), "cannot be used as a lock: Too many levels"),
+    ],
+    ids=["file", "folder", "link"],
+)
+def test_something_else_under_the_locks_name_is_told_and_left(
+    make: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "other").write_text("mine")
+    make(tmp_path / LOCK_NAME)
     before = tree(tmp_path)
-    with pytest.raises(OutputError, match=r"cannot be locked|something else than a run"):  # noqa: SIM117
-        with locked(tmp_path, 0.1):
-            pass
-    assert {k: v[0] for k, v in tree(tmp_path).items()} == {k: v[0] for k, v in before.items()}
+    with pytest.raises(OutputError, match=said), locked(tmp_path, 60):
+        pass
+    assert tree(tmp_path) == before
 
 
 def test_no_count_is_lost_among_processes_that_die_with_the_lock(tmp_path: Path) -> None:
@@ -396,21 +557,181 @@ def test_no_count_is_lost_among_processes_that_die_with_the_lock(tmp_path: Path)
     assert listed(tmp_path) == ["counter"]
 
 
-def test_litter_is_cleared_if_its_maker_is_dead_and_nothing_else(tmp_path: Path) -> None:
-    machine, pid, start, _ = new_token().split("-")
-    dead = f"{machine}-{2**22 + 1}-1-00000000"
-    foreign, old = (f"{'0' * 8}-{pid}-{start}-0000000{n}" for n in (1, 2))
-    kept = [
-        f".{NAME}.{new_token()}.part",
-        f".{NAME}.{foreign}.part",
-        f".{NAME}.notatoken.part",
-        f".other.fits.{dead}.part",
-        f"{NAME}.{dead}.part",
-        NAME,
-    ]
-    gone = [f".{NAME}.{dead}.part", f".{NAME}.{old}.part"]
-    for name in [*kept, *gone]:
+def test_parts_of_masks_that_lie_in_a_locked_folder_are_cleared_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    kept = [f".{NAME}.part", f"{NAME}.01234567.part", ".night.json.01234567.part", NAME]
+    for name in [*kept, f".{NAME}.01234567.part"]:
         (tmp_path / name).touch()
-    os.utime(tmp_path / gone[1], (0, 0))
-    clear_litter(tmp_path, "*_staticMask.fits")
-    assert sorted(listed(tmp_path)) == sorted(kept)
+    with locked(tmp_path, 0):
+        assert listed(tmp_path) == sorted([*kept, LOCK_NAME])
+    assert listed(tmp_path) == sorted(kept)
+
+
+# The fence behind the lock.
+
+WFC = [f"ACSWFC_16x20_{n}_staticMask.fits" for n in (1, 2)]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_mask_that_another_run_changed_is_not_overwritten(
+    is_new: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from staticmask_cli import committing  # noqa: PLC0415
+
+    a, b, c = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("abc"))
+    folder = tmp_path / "m"
+    if not is_new:
+        create_masks(a, output_dir=folder, update=True)
+        shutil.copytree(folder, tmp_path / "other")
+    create_masks(b, output_dir=tmp_path / "other", update=True)
+    others = (tmp_path / "other" / NAME).read_bytes()
+    original = committing.put_in_place
+
+    def overtaken(*arguments: object) -> object:
+        shutil.copy(tmp_path / "other" / NAME, folder / "x")
+        (folder / "x").replace(folder / NAME)  # as a run does that has no lock
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(committing, "put_in_place", overtaken)
+        with pytest.raises(OutputError, match=f"{NAME}: changed since it was read.*; run again$"):
+            create_masks(c, output_dir=folder, update=True)
+    assert (folder / NAME).read_bytes() == others
+    assert listed(folder) == [NAME]
+    create_masks(c, output_dir=folder, update=True)
+    create_masks([b, c] if is_new else [a, b, c], output_dir=tmp_path / "one")
+    assert whole(folder / NAME) == whole(tmp_path / "one" / NAME)
+
+
+@pytest.mark.parametrize("what", ["fails", "changes"])
+@pytest.mark.parametrize("recounted", [False, True])
+def test_one_mask_that_cannot_be_renamed_is_told_and_so_are_the_others(
+    what: str, recounted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    instrument_exposure(tmp_path, "acs_wfc", 1, (16, 20))
+    create_masks("*flt.fits", output_dir="m", counts=True)
+    before = {name: (tmp_path / "m" / name).read_bytes() for name in WFC}
+    original = Path.replace
+
+    def replaced(part: Path, path: Path) -> Path:
+        if what == "fails" and path.name == WFC[1]:
+            raise OSError(errno.EIO, "Input/output error")
+        if what == "changes" and path.name == WFC[0]:
+            os.utime(path.with_name(WFC[1]), (1, 1))
+        return original(part, path)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    options = ["m", "--recount", "-m", "2"] if recounted else ["--static-sig", "2", "-o", "m"]
+    result = CliRunner().invoke(main, [*options, "-q", "--summary", "s.json"])
+    why = "cannot be written: Input/output error" if what == "fails" else "changed since it was"
+    assert result.exit_code == 1
+    first, second = result.stderr.splitlines()
+    assert f"m/{WFC[1]}: {why}" in first
+    assert second == f"staticmask: error: {WFC[0]}: new; {WFC[1]}: as before; run again"
+    now = {name: (tmp_path / "m" / name).read_bytes() for name in WFC}
+    assert [now[name] == before[name] for name in WFC] == [False, True]
+    document = json.loads((tmp_path / "s.json").read_text())
+    assert [(Path(m["path"]).name, m["state"]) for m in document["masks"]] == [(WFC[0], "written")]
+    assert sorted(listed(tmp_path / "m")) == WFC
+
+
+# Signals.
+
+
+def test_callers_keep_their_handlers_of_signals(tmp_path: Path) -> None:
+    def mine(*_: object) -> None:
+        seen.append(1)
+
+    seen: list[int] = []
+    old = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        for number in old:
+            signal.signal(number, mine)
+        create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path / "m")
+        assert {signal.getsignal(number) for number in old} == {mine}
+        with held_off():
+            signal.raise_signal(signal.SIGTERM)
+            assert not seen
+        assert seen == [1]
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+    # Another thread gets no signals, and may set no handlers.
+    thread = threading.Thread(
+        target=create_masks, args=(tmp_path / "a_flt.fits",), kwargs={"output_dir": tmp_path / "m"}
+    )
+    thread.start()
+    thread.join()
+
+
+# The command with a signal sent when a function is first called, and again after it.
+SIGNALLED = (
+    "import importlib, os, signal, sys\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from staticmask_cli.__main__ import main\n"
+    "module, _, name = sys.argv.pop(1).rpartition('.')\n"
+    "holder = importlib.import_module(module)\n"
+    "original = getattr(holder, name)\n"
+    "def signalled(*arguments, **options):\n"
+    "    os.kill(os.getpid(), signal.SIGTERM)\n"
+    "    try:\n        return original(*arguments, **options)\n"
+    "    finally:\n        os.kill(os.getpid(), signal.SIGINT)\n"
+    "setattr(holder, name, signalled)\n"
+    "main()\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "done"),
+    [
+        ("staticmask_cli.cli.start_logging", ""),
+        ("staticmask_cli.masking._gather_and_commit", ""),
+        ("staticmask_cli.committing._plan", ""),
+        ("staticmask_cli.committing.put_in_place", "not finished: standard output, --report"),
+        ("staticmask_cli.showing.exhibit", "not finished: standard output, --report"),
+        ("staticmask_cli.cli.echo", "not finished: standard output"),
+        ("staticmask_cli.sidefiles.part_of", "not finished: --summary"),
+    ],
+)
+def test_a_signal_ends_the_command_in_one_line_that_says_what_is_done(
+    where: str, done: str, tmp_path: Path
+) -> None:
+    instrument_exposure(tmp_path, "acs_wfc", 1, (16, 20))
+    options = ["-o", "m", "--summary", "s.json"]
+    options += ["--report", "r.html"] * ("--summary" not in done)
+    run = python(SIGNALLED, tmp_path, where, *options)
+    status, said = finished(run)
+    assert status == 130
+    places = ", ".join(f"m/{name}" for name in WFC)
+    line = f"; these masks are in place: {places}; {done}" if done else ""
+    assert said == f"staticmask: error: interrupted{line}\n"
+    assert (listed(tmp_path / "m") if done else [*tmp_path.glob("m/*")]) == (WFC if done else [])
+    assert (tmp_path / "s.json").exists() == ("--summary" not in done)
+    if "--summary" not in done:
+        document = json.loads((tmp_path / "s.json").read_text())
+        assert document["errors"] == [f"interrupted{line}"]
+        assert [mask["state"] for mask in document["masks"]] == ["written"] * (2 if done else 0)
+
+
+def test_a_signal_at_any_moment_ends_the_command_in_one_line_or_comes_too_late(
+    tmp_path: Path,
+) -> None:
+    small(tmp_path / "a_flt.fits")
+    rng = random.Random(7)
+    code = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from staticmask_cli.signals import take_over\ntake_over()\nprint('ready', flush=True)\n"
+        "from staticmask_cli.__main__ import main\nmain()\n"
+    )
+    for number in [signal.SIGINT, signal.SIGTERM] * 6:
+        process = python(code, tmp_path, "-q", "-o", "m", "--summary", "s.json")
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(rng.choice([rng.uniform(0, 0.1), rng.uniform(0, 0.6)]))
+        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
+        status, said = finished(process)
+        assert (status, said.count("\n")) in [(0, 0), (130, 1)], said
+        assert said == "" or said.startswith("staticmask: error: interrupted")
+        assert not [name for name in listed(tmp_path) if name.startswith(".")]

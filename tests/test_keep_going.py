@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
 from astropy.io import fits
 from conftest import Run
-from makers import sky
+from makers import exposure, sky
 from runs import small, tree
+
+from staticmask_cli import create_masks
 
 NAME = "ACSHRC_16x20_1_staticMask.fits"
 
@@ -145,3 +148,44 @@ def test_a_known_one_that_is_damaged_since_stays_in_the_mask(
     assert result.returncode == 3
     assert "b_flt.fits" in result.stderr
     assert (tmp_path / NAME).read_bytes() == before
+
+
+@pytest.mark.parametrize("keyword", ["INSTRUME", "DETECTOR"])
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [("A" * 300, "characters, too many for the name"), ("-rf", "is '-rf', which begins with '-'")],
+    ids=["long", "dash"],
+)
+def test_a_name_that_no_mask_can_have_is_an_exposures_own_fault(
+    keyword: str, value: str, why: str, staticmask: Run, tmp_path: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a card that goes on in CONTINUE
+        small(
+            tmp_path / "bad_flt.fits",
+            primary={"INSTRUME": "NEW", "DETECTOR": "X"} | {keyword: value},
+        )
+    small(tmp_path / "good_flt.fits")
+    result = staticmask("*flt.fits", "-k", "-o", "m", "--prefix", "p" * 100)
+    assert result.returncode == 3
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("staticmask: error: bad_flt.fits: SCI,1: ")
+    assert keyword in line
+    assert why in line
+    assert [path.name for path in (tmp_path / "m").iterdir()] == [
+        f"{'p' * 100}_16x20_1_staticMask.fits"
+    ]
+
+
+def test_the_longest_name_that_a_mask_can_have_can_be_written(tmp_path: Path) -> None:
+    primary = {"INSTRUME": "I" * 34, "DETECTOR": "D" * 30, "BINAXIS1": 1024, "BINAXIS2": 1024}
+    chips = [{"LTV1": -999_999.0, "LTV2": -999_999.0}, {"LTV1": -999_998.0, "LTV2": -999_998.0}]
+    pixels = [sky(n, (16, 20)) for n in range(2)]
+    options = {"primary": primary, "errors": False, "versions": [2**31 - 1]}
+    for n in range(2):
+        exposure(tmp_path / f"{n}_flt.fits", pixels[n : n + 1], chips=chips[n : n + 1], **options)
+    report = create_masks(
+        tmp_path / "*flt.fits", prefix="p" * 100, output_dir=tmp_path / "m", preview=tmp_path / "p"
+    )
+    assert len(report.masks) == 2
+    assert max(len(path.name) for path in (tmp_path / "p").iterdir()) > 150

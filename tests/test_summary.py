@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +27,12 @@ from staticmask_cli.configspec import keys
 from staticmask_cli.summary import SCHEMA_FILE, SCHEMA_VERSION
 
 SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 NAME = "ACSHRC_16x20_1_staticMask.fits"
+
+
+def listed(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def strict(schema: object) -> object:
@@ -170,19 +179,109 @@ def test_no_slip_of_the_pen_costs_an_exposure(option: str, staticmask: Run, tmp_
         assert path.read_bytes() == before
 
 
-def test_a_summary_into_a_device_a_pipe_or_a_link_leaves_it_there(
-    staticmask: Run, tmp_path: Path
-) -> None:
+def test_a_summary_into_a_device_leaves_it_there(staticmask: Run, tmp_path: Path) -> None:
     small(tmp_path / "a_flt.fits")
-    (tmp_path / "link").symlink_to("target.json")
-    assert staticmask("--summary", "link").returncode == 0
-    assert (tmp_path / "link").is_symlink()
-    valid((tmp_path / "target.json").read_text())
+    valid(staticmask("-q", "--summary", "/dev/stdout").stdout)
+    with (tmp_path / "out").open("w") as out:
+        command = [sys.executable, "-m", "staticmask_cli", "--summary", "/dev/stdout"]
+        subprocess.run(command, cwd=tmp_path, stdout=out, check=True)
+    line, document = (tmp_path / "out").read_text().split("\n", 1)
+    assert line.startswith(f"./{NAME} ")
+    valid(document)
     assert staticmask("--summary", "/dev/null").returncode == 0
     assert Path("/dev/null").is_char_device()
     result = staticmask("--summary", "/dev/full")
     assert result.returncode == 1
     assert "cannot be written: No space left" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--summary", "--log-file", "--report"])
+def test_no_file_is_written_through_a_link(option: str, staticmask: Run, tmp_path: Path) -> None:
+    small(tmp_path / "a_flt.fits")
+    (tmp_path / "theirs").write_bytes(b"")
+    (tmp_path / "link").symlink_to("theirs")
+    (tmp_path / "dangling").symlink_to("nothing")
+    (tmp_path / "device").symlink_to("/dev/null")
+    before = tree(tmp_path)
+    for name in ("link", "dangling", "device"):
+        result = staticmask("-o", "m", option, name)
+        assert result.returncode == 2
+        what = "is a link; give the name of the file itself"
+        assert result.stderr == f"staticmask: error: {option}: {name}: {what}\n"
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+@pytest.mark.parametrize("option", ["--summary", "--log-file", "--report", "--preview"])
+def test_another_users_link_in_a_shared_folder_is_not_followed(
+    option: str, staticmask: Run, tmp_path: Path
+) -> None:
+    small(tmp_path / "a_flt.fits")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (tmp_path / "mine").mkdir()
+    (shared / "link").symlink_to(tmp_path / "mine")
+    name = "shared/link" if option == "--preview" else "shared/link/x"
+    shared.chmod(0o1777)
+    os.lchown(shared / "link", 12345, 12345)
+    result = staticmask("-o", "m", option, name)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"staticmask: error: {option}: {name}: ")
+    assert "another user's link" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert listed(tmp_path / "mine") == []
+    os.lchown(shared / "link", 0, 0)
+    assert staticmask("-o", "m", option, name).returncode == 0
+    assert listed(tmp_path / "mine")
+
+
+def test_no_name_of_a_mask_or_an_input_is_taken(staticmask: Run, tmp_path: Path) -> None:
+    small(tmp_path / "a_flt.fits")
+    (tmp_path / "list").write_text("a_flt.fits\n")
+    (tmp_path / "in.cfg").write_text("input = @list\n")
+    before = tree(tmp_path)
+    for option in ("--summary", "--log-file", "--report"):
+        for arguments, said in [
+            ([option, f"m/{NAME}"], "is a name for a mask or an exposure"),
+            (["@list", option, "list"], "list"),
+            (["-c", "in.cfg", option, "list"], "list"),
+            (["-c", "in.cfg", option, "in.cfg"], "in.cfg"),
+        ]:
+            result = staticmask("-o", "m", *arguments)
+            assert (result.returncode, result.stdout) == (2, "")
+            assert said in result.stderr
+            assert result.stderr.count("\n") == 1
+            assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_side_files_have_the_permissions_of_the_umask(
+    mask: int, staticmask: Run, tmp_path: Path
+) -> None:
+    small(tmp_path / "a_flt.fits")
+    old = os.umask(mask)
+    try:
+        options = ["--summary", "d/s.json", "--log-file", "d/n.log", "--report", "d/r.html"]
+        assert staticmask(*options, "--preview", "d/p").returncode == 0
+    finally:
+        os.umask(old)
+    paths = [path for path in (tmp_path / "d").rglob("*") if path.is_file()]
+    assert len(paths) == 6
+    assert {path.stat().st_mode & 0o777 for path in paths} == {0o666 & ~mask}
+
+
+def test_a_crontab_line_makes_the_folder_of_its_files(staticmask: Run, tmp_path: Path) -> None:
+    (line,) = re.findall(r"cd /data/hst && staticmask (.*)$", README, re.MULTILINE)
+    small(tmp_path / "a_flt.fits")
+    for status in (0, 0):
+        assert staticmask(*shlex.split(line)).returncode == status
+    names = sorted([NAME, "night.json", "night.log"])
+    assert listed(tmp_path / "masks") == names
+    # Also if it fails: the summary says why.
+    (tmp_path / "a_flt.fits").unlink()
+    shutil.rmtree(tmp_path / "masks")
+    assert staticmask(*shlex.split(line)).returncode == 1
+    assert listed(tmp_path / "masks") == names[1:]
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -211,7 +310,7 @@ def test_an_error_of_our_own_is_one_line_and_its_details_are_in_a_file(
     assert "broken" in details.read_text()
 
 
-@pytest.mark.parametrize("place", ["nowhere/s.json", "folder", "", "a\x00b"])
+@pytest.mark.parametrize("place", ["a_flt.fits/s.json", "folder", "", "a\x00b", "new.fits.gz"])
 def test_a_place_where_no_summary_can_be_is_told_before_any_work(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
