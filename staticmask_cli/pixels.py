@@ -40,14 +40,32 @@ def read(array: ImageArray) -> NDArray[Any]:
         return np.broadcast_to(np.float64(array.constant), array.shape)
     path = Path(array.path)
     _check_unchanged(path, array)
-    if array.offset is None:
-        with open_fits(path) as (hdus, _):
-            pixels = np.asarray(hdus[array.index].data)
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    else:
+    if array.is_as_stored and array.offset is not None:
         pixels = _read_plain(path, array, array.offset)
+    else:
+        with open_fits(path, do_not_scale_image_data=array.is_flags) as (hdus, _):
+            hdu = hdus[array.index]
+            pixels = np.asarray(hdu.data)
+            scale, zero = (hdu.header.get(k, absent) for k, absent in (("BSCALE", 1), ("BZERO", 0)))
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        if array.is_flags:
+            pixels = _scaled_flags(pixels, scale, zero)
     _check_unchanged(path, array)
     return pixels
+
+
+def _scaled_flags(stored: NDArray[Any], scale: float, zero: float) -> NDArray[Any]:
+    """Return flags as numbers; astropy would take the value of BLANK or ZBLANK for no flag."""
+    if (scale, zero) == (1, 0):
+        return stored
+    sign_bit = 2 ** (8 * stored.dtype.itemsize - 1)
+    flags: NDArray[Any]
+    if stored.dtype.kind == "i" and (scale, zero) == (1, sign_bit):  # as FITS stores unsigned ones
+        flags = stored.view(stored.dtype.str.replace("i", "u"))
+        flags ^= flags.dtype.type(sign_bit)
+    else:
+        flags = stored * np.float64(scale) + np.float64(zero)
+    return flags
 
 
 def _check_unchanged(path: Path, array: ImageArray) -> None:
