@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -153,6 +154,7 @@ def main(**options: Any) -> None:
     errors: tuple[str, ...] = ()
     try:
         start_logging(options["verbose"], quiet=options["quiet"], log_file=options["log_file"])
+        _check_working_folder()
         summary.check()
         status = _run(options, summary)
     except StaticMaskError as error:
@@ -265,6 +267,15 @@ def _check_files_differ(options: dict[str, Any], settings: Settings) -> None:
         if path in taken and (os.path.isfile(path) or not os.path.lexists(path)):  # noqa: PTH113
             raise ConfigError(f"{taken[path]} and {option} name one file: {file}")
         taken[path] = option
+
+
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            f"the working folder cannot be used: {error.strerror}; change to another"
+        ) from None
 
 
 def _end_tidily() -> None:

@@ -19,6 +19,7 @@ MEMBER_SUFFIXES = ("_flc", "_flt", "_crj", "_sfl", "_cal", "_c0m")
 #: The entry that stands for a list on standard input.
 STANDARD_INPUT = "@-"
 
+_DEEPEST_LIST = 50
 _MEMBER_ENDINGS = (".fits", ".fits.gz", ".fits.fz")
 
 #: Reads an association table: (MEMNAME, MEMTYPE, MEMPRSNT) of each row.
@@ -99,6 +100,9 @@ class _Walk:
         if text == STANDARD_INPUT:
             self._standard_input(lists)
             return
+        if "\0" in text:
+            self._problem(text, _why_absent(text), lists)
+            return
         if os.path.lexists(text):  # the name as it is may hold a comma, a blank, a $ or an @
             self._file(Path(text), lists)
             return
@@ -123,14 +127,13 @@ class _Walk:
         self.problems.setdefault(line, str(path))
 
     def _pattern(self, pattern: str, lists: tuple[Path, ...]) -> None:
-        try:
-            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - str patterns
-        except ValueError:  # a NUL byte
-            matches = []
+        matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - str patterns
         # So that a run over '*.fits' can be repeated in a folder that holds its own masks.
         wants_masks = self._read_association is None
         files = [
-            m for m in matches if m.endswith(MASK_ENDINGS) == wants_masks and not Path(m).is_dir()
+            m
+            for m in matches
+            if m.endswith(MASK_ENDINGS) == wants_masks and not os.path.isdir(m)  # noqa: PTH112
         ]
         for match in files:
             self._file(Path(match), lists)
@@ -163,10 +166,6 @@ class _Walk:
                 self._problem(path, _why_absent(path), lists)
 
     def _list(self, path: Path, lists: tuple[Path, ...]) -> None:
-        real = os.path.realpath(path)
-        if real in map(os.path.realpath, lists):
-            self._problem(path, "this @list leads back to itself", lists)
-            return
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError:
@@ -176,7 +175,12 @@ class _Walk:
             reason = getattr(error, "strerror", None) or str(error)
             self._problem(path, f"this @list cannot be read: {reason}", lists)
             return
-        self._lines(path, lines, lists)
+        if os.path.realpath(path) in map(os.path.realpath, lists):
+            self._problem(path, "this @list leads back to itself", lists)
+        elif len(lists) == _DEEPEST_LIST:
+            self._problem(path, f"@lists are nested more than {_DEEPEST_LIST} deep", lists)
+        else:
+            self._lines(path, lines, lists)
 
     def _lines(self, path: Path, lines: Iterable[str], lists: tuple[Path, ...]) -> None:
         words = [line.split()[0] for line in lines if line.strip()]
@@ -187,13 +191,14 @@ class _Walk:
             self.entry(name, (*lists, path))
 
     def _file(self, path: Path, lists: tuple[Path, ...]) -> None:
-        if path.is_dir() and self._read_association is None:
+        is_dir = os.path.isdir(path)  # noqa: PTH112 - Path's can raise
+        if is_dir and self._read_association is None:
             held = glob.glob(f"{glob.escape(str(path))}/*{MASK_ENDING}*")  # noqa: PTH207 - as above
             for mask in sorted(m for m in held if m.endswith(MASK_ENDINGS)):
                 self._file(Path(mask), lists)
             if not held:
                 self._problem(path, "this folder holds no mask", lists)
-        elif path.is_dir():
+        elif is_dir:
             example = printable(path / "*flt.fits")
             self._problem(path, f"is a folder; give a pattern such as '{example}'", lists)
         elif self._read_association and path.name.lower().endswith(ASSOCIATION_SUFFIXES):
