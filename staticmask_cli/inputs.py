@@ -100,9 +100,6 @@ class _Walk:
         if text == STANDARD_INPUT:
             self._standard_input(lists)
             return
-        if "\0" in text:
-            self._problem(text, _why_absent(text), lists)
-            return
         if os.path.lexists(text):  # the name as it is may hold a comma, a blank, a $ or an @
             self._file(Path(text), lists)
             return
@@ -127,7 +124,10 @@ class _Walk:
         self.problems.setdefault(line, str(path))
 
     def _pattern(self, pattern: str, lists: tuple[Path, ...]) -> None:
-        matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - str patterns
+        try:
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - str patterns
+        except ValueError:  # a NUL byte
+            matches = []
         # So that a run over '*.fits' can be repeated in a folder that holds its own masks.
         wants_masks = self._read_association is None
         files = [
@@ -241,7 +241,10 @@ class _Walk:
 
 
 def _expand(text: str) -> str:
-    return os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - patterns are str
+    try:
+        return os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - patterns are str
+    except ValueError:  # a NUL byte in a user's name
+        return text
 
 
 def _why_absent(text: str) -> str:

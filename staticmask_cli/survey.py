@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -17,6 +17,7 @@ from staticmask_cli.gathering import Progress
 from staticmask_cli.inputs import resolve
 from staticmask_cli.report import ExposureReport, Journal
 from staticmask_cli.settings import Settings
+from staticmask_cli.threads import Threads
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def survey(
     for problem, name in unresolved.items():
         _fail(journal, name, [problem])
     ahead: deque[tuple[Path, list[tuple[Chip, Future[Answer]]]]] = deque()
-    with ThreadPoolExecutor(jobs, thread_name_prefix="staticmask") as threads:
+    with Threads(jobs, thread_name_prefix="staticmask") as threads:
         try:
             for number, path in enumerate(paths):
                 try:

@@ -6,12 +6,13 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from staticmask_cli.errors import OutputError, printable
 from staticmask_cli.owners import part_of
+from staticmask_cli.threads import Threads
 
 
 class Writable(Protocol):
@@ -47,7 +48,7 @@ def write_masks(
         is; or all that cannot be renamed.
     """
     parts = [part_of(path) for path, _ in files]
-    threads = ThreadPoolExecutor(jobs)
+    threads = Threads(jobs)
     staged: list[Future[None]] = []
     try:
         try:
