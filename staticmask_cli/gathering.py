@@ -13,7 +13,7 @@ from staticmask_cli.chips import Chip, open_exposure
 from staticmask_cli.errors import InputError, StaticMaskError, printable
 from staticmask_cli.held import REDO
 from staticmask_cli.instruments import ChipIdentity
-from staticmask_cli.measure import Measured, hash_of, measure, unmeasured
+from staticmask_cli.measure import Measured, hash_of, measure, unmeasured, wrong_sums
 from staticmask_cli.records import ChipRecord
 from staticmask_cli.report import ExposureReport, Journal
 from staticmask_cli.settings import Settings
@@ -78,11 +78,15 @@ class Gathered:
 
 @dataclass(slots=True)
 class _Task:
-    """One chip under way: what a mask holds of it, what a worker will send, or neither."""
+    """One chip under way: what a mask holds of it, what a worker will send, or neither.
+
+    With --verify a worker also sends the arrays that do not have their DATASUM.
+    """
 
     chip: Chip
     known: ChipRecord | None
     future: Future[Measured] | Future[str] | None
+    sums: Future[list[str]] | None
 
 
 @dataclass(slots=True)
@@ -179,7 +183,11 @@ class Gathering:
         tasks = []
         for chip in exposure.chips:
             known = self._held.known(path, chip) if self._held else None
-            tasks.append(_Task(chip, known, self._submitted(chip, known)))
+            future = self._submitted(chip, known)
+            sums = None
+            if future and self._workers and self._held and self._settings.verify:
+                sums = self._workers.submit(wrong_sums, chip)
+            tasks.append(_Task(chip, known, future, sums))
         return _UnderWay(path, [], tasks)
 
     def _submitted(
@@ -262,6 +270,11 @@ class Gathering:
     def _result(self, path: Path, task: _Task) -> Measured | None:
         """Wait for a chip; None if a mask holds it already."""
         result = task.future.result() if task.future else None
+        for name in task.sums.result() if task.sums else ():
+            self._journal.warnings.append(
+                f"{printable(path)}: {printable(name)}: the data do not match DATASUM; they have "
+                "changed since it was written"
+            )
         if isinstance(result, Measured):
             return result
         if task.known is None:

@@ -270,8 +270,8 @@ def read_any(path: Path) -> tuple[ChipIdentity | None, NDArray[np.bool_]]:
     """
     no_mask = f"{printable(path)}: is no static mask, an array of 0 and 1 in its primary HDU"
     try:
-        with open_fits(path) as (hdus, _):
-            if 0 in (hdus[0].verify_checksum(), hdus[0].verify_datasum()):
+        with open_fits(path, disable_image_compression=True) as (hdus, _):
+            if any(0 in (hdu.verify_checksum(), hdu.verify_datasum()) for hdu in hdus):
                 raise InputError(f"{printable(path)}: is damaged, its checksums are wrong")
             pixels = np.asarray(hdus[0].data)
             identity = _identity(hdus[0].header) if "CREATOR" in hdus[0].header else None

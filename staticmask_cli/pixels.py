@@ -54,6 +54,23 @@ def read(array: ImageArray) -> NDArray[Any]:
     return pixels
 
 
+def matches_datasum(array: ImageArray) -> bool:
+    """Return whether an array in a file has the DATASUM of its header, if there is one.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read any more.
+    """
+    if array.constant is not None:
+        return True
+    # A compressed image as the table that it is: DATASUM is of that.
+    with open_fits(Path(array.path), disable_image_compression=True) as (hdus, _):
+        hdu = hdus[array.index]
+        datasum = str(hdu.header.get("DATASUM", "0")).strip()
+        return datasum.isdecimal() and hdu.verify_datasum() != 0
+
+
 def _scaled_flags(stored: NDArray[Any], scale: float, zero: float) -> NDArray[Any]:
     """Return flags as numbers; astropy would take the value of BLANK or ZBLANK for no flag."""
     if (scale, zero) == (1, 0):
