@@ -22,7 +22,7 @@ BLOCK_SIZE = 2880  # FITS files come in blocks of so many bytes
 _CARD = 80  # bytes
 _LONGEST_HEADER = 1000 * BLOCK_SIZE  # 36,000 cards; Hubble's have some 300
 _MOST_HDUS = 3000  # a Hubble file with hundreds of repeats has fewer
-_MOST_AXES = 999  # of the FITS standard
+_MOST = 999  # axes, and columns of a table, that the FITS standard allows
 # Whatever unpacks to so little may, however small it is packed; beyond, only
 # what shrinks as data do: exposures to a fifth at best, with empty arrays to less.
 _ALWAYS_UNPACKED = 2**28
@@ -38,8 +38,9 @@ _OTHERWISE_PACKED = {
 }
 # What copying and preallocating leave behind the last HDU: it means nothing.
 _FILLING = b"\0 \t\r\n\x1a"
+_SIMPLE = re.compile(rb"SIMPLE  = *T[ /]")
 _END = re.compile(rb"END(?![A-Z0-9_-])")
-_SIZES = re.compile(rb"(Z?BITPIX|Z?NAXIS\d{0,3}|PCOUNT|GCOUNT|GROUPS) *= *([^ /]{1,40})")
+_SIZES = re.compile(rb"(Z?BITPIX|Z?NAXIS\d{0,3}|PCOUNT|GCOUNT|GROUPS|TFIELDS) *= *([^ /]{1,40})")
 _BITPIX = (8, 16, 32, 64, -32, -64)
 _PIECE = 2**20
 
@@ -132,7 +133,7 @@ class _Walk:
         note = ""
         while len(places) != most and (block := self._file.read(BLOCK_SIZE)):
             number = len(places)
-            if number == 0 and not block.startswith(b"SIMPLE  ="):
+            if number == 0 and not _SIMPLE.match(block):
                 break
             if number and not block.startswith(b"XTENSION"):
                 note = self._filling(block, number)
@@ -146,7 +147,7 @@ class _Walk:
             if len(places) != most:
                 note = self._skip(offset, data, number)
         if not places:
-            raise self._error("is not a FITS file: no SIMPLE card")
+            raise self._error("is not a FITS file: it does not begin with SIMPLE = T")
         return Extent(self._size is None, tuple(places), (note,) if note else ())
 
     def _error(self, reason: str) -> InputError:
@@ -176,8 +177,11 @@ class _Walk:
         try:
             data = _bytes(values, b"")
             unpacked = _bytes(values, b"Z") if b"ZNAXIS" in values else 0
+            columns = _integer(values, b"TFIELDS", b"0")
         except ValueError as error:
             raise self._error(f"is damaged: HDU {number}: {error}") from None
+        if not 0 <= columns <= _MOST:
+            raise self._error(f"is damaged: HDU {number}: TFIELDS is {columns}, not 0 to {_MOST}")
         most = offset + max(data if self._size is None else 0, unpacked)
         self._check_unpacked(most, f"HDU {number} claims to unpack")
         return data
@@ -216,23 +220,12 @@ class _Walk:
 
 def _bytes(values: dict[bytes, bytes], prefix: bytes) -> int:
     """Return the size of the array that a header's values claim."""
-
-    def integer(keyword: bytes, absent: bytes = b"") -> int:
-        value = values.get(keyword, absent)
-        if not value:
-            raise ValueError(f"no {keyword.decode()}")
-        try:
-            return int(float(value)) if b"." in value else int(value)
-        except (ValueError, OverflowError):
-            shown = printable(value[:20].decode("latin-1"))
-            raise ValueError(f"{keyword.decode()} is {shown}, not a whole number") from None
-
-    naxis, bitpix = integer(prefix + b"NAXIS"), integer(prefix + b"BITPIX")
-    if not 0 <= naxis <= _MOST_AXES:
-        raise ValueError(f"{prefix.decode()}NAXIS is {naxis}, not 0 to {_MOST_AXES}")
+    naxis, bitpix = (_integer(values, prefix + name) for name in (b"NAXIS", b"BITPIX"))
+    if not 0 <= naxis <= _MOST:
+        raise ValueError(f"{prefix.decode()}NAXIS is {naxis}, not 0 to {_MOST}")
     if bitpix not in _BITPIX:
         raise ValueError(f"{prefix.decode()}BITPIX is {bitpix}, not one of {_BITPIX}")
-    sides = [integer(b"%sNAXIS%d" % (prefix, axis)) for axis in range(1, naxis + 1)]
+    sides = [_integer(values, b"%sNAXIS%d" % (prefix, axis)) for axis in range(1, naxis + 1)]
     if values.get(b"GROUPS") == b"T" and sides[:1] == [0]:  # random groups
         sides = sides[1:]
     if not sides:
@@ -241,7 +234,20 @@ def _bytes(values: dict[bytes, bytes], prefix: bytes) -> int:
     pixels = 1
     for side in sides:
         pixels = min(pixels * side, 2**62)
-    extra, groups = (0, 1) if prefix else (integer(b"PCOUNT", b"0"), integer(b"GCOUNT", b"1"))
+    extra, groups = 0, 1
+    if not prefix:
+        extra, groups = _integer(values, b"PCOUNT", b"0"), _integer(values, b"GCOUNT", b"1")
     if min(*sides, extra, groups) < 0:
         raise ValueError("it has a negative size")
     return abs(bitpix) // 8 * groups * (extra + pixels)
+
+
+def _integer(values: dict[bytes, bytes], keyword: bytes, absent: bytes = b"") -> int:
+    value = values.get(keyword, absent)
+    if not value:
+        raise ValueError(f"no {keyword.decode()}")
+    try:
+        return int(float(value)) if b"." in value else int(value)
+    except (ValueError, OverflowError):
+        shown = printable(value[:20].decode("latin-1"))
+        raise ValueError(f"{keyword.decode()} is {shown}, not a whole number") from None

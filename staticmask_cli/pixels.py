@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.exposures import open_fits
-from staticmask_cli.hdus import ImageArray, file_stamp
+from staticmask_cli.hdus import HeaderError, ImageArray, as_float, file_stamp
 
 _CHUNK = 262144  # pixels to a read
 _kept = threading.local()
@@ -43,15 +43,25 @@ def read(array: ImageArray) -> NDArray[Any]:
     if array.is_as_stored and array.offset is not None:
         pixels = _read_plain(path, array, array.offset)
     else:
+        pixels = _read_by_astropy(path, array)
+    _check_unchanged(path, array)
+    return pixels
+
+
+def _read_by_astropy(path: Path, array: ImageArray) -> NDArray[Any]:
+    """Read an array that is scaled, tile-compressed or has values that stand for none."""
+    scale, zero = 1.0, 0.0
+    try:
         with open_fits(path, do_not_scale_image_data=array.is_flags) as (hdus, _):
             hdu = hdus[array.index]
             pixels = np.asarray(hdu.data)
-            scale, zero = (hdu.header.get(k, absent) for k, absent in (("BSCALE", 1), ("BZERO", 0)))
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-        if array.is_flags:
-            pixels = _scaled_flags(pixels, scale, zero)
-    _check_unchanged(path, array)
-    return pixels
+            if array.is_flags:
+                scale, zero = as_float(hdu.header, "BSCALE", 1), as_float(hdu.header, "BZERO", 0)
+    except HeaderError as error:
+        raise InputError(f"{printable(path)}: {array.name}: {printable(error)}") from None
+    if pixels.shape != array.shape:  # None, if a table of tiles has no rows
+        raise InputError(f"{printable(path)}: is damaged: {array.name} has no pixels")
+    return _scaled(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), scale, zero)
 
 
 def matches_datasum(array: ImageArray) -> bool:
@@ -71,7 +81,7 @@ def matches_datasum(array: ImageArray) -> bool:
         return datasum.isdecimal() and hdu.verify_datasum() != 0
 
 
-def _scaled_flags(stored: NDArray[Any], scale: float, zero: float) -> NDArray[Any]:
+def _scaled(stored: NDArray[Any], scale: float, zero: float) -> NDArray[Any]:
     """Return flags as numbers; astropy would take the value of BLANK or ZBLANK for no flag."""
     if (scale, zero) == (1, 0):
         return stored
