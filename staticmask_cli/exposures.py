@@ -39,7 +39,7 @@ _LARGEST_SIDE = 16384  # of a constant array
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Keep astropy's warnings on odd files away from the user, in one thread at a time."""
+    """Keep other packages' warnings away from the user, in one thread at a time."""
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
