@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,11 +12,13 @@ from typing import Any
 from staticmask_cli.dqbits import good_bits
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.exposures import scan
-from staticmask_cli.hdus import Hdu, ImageArray
+from staticmask_cli.hdus import Hdu, HeaderError, ImageArray, as_float, as_integer
 from staticmask_cli.instruments import DQ_BITS, ChipIdentity, identify
 from staticmask_cli.products import flags_twin, why_refused
 from staticmask_cli.settings import Group, Settings
 
+# Whose calibrated exposures hold DQ arrays; WFPC2's are in another file.
+_WITH_DQ = ("ACS", "NICMOS", "STIS", "WFC3")
 _DIMENSIONS = 2  # rows and columns
 
 
@@ -110,7 +111,7 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
     InputError
         Everything that is wrong with the file, a line each.
     """
-    hdus = scan(path)
+    hdus, notes = scan(path)
     primary = hdus[0].header
     reason = None if settings.any_product else why_refused(primary, path.name)
     if reason is not None:
@@ -137,21 +138,30 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
             problems.append(f"{printable(path)}: SCI,{hdu.version}: {printable(error)}")
     if problems:
         raise InputError(*problems)
-    notes = _missing_extensions(path, primary, len(hdus) - 1)
+    notes = (*notes, *_missing_extensions(path, hdus, science))
     return Exposure(chips=tuple(chips), notes=notes, primary=primary)
 
 
-def _missing_extensions(path: Path, primary: Mapping[str, Any], present: int) -> tuple[str, ...]:
-    """Return a warning if the primary header tells of more extensions than there are.
+def _missing_extensions(path: Path, hdus: Sequence[Hdu], science: Sequence[Hdu]) -> tuple[str, ...]:
+    """Return a warning if there are fewer extensions than there should be.
 
     NEXTEND can be stale, but a file that was cut between two extensions shows
-    it in no other way.
+    it in no other way; without it the DQ array, the last of a chip's that Hubble's
+    pipelines write, is missing after most cuts.
     """
-    told = primary.get("NEXTEND")
-    if not isinstance(told, int) or told <= present:
-        return ()
-    warning = f"its NEXTEND tells of {told} extensions, but it holds {present}; was it cut?"
-    return (f"{printable(path)}: {warning}",)
+    primary = hdus[0].header
+    present = len(hdus) - 1
+    warning = None
+    if "NEXTEND" in primary:
+        with suppress(HeaderError):
+            if (promised := as_integer(primary, "NEXTEND")) > present:
+                warning = f"NEXTEND is {promised}, but it has {present} extensions; was it cut?"
+    elif str(primary.get("INSTRUME", "")).strip().upper() in _WITH_DQ:
+        flagged = {hdu.version for hdu in hdus if hdu.name == "DQ"}
+        lacking = [f"SCI,{hdu.version}" for hdu in science if hdu.version not in flagged]
+        if lacking:
+            warning = f"{', '.join(lacking)}: no DQ extension, and no NEXTEND; was it cut?"
+    return () if warning is None else (f"{printable(path)}: {warning}",)
 
 
 def _selected(hdus: Sequence[Hdu], group: Group | None) -> list[Hdu]:
@@ -249,7 +259,7 @@ def _flags(
             "put it beside, or leave final_bits at None"
         )
     # The twin's flags are in extensions that are often called SCI, too.
-    return _by_version(twin, scan(twin)[1:])
+    return _by_version(twin, scan(twin)[0][1:])
 
 
 def _by_version(path: Path, hdus: Sequence[Hdu]) -> dict[int, ImageArray]:
@@ -258,7 +268,7 @@ def _by_version(path: Path, hdus: Sequence[Hdu]) -> dict[int, ImageArray]:
         if hdu.array is not None:
             if hdu.version in arrays:
                 raise InputError(f"{printable(path)}: has two DQ arrays of EXTVER {hdu.version}")
-            arrays[hdu.version] = hdu.array
+            arrays[hdu.version] = replace(hdu.array, is_flags=True)
     return arrays
 
 
@@ -280,9 +290,7 @@ def _matching_flags(
 
 def _no_good_pixels(science: Sequence[Hdu]) -> str | None:
     """Return a reason if the exposure says that it has no good pixel at all."""
-    counts = [
-        _number(hdu.header["NGOODPIX"], "NGOODPIX") for hdu in science if "NGOODPIX" in hdu.header
-    ]
+    counts = [as_float(hdu.header, "NGOODPIX") for hdu in science if "NGOODPIX" in hdu.header]
     if len(counts) == len(science) and sum(counts) == 0:
         return "NGOODPIX is 0: it has no good pixel"
     return None
@@ -293,14 +301,8 @@ def _no_exposure_time(header: Mapping[str, Any], primary: Mapping[str, Any]) -> 
 
     STIS and NICMOS keep it in the SCI headers, the others in the primary.
     """
-    value = header.get("EXPTIME", primary.get("EXPTIME"))
-    if value is None:
+    source = header if "EXPTIME" in header else primary
+    if "EXPTIME" not in source:
         return None
-    time = _number(value, "EXPTIME")
+    time = as_float(source, "EXPTIME")
     return f"EXPTIME is {time:g}" if time <= 0 else None
-
-
-def _number(value: Any, keyword: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{keyword} is {str(value)!r}, not a number")
-    return float(value)

@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -214,6 +215,7 @@ def _failed(status: int, options: dict[str, Any]) -> int:
 
 
 def _run(options: dict[str, Any], summary: Summary) -> int:
+    _check_working_folder()
     summary.check()
     flags = _flags(options)
     _check_files_differ(options, summary, options["inputs"], options["report"], "--report")
@@ -334,6 +336,15 @@ def _check_files_differ(
             summary.forget()
             raise ConfigError(f"{taken[path]} and {option} name one file: {file}")
         taken[path] = option
+
+
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            f"the working folder cannot be used: {error.strerror}; change to another"
+        ) from None
 
 
 def _real(name: str) -> str:

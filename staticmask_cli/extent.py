@@ -1,15 +1,16 @@
-"""How large a FITS file is, and whether what its headers claim can be true.
+"""Where a FITS file's HDUs are, and whether what its headers claim can be true.
 
 Looked at before astropy sees the file: it would read a header that never ends,
-unpack what a gzipped file holds, or make room for what a compressed array
-claims to be, however much that is.
+count axes for ever, unpack what a gzipped file holds, make room for what a
+compressed array claims to be, however much that is, or take a header that it
+cannot read for the end of the file.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,40 +22,73 @@ BLOCK_SIZE = 2880  # FITS files come in blocks of so many bytes
 _CARD = 80  # bytes
 _LONGEST_HEADER = 1000 * BLOCK_SIZE  # 36,000 cards; Hubble's have some 300
 _MOST_HDUS = 3000  # a Hubble file with hundreds of repeats has fewer
+_MOST = 999  # axes, and columns of a table, that the FITS standard allows
 # Whatever unpacks to so little may, however small it is packed; beyond, only
 # what shrinks as data do: exposures to a fifth at best, with empty arrays to less.
 _ALWAYS_UNPACKED = 2**28
 _LARGEST_RATIO = 100
 
 _GZIP = b"\x1f\x8b"
+_OTHERWISE_PACKED = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x1f\x9d": "compress",
+}
+# What copying and preallocating leave behind the last HDU: it means nothing.
+_FILLING = b"\0 \t\r\n\x1a"
+_SIMPLE = re.compile(rb"SIMPLE  = *T[ /]")
 _END = re.compile(rb"END(?![A-Z0-9_-])")
-_SIZES = re.compile(rb"(Z?BITPIX|Z?NAXIS\d{0,3}|PCOUNT|GCOUNT|GROUPS) *= *([^ /]+)")
+_SIZES = re.compile(rb"(Z?BITPIX|Z?NAXIS\d{0,3}|PCOUNT|GCOUNT|GROUPS|TFIELDS) *= *([^ /]{1,40})")
+_BITPIX = (8, 16, 32, 64, -32, -64)
 _PIECE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
-    """The size of a file.
+class Place:
+    """Where one HDU is, in bytes of the unpacked file.
 
     Attributes
     ----------
-    plain : bool
-        Whether it is FITS as it stands, not gzipped.
-    size : int
-        Its bytes, unpacked.
+    offset : int
+        Where its data begin.
+    header_hash : str
+        Hash of its header's cards.
     """
 
-    plain: bool
-    size: int
+    offset: int
+    header_hash: str
 
 
-def measure_extent(path: Path) -> Extent:
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a file holds.
+
+    Attributes
+    ----------
+    gzipped : bool
+        Whether it is gzipped, not FITS as it stands.
+    places : tuple of Place
+        Its HDUs.
+    notes : tuple of str
+        What is odd about its end, without the file's name.
+    """
+
+    gzipped: bool
+    places: tuple[Place, ...]
+    notes: tuple[str, ...]
+
+
+def measure_extent(path: Path, most: int | None = None) -> Extent:
     """Walk through a file's headers, unpacking it to its end if it is gzipped.
 
     Parameters
     ----------
     path : Path
         A regular file.
+    most : int, optional
+        Look at so many headers and at nothing behind the last of them.
 
     Returns
     -------
@@ -63,108 +97,157 @@ def measure_extent(path: Path) -> Extent:
     Raises
     ------
     InputError
-        If a header does not end, tells of a negative size or of more than the
-        file can hold, or the file goes on behind what its headers tell.
+        If it is not FITS or truncated, a header makes no sense, does not end or
+        claims more than the file can hold, or the file goes on behind its HDUs.
     """
-    packed = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(len(_GZIP)) != _GZIP:
-            _walk(path, file, packed, packed)
-            return Extent(plain=True, size=packed)
-    try:
-        with gzip.open(path) as stream:
-            return Extent(plain=False, size=_walk(path, stream, packed, None))
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{printable(path)}: is not a readable FITS file: {printable(error).rstrip('.')}"
-        ) from None
+        beginning = file.read(max(map(len, _OTHERWISE_PACKED)))
+        for mark, packer in _OTHERWISE_PACKED.items():
+            if beginning.startswith(mark):
+                raise InputError(
+                    f"{printable(path)}: is compressed with {packer}; unpack it, or use gzip or "
+                    "fpack instead"
+                )
+        packed = path.stat().st_size
+        file.seek(0)
+        if not beginning.startswith(_GZIP):
+            return _Walk(path, file, packed, size=packed).extent(most)
+    with gzip.open(path) as stream:
+        return _Walk(path, stream, packed, size=None).extent(most)
 
 
-def _walk(path: Path, file: BinaryIO | gzip.GzipFile, packed: int, size: int | None) -> int:
-    """Go from header to header and return where the file ends; `size` if that is known."""
-    place = 0
-    for number in range(_MOST_HDUS + 1):
-        if size is not None:
-            if place >= size:
-                return size
-            file.seek(place)
-        header = _header(path, file, number)
-        if header is None:
-            return size if size is not None else file.tell()
-        data, unpacked = _claims(path, header, number)
-        place += len(header)
-        total = place + max(data if size is None else 0, unpacked)
-        if total > max(_ALWAYS_UNPACKED, _LARGEST_RATIO * packed):
-            raise InputError(
-                f"{printable(path)}: HDU {number} claims to unpack to {total} bytes, more than a "
-                f"file of {packed} bytes can hold"
+class _Walk:
+    """One walk from header to header; `size` is the file's, None if it must be unpacked."""
+
+    def __init__(
+        self, path: Path, file: BinaryIO | gzip.GzipFile, packed: int, *, size: int | None
+    ) -> None:
+        self._path = path
+        self._file = file
+        self._packed = packed
+        self._size = size
+
+    def extent(self, most: int | None) -> Extent:
+        """Return what the file holds, or only its first `most` HDUs."""
+        places: list[Place] = []
+        note = ""
+        while len(places) != most and (block := self._file.read(BLOCK_SIZE)):
+            number = len(places)
+            if number == 0 and not _SIMPLE.match(block):
+                break
+            if number and not block.startswith(b"XTENSION"):
+                note = self._filling(block, number)
+                break
+            if number == _MOST_HDUS:
+                raise self._error(f"has more than {_MOST_HDUS} HDUs; no exposure has")
+            header = self._header(block, number)
+            offset = self._file.tell()
+            data = self._data_size(header, number, offset)
+            places.append(Place(offset, hashlib.sha256(header).hexdigest()[:32]))
+            if len(places) != most:
+                note = self._skip(offset, data, number)
+        if not places:
+            raise self._error("is not a FITS file: it does not begin with SIMPLE = T")
+        return Extent(self._size is None, tuple(places), (note,) if note else ())
+
+    def _error(self, reason: str) -> InputError:
+        return InputError(f"{printable(self._path)}: {reason}")
+
+    def _header(self, block: bytes, number: int) -> bytes:
+        """Read a header to the end of its last block; return its cards, without END."""
+        header = bytearray()
+        while len(header) < _LONGEST_HEADER:
+            if len(block) < BLOCK_SIZE:
+                raise self._error(f"is truncated: it ends within the header of HDU {number}")
+            for match in _END.finditer(block):
+                if match.start() % _CARD == 0:
+                    return bytes(header + block[: match.start()])
+            header += block
+            block = self._file.read(BLOCK_SIZE)
+        raise self._error(
+            f"is damaged: the header of HDU {number} does not end within {_LONGEST_HEADER} bytes"
+        )
+
+    def _data_size(self, header: bytes, number: int, offset: int) -> int:
+        """Return the bytes of an HDU's data, if what its header claims can be true."""
+        values: dict[bytes, bytes] = {}
+        for match in _SIZES.finditer(header):
+            if match.start() % _CARD == 0:
+                values.setdefault(match[1], match[2])
+        try:
+            data = _bytes(values, b"")
+            unpacked = _bytes(values, b"Z") if b"ZNAXIS" in values else 0
+            columns = _integer(values, b"TFIELDS", b"0")
+        except ValueError as error:
+            raise self._error(f"is damaged: HDU {number}: {error}") from None
+        if not 0 <= columns <= _MOST:
+            raise self._error(f"is damaged: HDU {number}: TFIELDS is {columns}, not 0 to {_MOST}")
+        most = offset + max(data if self._size is None else 0, unpacked)
+        self._check_unpacked(most, f"HDU {number} claims to unpack")
+        return data
+
+    def _check_unpacked(self, size: int, what: str) -> None:
+        if size > max(_ALWAYS_UNPACKED, _LARGEST_RATIO * self._packed):
+            raise self._error(
+                f"{what} to {size} bytes, more than a file of {self._packed} bytes can hold"
             )
-        place += -(-data // BLOCK_SIZE) * BLOCK_SIZE
-        if size is None and not _skip(file, place):
-            return file.tell()
-    raise InputError(f"{printable(path)}: has more than {_MOST_HDUS} HDUs; no exposure has")
+
+    def _skip(self, offset: int, data: int, number: int) -> str:
+        """Go to where an HDU's last block ends; return a note if the file ends before."""
+        place = offset + -(-data // BLOCK_SIZE) * BLOCK_SIZE
+        if self._size is not None:
+            self._file.seek(min(place, self._size))
+        else:
+            while (left := place - self._file.tell()) and self._file.read(min(left, _PIECE)):
+                pass
+        missing = offset + data - self._file.tell()
+        if missing > 0:
+            raise self._error(f"is truncated: HDU {number} lacks {missing} bytes")
+        if self._file.tell() < place:
+            return f"ends within the padding of HDU {number}; was it cut?"
+        return ""
+
+    def _filling(self, block: bytes, number: int) -> str:
+        """Return a note on bytes that are no HDU, if they mean nothing."""
+        begin = self._file.tell() - len(block)
+        while block:
+            if block.strip(_FILLING):
+                raise self._error(f"is damaged: the header of HDU {number} is not FITS")
+            self._check_unpacked(self._file.tell(), "unpacks")
+            block = self._file.read(_PIECE)
+        return f"{self._file.tell() - begin} bytes after its last HDU are ignored"
 
 
-def _header(path: Path, file: BinaryIO | gzip.GzipFile, number: int) -> bytes | None:
-    """Read a header, up to the end of its last block; None if there is none or it is not one."""
-    header = bytearray()
-    while len(header) < _LONGEST_HEADER:
-        block = file.read(BLOCK_SIZE)
-        if len(block) < BLOCK_SIZE:
-            return None  # the end, or too little for a header: astropy's reader tells
-        header += block
-        if any(match.start() % _CARD == 0 for match in _END.finditer(block)):
-            return bytes(header)
-    raise InputError(
-        f"{printable(path)}: is damaged: the header of HDU {number} does not end within "
-        f"{_LONGEST_HEADER} bytes"
-    )
-
-
-def _claims(path: Path, header: bytes, number: int) -> tuple[int, int]:
-    """Return the bytes of an HDU's data, and those of what a compressed array unpacks to."""
-    told: dict[bytes, bytes] = {}
-    for match in _SIZES.finditer(header):
-        if match.start() % _CARD == 0:
-            told.setdefault(match[1], match[2])
-    try:
-        data = _bytes(told, b"")
-        unpacked = _bytes(told, b"Z") if b"ZNAXIS" in told else 0
-    except (ValueError, OverflowError):
-        raise InputError(
-            f"{printable(path)}: is damaged: the size of HDU {number} is no number"
-        ) from None
-    if data < 0 or unpacked < 0:
-        raise InputError(f"{printable(path)}: is damaged: HDU {number} has a negative size")
-    return data, unpacked
-
-
-def _bytes(told: dict[bytes, bytes], prefix: bytes) -> int:
-    """Return the size of an array that a header tells of."""
-
-    def integer(keyword: bytes, absent: int) -> int:
-        value = told.get(keyword)
-        return absent if value is None else int(float(value)) if b"." in value else int(value)
-
-    naxis = integer(prefix + b"NAXIS", 0)
-    sides = [integer(b"%sNAXIS%d" % (prefix, axis), 0) for axis in range(1, min(naxis, 999) + 1)]
-    if told.get(b"GROUPS") == b"T" and sides[:1] == [0]:  # random groups
+def _bytes(values: dict[bytes, bytes], prefix: bytes) -> int:
+    """Return the size of the array that a header's values claim."""
+    naxis, bitpix = (_integer(values, prefix + name) for name in (b"NAXIS", b"BITPIX"))
+    if not 0 <= naxis <= _MOST:
+        raise ValueError(f"{prefix.decode()}NAXIS is {naxis}, not 0 to {_MOST}")
+    if bitpix not in _BITPIX:
+        raise ValueError(f"{prefix.decode()}BITPIX is {bitpix}, not one of {_BITPIX}")
+    sides = [_integer(values, b"%sNAXIS%d" % (prefix, axis)) for axis in range(1, naxis + 1)]
+    if values.get(b"GROUPS") == b"T" and sides[:1] == [0]:  # random groups
         sides = sides[1:]
     if not sides:
         return 0
-    if min(sides) < 0:
-        return -1
     # Not more digits than a claim can need: 999 sides would make a number of thousands.
     pixels = 1
     for side in sides:
         pixels = min(pixels * side, 2**62)
-    extra, groups = (0, 1) if prefix else (integer(b"PCOUNT", 0), integer(b"GCOUNT", 1))
-    return abs(integer(prefix + b"BITPIX", 8)) // 8 * groups * (extra + pixels)
+    extra, groups = 0, 1
+    if not prefix:
+        extra, groups = _integer(values, b"PCOUNT", b"0"), _integer(values, b"GCOUNT", b"1")
+    if min(*sides, extra, groups) < 0:
+        raise ValueError("it has a negative size")
+    return abs(bitpix) // 8 * groups * (extra + pixels)
 
 
-def _skip(file: BinaryIO | gzip.GzipFile, place: int) -> bool:
-    """Unpack up to a place; False if the file ends before."""
-    while (left := place - file.tell()) > 0:
-        if not file.read(min(left, _PIECE)):
-            return False
-    return True
+def _integer(values: dict[bytes, bytes], keyword: bytes, absent: bytes = b"") -> int:
+    value = values.get(keyword, absent)
+    if not value:
+        raise ValueError(f"no {keyword.decode()}")
+    try:
+        return int(float(value)) if b"." in value else int(value)
+    except (ValueError, OverflowError):
+        shown = printable(value[:20].decode("latin-1"))
+        raise ValueError(f"{keyword.decode()} is {shown}, not a whole number") from None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from staticmask_cli.exposures import silenced
 from staticmask_cli.pictures import BAD_COLOUR, UNSEEN_COLOUR, Bools, Pixels, Window, stretched
 from staticmask_cli.rounds import BLOCK, CLIP
 from staticmask_cli.statistics import BIN_WIDTH, SkyStatistics
@@ -230,7 +231,8 @@ def _drawing(
     ink = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
     looks: Any = {"font.size": 14, **dict.fromkeys(ink, colours["ink"])}
     # A user's matplotlibrc must not change what a report looks like.
-    with style.context("default"), rc_context(looks):
+    # Nor must what its versions and those of its own packages have to say of each other.
+    with silenced(), style.context("default"), rc_context(looks):
         figure = Figure(figsize=_SIZE, dpi=_DPI, facecolor=colours["paper"])
         FigureCanvasAgg(figure)
         axes = figure.add_axes(place, facecolor=colours["paper"])

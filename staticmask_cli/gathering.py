@@ -18,7 +18,7 @@ from staticmask_cli.duplicates import Duplicates
 from staticmask_cli.errors import InputError, StaticMaskError, printable
 from staticmask_cli.held import REDO
 from staticmask_cli.instruments import ChipIdentity
-from staticmask_cli.measure import Measured, hash_of, measure, unmeasured
+from staticmask_cli.measure import Measured, hash_of, measure, unmeasured, wrong_sums
 from staticmask_cli.products import Calibrations
 from staticmask_cli.records import ChipRecord, same_pixels
 from staticmask_cli.report import ExposureReport, Journal
@@ -83,13 +83,17 @@ class Gathered:
 
 @dataclass(slots=True)
 class _Task:
-    """One chip under way: what the existing mask has of it, and what a worker will send."""
+    """One chip under way: what the existing mask has of it, and what a worker will send.
+
+    With --verify a worker also sends the arrays that do not have their DATASUM.
+    """
 
     path: Path
     chip: Chip
     known: ChipRecord | None
     former: tuple[ChipRecord, ...]
     future: Future[Measured] | Future[str] | None
+    sums: Future[list[str]] | None
 
 
 @dataclass(slots=True)
@@ -203,7 +207,11 @@ class Gathering:
         tasks = []
         for chip in exposure.chips:
             known, former = self._held.match(chip) if self._held else (None, ())
-            tasks.append(_Task(path, chip, known, former, self._submitted(chip, known)))
+            future = self._submitted(chip, known)
+            sums = None
+            if future and self._workers and self._held and self._settings.verify:
+                sums = self._workers.submit(wrong_sums, chip)
+            tasks.append(_Task(path, chip, known, former, future, sums))
         return _UnderWay(path, [], tasks)
 
     def _submitted(
@@ -334,6 +342,11 @@ class Gathering:
     def _result(self, path: Path, task: _Task) -> Measured | None:
         """Wait for a chip; None if the existing mask has it or it is not to be read."""
         result = task.future.result() if task.future else None
+        for name in task.sums.result() if task.sums else ():
+            self._journal.warnings.append(
+                f"{printable(path)}: {printable(name)}: the data do not match DATASUM; they have "
+                "changed since it was written"
+            )
         if isinstance(result, Measured):
             return result
         if task.known is not None and result is not None and result != task.known.pixel_hash:

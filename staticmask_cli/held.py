@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from staticmask_cli.accumulate import Bits, pack
 from staticmask_cli.errors import InputError, OutputError, printable
-from staticmask_cli.exposures import scan, silenced
-from staticmask_cli.extent import measure_extent
+from staticmask_cli.exposures import open_fits, scan
+from staticmask_cli.extent import Extent
+from staticmask_cli.hdus import HeaderError, as_float
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.output import COLUMNS, TABLE
 from staticmask_cli.records import ChipRecord, count_chips
@@ -24,10 +25,13 @@ from staticmask_cli.settings import Recipe
 #: What to do about a mask that cannot be added to.
 REDO = "--no-update redoes it from the exposures that are given"
 
-_GZIP = b"\x1f\x8b"
+_NO_TABLE = "is no mask with a table of its exposures as this version makes them"
+#: numpy's kinds of what a column holds, by its letter in COLUMNS.
+_KINDS = {"A": "U", "J": "i", "K": "i", "D": "f", "L": "b"}
 
-# What reading something that is no mask of ours, or a damaged one, comes to.
-_NO_MASK = (OSError, ValueError, TypeError, LookupError, AttributeError, fits.VerifyError)
+
+class _UselessError(Exception):
+    """A file is no mask of ours, or a damaged one; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,8 @@ class HeldMask:
         Its table; with `ChipRecord.alone` if its pixels were asked for.
     has_counts : bool
         Whether it has COUNT and COVERAGE.
+    gzipped : bool
+        Whether its file is gzipped.
     bits : ndarray of uint8 or None
         The bad pixels, if they were asked for.
     counts : tuple of ndarray, or None
@@ -54,6 +60,7 @@ class HeldMask:
     recipe: Recipe
     records: tuple[ChipRecord, ...]
     has_counts: bool
+    gzipped: bool
     bits: Bits | None
     counts: tuple[NDArray[Any], NDArray[Any]] | None
 
@@ -62,9 +69,8 @@ def read_counted(path: Path) -> HeldMask:
     """Read a mask that is to be recounted; raises what `read_held` does, also if it cannot be."""
     hint = "make it anew with --counts"
     held = read_held(path, pixels=True, hint=hint)
-    with path.open("rb") as file:
-        if file.read(len(_GZIP)) == _GZIP:
-            raise OutputError(f"{printable(path)}: is gzipped; unpack it first")
+    if held.gzipped:
+        raise OutputError(f"{printable(path)}: is gzipped; unpack it first")
     if not held.has_counts:
         raise OutputError(f"{printable(path)}: keeps no counts; {hint}")
     return held
@@ -87,61 +93,86 @@ def read_held(path: Path, *, pixels: bool, hint: str = REDO) -> HeldMask:
     OutputError
         If it is no mask with our table, or damaged.
     """
-    shown = printable(path)
-    counts = None
     try:
-        _check_regular(path)
-        with (
-            silenced(),
-            fits.open(path, memmap=False, disable_image_compression=True) as hdus,
-        ):
-            header = hdus[0].header
-            names = [hdu.name for hdu in hdus]
-            has_counts = "COUNT" in names and "COVERAGE" in names
-            held = HeldMask(
-                identity=_identity(header),
-                recipe=Recipe(
-                    static_sig=float(header["STATSIG"]),
-                    final_bits=str(header["FINBITS"]),
-                    group=str(header["GROUP"]),
-                    include_empty=bool(header["INCEMPTY"]),
-                    min_exposures=Fraction(str(header["MINEXPOS"])),
-                    allow_duplicates=bool(header["DUPLICAT"]),
-                ),
-                records=_records(hdus[TABLE], pixels=pixels),
-                has_counts=has_counts,
-                bits=pack(hdus[0].data == 0) if pixels else None,
-                counts=None,
-            )
-            damaged = pixels and not all(
-                hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1 for hdu in hdus
-            )
-        if pixels and has_counts and not damaged:
-            with silenced(), fits.open(path, memmap=False) as hdus:
-                counts = hdus["COUNT"].data, hdus["COVERAGE"].data
-        damaged |= not _makes_sense(held, counts)
-    except PermissionError:
-        raise OutputError(f"{shown}: permission to read it is denied") from None
-    except _NO_MASK:
-        raise OutputError(
-            f"{shown}: is no mask with a table of its exposures as this version makes them; {hint}"
-        ) from None
-    if damaged:
-        raise OutputError(f"{shown}: is damaged, its checksums are wrong; {hint}")
-    return replace(held, counts=counts)
+        # Compressed images as the tables that they are: checksums are of those.
+        with open_fits(path, disable_image_compression=True) as (hdus, extent):
+            _check_whole(hdus, extent, pixels=pixels)
+            held = _read(hdus, extent, pixels=pixels)
+        if pixels and held.has_counts:
+            with open_fits(path) as (hdus, _):
+                counts = np.asarray(hdus["COUNT"].data), np.asarray(hdus["COVERAGE"].data)
+            held = replace(held, counts=counts)
+        _check_sense(held)
+    except InputError as error:
+        raise OutputError(*(f"{problem}; {hint}" for problem in error.problems)) from None
+    except (_UselessError, HeaderError) as error:
+        raise OutputError(f"{printable(path)}: {error}; {hint}") from None
+    return held
 
 
-def _check_regular(path: Path) -> None:
-    if not path.is_file():
-        raise ValueError("opening a pipe would wait for ever")
+def _check_whole(hdus: fits.HDUList, extent: Extent, *, pixels: bool) -> None:
+    """Refuse what is not a mask of ours, lacks a part of it or has changed since it was written."""
+    promised = _value(hdus[0].header, "NEXTEND", int)
+    present = len(extent.places) - 1
+    if present != promised or extent.notes:
+        raise _UselessError(f"is damaged, with {present} of {promised} extensions")
+    tables = all(isinstance(hdu, fits.BinTableHDU) for hdu in hdus[1:])
+    if not tables or [hdu.name for hdu in hdus[1:]] not in ([TABLE], [TABLE, "COUNT", "COVERAGE"]):
+        raise _UselessError(_NO_TABLE)
+    # Before the data are touched: astropy < 7.2 changes text when it reads it.
+    for hdu in hdus if pixels else [hdus[TABLE]]:
+        if _sums(hdu) != (1, 1):
+            raise _UselessError("is damaged, its checksums are wrong")
 
 
-def _makes_sense(held: HeldMask, counts: tuple[NDArray[Any], NDArray[Any]] | None) -> bool:
-    """Say whether numbers are such as a mask can have; checksums do not tell who made them."""
+def _sums(hdu: Any) -> tuple[int, int]:
+    """Return whether CHECKSUM and DATASUM are right: 1; wrong: 0; missing: 2."""
+    if not isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.BinTableHDU)):
+        return 0, 0  # what astropy makes of headers that it cannot read
+    return hdu.verify_checksum(), hdu.verify_datasum()
+
+
+def _read(hdus: fits.HDUList, extent: Extent, *, pixels: bool) -> HeldMask:
+    header = hdus[0].header
+    identity = _identity(header)
+    bits = None
+    if pixels:
+        mask = np.asarray(hdus[0].data)
+        if mask.shape != identity.shape:
+            raise _UselessError(_NO_TABLE)
+        bits = pack(mask == 0)
+    return HeldMask(
+        identity=identity,
+        recipe=Recipe(
+            static_sig=as_float(header, "STATSIG"),
+            final_bits=_value(header, "FINBITS", str),
+            group=_value(header, "GROUP", str),
+            include_empty=_value(header, "INCEMPTY", bool),
+            allow_duplicates=_value(header, "DUPLICAT", bool),
+            min_exposures=Fraction(str(as_float(header, "MINEXPOS"))),
+        ),
+        records=_records(hdus[TABLE], pixels=pixels),
+        has_counts=len(hdus) > 2,  # noqa: PLR2004 - the mask and its table
+        gzipped=extent.gzipped,
+        bits=bits,
+        counts=None,
+    )
+
+
+def _value(header: fits.Header, keyword: str, kind: type) -> Any:
+    """Return a header's value, if it is of the type that this program writes."""
+    value = header.get(keyword)
+    if type(value) is not kind:
+        raise _UselessError(_NO_TABLE)
+    return value
+
+
+def _check_sense(held: HeldMask) -> None:
+    """Refuse numbers that no mask can have; checksums do not tell who made them."""
     rows, columns = held.identity.shape
     most = count_chips(held.records)
     places = [int(record.alone.max(initial=0)) for record in held.records]
-    return (
+    makes_sense = (
         max(places, default=0) < rows * columns
         and held.recipe.min_exposures > 0
         and all(
@@ -149,22 +180,35 @@ def _makes_sense(held: HeldMask, counts: tuple[NDArray[Any], NDArray[Any]] | Non
             and array.dtype.kind == "i"
             and array.min() >= 0
             and array.max() <= most
-            for array in counts or ()
+            for array in held.counts or ()
         )
     )
+    if not makes_sense:
+        raise _UselessError("is damaged, its numbers make no sense")
 
 
 def _records(table: fits.BinTableHDU, *, pixels: bool) -> tuple[ChipRecord, ...]:
-    names = [attribute for _, attribute, *_ in COLUMNS]
-    rows = zip(*(table.data[name].tolist() for name, *_ in COLUMNS), strict=True)
-    records = [ChipRecord(**dict(zip(names, row, strict=True))) for row in rows]
+    columns = {}
+    for name, attribute, letter, _ in COLUMNS:
+        columns[attribute] = _column(table, name, _KINDS[letter]).tolist()
+    rows = zip(*columns.values(), strict=True)
+    records = [ChipRecord(**dict(zip(columns, row, strict=True))) for row in rows]
     if not pixels:
         return tuple(records)
-    alone = table.data["ALONE"]
+    alone = _column(table, "ALONE", "O")
+    if not table.columns["ALONE"].format.startswith("PJ"):
+        raise _UselessError(_NO_TABLE)
     return tuple(
-        replace(record, alone=np.asarray(alone[number]).astype(np.uint32))
-        for number, record in enumerate(records)
+        replace(record, alone=places.astype(np.uint32))
+        for record, places in zip(records, alone, strict=True)
     )
+
+
+def _column(table: fits.BinTableHDU, name: str, kind: str) -> NDArray[Any]:
+    values = table.data[name] if name in table.columns.names else None
+    if values is None or values.dtype.kind != kind or values.ndim != 1:
+        raise _UselessError(_NO_TABLE)
+    return np.asarray(values)
 
 
 def other_identity(
@@ -195,48 +239,46 @@ def other_identity(
     if not os.path.lexists(path):
         return None
     try:
-        _check_regular(path)
-        if path.stat().st_size == 0:  # what a full disk leaves: nothing that could be lost
+        if path.is_file() and path.stat().st_size == 0:  # what a full disk leaves: nothing is lost
             return None
-        with silenced():
-            header = fits.getheader(path)
-        if "CREATOR" not in header and (header["NAXIS2"], header["NAXIS1"]) == identity.shape:
+        with open_fits(path, most=1) as (hdus, _):
+            header = hdus[0].header
+            shape = header.get("NAXIS2"), header.get("NAXIS1")
+            if "CREATOR" not in header and shape == identity.shape:
+                return None
+            found = _identity(header)
+    except (InputError, FileNotFoundError, _UselessError) as error:
+        if not os.path.lexists(path):  # removed since it was seen
             return None
-        told = _identity(header)
-    except FileNotFoundError:  # removed since it was seen
-        return None
-    except PermissionError:
-        raise OutputError(f"{printable(path)}: permission to read it is denied") from None
-    except _NO_MASK:
         # An exposure may have no other copy.
         is_replaceable = path.is_file() and not _is_exposure(path)
         if overwrite and is_replaceable:
             return None
-        hint = "; use --overwrite to replace it" if is_replaceable else "; move it away"
-        raise OutputError(
-            f"{printable(path)}: exists but is not a static mask of this shape{hint}"
-        ) from None
-    return told if told != identity else None
+        hint = "use --overwrite to replace it" if is_replaceable else "move it away"
+        reason = f"{printable(path)}: exists but is not a static mask of this shape"
+        problems = error.problems if isinstance(error, InputError) else (reason,)
+        raise OutputError(*(f"{problem}; {hint}" for problem in problems)) from None
+    return found if found != identity else None
 
 
 def _is_exposure(path: Path) -> bool:
     try:
-        return any(hdu.name == "SCI" for hdu in scan(path))
+        return any(hdu.name == "SCI" for hdu in scan(path)[0])
     except InputError:
         return False
 
 
 def _identity(header: fits.Header) -> ChipIdentity:
     return ChipIdentity(
-        instrument=header["INSTRUME"],
-        detector=header["DETECTOR"],
-        number=header["CHIP"],
-        rows=header["NAXIS2"],
-        columns=header["NAXIS1"],
-        x0=header["XCORNER"],
-        y0=header["YCORNER"],
-        xbin=header["BINAXIS1"],
-        ybin=header["BINAXIS2"],
+        instrument=_value(header, "INSTRUME", str),
+        detector=_value(header, "DETECTOR", str),
+        number=_value(header, "CHIP", int),
+        rows=_value(header, "NAXIS2", int),
+        columns=_value(header, "NAXIS1", int),
+        x0=_value(header, "XCORNER", int),
+        y0=_value(header, "YCORNER", int),
+        xbin=_value(header, "BINAXIS1", int),
+        ybin=_value(header, "BINAXIS2", int),
     )
 
 
@@ -255,25 +297,21 @@ def read_any(path: Path) -> tuple[ChipIdentity | None, NDArray[np.bool_]]:
     InputError
         If the file cannot be read, or holds something else.
     """
-    shown = printable(path)
+    no_mask = f"{printable(path)}: is no static mask, an array of 0 and 1 in its primary HDU"
     try:
-        _check_regular(path)
-        measure_extent(path)  # unpacks a gzipped one to its end, with its CRC
-        with silenced(), fits.open(path, memmap=False) as hdus:
+        with open_fits(path, disable_image_compression=True) as (hdus, _):
+            if any(0 in _sums(hdu) for hdu in hdus):
+                raise InputError(f"{printable(path)}: is damaged, its checksums are wrong")
             pixels = np.asarray(hdus[0].data)
             identity = _identity(hdus[0].header) if "CREATOR" in hdus[0].header else None
-        if pixels.ndim != 2 or not np.isin(pixels, (0, 1)).all():  # noqa: PLR2004 - rows and columns
-            raise ValueError("no mask")
-    except PermissionError:
-        raise InputError(f"{shown}: permission to read it is denied") from None
-    except _NO_MASK:
-        raise InputError(
-            f"{shown}: is no static mask, an array of 0 and 1 in its primary HDU, or is damaged"
-        ) from None
+    except _UselessError:
+        raise InputError(no_mask) from None
+    if pixels.ndim != 2 or not np.isin(pixels, (0, 1)).all():  # noqa: PLR2004 - rows and columns
+        raise InputError(no_mask)
     return identity, pixels == 0
 
 
 def read_mask(path: str | Path) -> NDArray[np.int16]:
     """Read a mask: 1 good, 0 bad, int16, rows x columns."""
-    with fits.open(path, memmap=False) as hdus:
+    with open_fits(Path(path)) as (hdus, _):
         return np.asarray(hdus[0].data, dtype=np.int16)

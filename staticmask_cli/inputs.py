@@ -22,6 +22,7 @@ MEMBER_SUFFIXES = ("_flc", "_flt", "_crj", "_sfl", "_cal", "_c0m")
 #: The entry that stands for a list on standard input.
 STANDARD_INPUT = "@-"
 
+_DEEPEST_LIST = 50
 _MEMBER_ENDINGS = (".fits", ".fits.gz", ".fits.fz")
 
 # A name in an @list: in quotes, or up to the next blank or the comma before one.
@@ -149,7 +150,9 @@ class _Walk:
         # So that a run over '*.fits' can be repeated in a folder that holds its own masks.
         wants_masks = self._read_association is None
         files = [
-            m for m in matches if m.endswith(MASK_ENDINGS) == wants_masks and not Path(m).is_dir()
+            m
+            for m in matches
+            if m.endswith(MASK_ENDINGS) == wants_masks and not os.path.isdir(m)  # noqa: PTH112
         ]
         for match in files:
             self._file(Path(match), lists)
@@ -183,10 +186,6 @@ class _Walk:
                 self._problem(path, _why_absent(path), lists)
 
     def _list(self, path: Path, lists: tuple[Path, ...]) -> None:
-        real = os.path.realpath(path)
-        if real in map(os.path.realpath, lists):
-            self._problem(path, "this @list leads back to itself", lists)
-            return
         try:
             text = _decoded(path.read_bytes())
         except UnicodeDecodeError:
@@ -196,7 +195,12 @@ class _Walk:
             reason = getattr(error, "strerror", None) or str(error)
             self._problem(path, f"this @list cannot be read: {reason}", lists)
             return
-        self._lines(path, text, lists)
+        if os.path.realpath(path) in map(os.path.realpath, lists):
+            self._problem(path, "this @list leads back to itself", lists)
+        elif len(lists) == _DEEPEST_LIST:
+            self._problem(path, f"@lists are nested more than {_DEEPEST_LIST} deep", lists)
+        else:
+            self._lines(path, text, lists)
 
     def _lines(self, path: Path, text: str, lists: tuple[Path, ...]) -> None:
         names = [name for line in text.splitlines() for name in _names(line)]
@@ -206,13 +210,14 @@ class _Walk:
             self.entry(name, (*lists, path))
 
     def _file(self, path: Path, lists: tuple[Path, ...]) -> None:
-        if path.is_dir() and self._read_association is None:
+        is_dir = os.path.isdir(path)  # noqa: PTH112 - Path's can raise
+        if is_dir and self._read_association is None:
             held = glob.glob(f"{glob.escape(str(path))}/*{MASK_ENDING}*")  # noqa: PTH207 - as above
             for mask in sorted(m for m in held if m.endswith(MASK_ENDINGS)):
                 self._file(Path(mask), lists)
             if not held:
                 self._problem(path, "this folder holds no mask", lists)
-        elif path.is_dir():
+        elif is_dir:
             example = printable(path / "*flt.fits")
             self._problem(path, f"is a folder; give a pattern such as '{example}'", lists)
         elif self._read_association and path.name.lower().endswith(ASSOCIATION_SUFFIXES):
@@ -304,7 +309,10 @@ def _names(line: str) -> list[str]:
 
 
 def _expand(text: str) -> str:
-    return os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - patterns are str
+    try:
+        return os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - patterns are str
+    except ValueError:  # a NUL byte in a user's name
+        return text
 
 
 def _why_absent(text: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from staticmask_cli.hdus import as_float, as_integer
 
 # Names in the style of STScI's stginga, which has the ACS and WFC3 ones; the
 # others are named alike, with the meanings of hstcal's stisdq.h and of the
@@ -185,7 +186,7 @@ def identify(
             f"INSTRUME and DETECTOR have {length} characters, too many for the name of a mask "
             f"(at most {_LONGEST_LABEL})"
         )
-    x_scale, y_scale = (_number(science, f"LTM{axis}_{axis}", 1.0) for axis in (1, 2))
+    x_scale, y_scale = (as_float(science, f"LTM{axis}_{axis}", 1.0) for axis in (1, 2))
     if x_scale <= 0 or y_scale <= 0:
         raise ValueError(f"LTM1_1 and LTM2_2 are {x_scale:g} and {y_scale:g}, not positive")
     return ChipIdentity(
@@ -194,8 +195,8 @@ def identify(
         number=number,
         rows=shape[0],
         columns=shape[1],
-        x0=_corner(_number(science, "LTV1", 0.0), x_scale, "LTV1"),
-        y0=_corner(_number(science, "LTV2", 0.0), y_scale, "LTV2"),
+        x0=_corner(as_float(science, "LTV1", 0.0), x_scale, "LTV1"),
+        y0=_corner(as_float(science, "LTV2", 0.0), y_scale, "LTV2"),
         xbin=_binning(primary, science, "BINAXIS1"),
         ybin=_binning(primary, science, "BINAXIS2"),
     )
@@ -209,12 +210,12 @@ def _detector_and_number(
     shape: tuple[int, int],
 ) -> tuple[str, int]:
     if instrument == "WFPC2":
-        number = _integer(science, "DETECTOR")
+        number = as_integer(science, "DETECTOR")
         if number not in _WFPC2_CHIPS:
             raise ValueError(f"DETECTOR of a WFPC2 chip is {number}, not 1 to 4")
         return _WFPC2_CHIPS[number], number
     if instrument == "NICMOS":
-        camera = _integer(primary, "CAMERA")
+        camera = as_integer(primary, "CAMERA")
         if camera not in (1, 2, 3):
             raise ValueError(f"CAMERA of NICMOS is {camera}, not 1 to 3")
         return str(camera), camera
@@ -239,7 +240,7 @@ def _place(science: Mapping[str, Any], extver: int, *, is_full_frame: bool) -> i
         if is_full_frame and extver in _PLACE_OF_CCDCHIP.values():
             return extver
         raise ValueError("no CCDCHIP tells which of the two chips this is")
-    chip = _integer(science, "CCDCHIP")
+    chip = as_integer(science, "CCDCHIP")
     if chip not in _PLACE_OF_CCDCHIP:
         raise ValueError(f"CCDCHIP is {chip}, not 1 or 2")
     return _PLACE_OF_CCDCHIP[chip]
@@ -260,22 +261,6 @@ def _word(header: Mapping[str, Any], keyword: str) -> str:
     return word
 
 
-def _number(header: Mapping[str, Any], keyword: str, absent: float) -> float:
-    value = header.get(keyword, absent)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{keyword} is {str(value)!r}, not a number")
-    return float(value)
-
-
-def _integer(header: Mapping[str, Any], keyword: str) -> int:
-    if keyword not in header:
-        raise ValueError(f"no {keyword} in the header")
-    try:
-        return int(str(header[keyword]).strip())
-    except ValueError:
-        raise ValueError(f"{keyword} is {str(header[keyword])!r}, not a whole number") from None
-
-
 def _corner(offset: float, scale: float, keyword: str) -> int:
     """Return how many detector pixels lie before an array's first edge.
 
@@ -291,7 +276,7 @@ def _corner(offset: float, scale: float, keyword: str) -> int:
 def _binning(primary: Mapping[str, Any], science: Mapping[str, Any], keyword: str) -> int:
     for header in (science, primary):  # ACS and WFC3 have it there, STIS here
         if keyword in header:
-            binning = _integer(header, keyword)
+            binning = as_integer(header, keyword)
             if not 1 <= binning <= _LARGEST_BINNING:
                 raise ValueError(f"{keyword} is {binning}")
             return binning

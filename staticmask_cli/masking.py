@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from staticmask_cli.gathering import Gathering, Progress
 from staticmask_cli.inputs import resolve
 from staticmask_cli.report import Journal, Report, chip_line
 from staticmask_cli.settings import Settings
+from staticmask_cli.threads import Threads
 from staticmask_cli.updating import HeldMasks
 from staticmask_cli.verdicts import Verdict, against
 from staticmask_cli.writing import folder_problems
@@ -209,7 +210,7 @@ def _workers(jobs: int, executor: Executor | None) -> Iterator[Executor]:
     if executor is not None:
         yield executor
         return
-    threads = ThreadPoolExecutor(jobs, thread_name_prefix="staticmask")
+    threads = Threads(jobs, thread_name_prefix="staticmask")
     try:
         yield threads
     finally:

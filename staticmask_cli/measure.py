@@ -15,7 +15,7 @@ from staticmask_cli.chips import Chip
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.fingerprint import fingerprint
 from staticmask_cli.groups import clumped
-from staticmask_cli.pixels import read
+from staticmask_cli.pixels import matches_datasum, read
 from staticmask_cli.records import ChipRecord
 from staticmask_cli.statistics import (
     SkyStatistics,
@@ -74,6 +74,12 @@ def hash_of(chip: Chip) -> str:
         if chip.flags is None:
             return pixel_hash
         return _joined(pixel_hash, fingerprint(read(chip.flags)))
+
+
+def wrong_sums(chip: Chip) -> list[str]:
+    """Return the names of a chip's arrays that do not have the DATASUM of their headers."""
+    arrays = [array for array in (chip.science, chip.flags) if array is not None]
+    return [array.name for array in arrays if not matches_datasum(array)]
 
 
 def _joined(science: str, flags: str) -> str:

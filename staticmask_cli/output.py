@@ -78,12 +78,17 @@ def mask_hdus(
         counts, COUNT and COVERAGE, tile-compressed; all with checksums.
     """
     primary = fits.PrimaryHDU(mask.mask())
+    extensions = [_table(records, judgement)]
+    if mask.keeps_counts:
+        extensions.append(_compressed("COUNT", mask.count()))
+        extensions.append(_compressed("COVERAGE", mask.coverage()))
     names = sorted({verdict.name for verdict in judgement.against})
     primary.header.extend(
         _card(*card)
         for card in (
             ("CREATOR", CREATOR, "program that made this mask"),
             ("FILETYPE", "STATIC MASK", "1: good pixel, 0: bad pixel"),
+            ("NEXTEND", len(extensions), "extensions; fewer: the file was cut"),
             ("INSTRUME", identity.instrument, "instrument"),
             ("DETECTOR", identity.detector, "detector"),
             ("CHIP", identity.number, "place of the chip in a full-frame file"),
@@ -106,10 +111,7 @@ def mask_hdus(
     )
     for verdict in against(judgement.mask):
         primary.header.add_comment(f"verdict {verdict.short()}: {verdict.text}")
-    hdus = fits.HDUList([primary, _table(records, judgement)])
-    if mask.keeps_counts:
-        hdus.append(_compressed("COUNT", mask.count()))
-        hdus.append(_compressed("COVERAGE", mask.coverage()))
+    hdus = fits.HDUList([primary, *extensions])
     for hdu in hdus:
         # "HDU checksum updated by staticmask", where astropy would put the time.
         hdu.add_checksum(when="by staticmask")

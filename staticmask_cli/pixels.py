@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.exposures import open_fits
-from staticmask_cli.hdus import ImageArray, file_stamp
+from staticmask_cli.hdus import HeaderError, ImageArray, as_float, file_stamp
 
 _CHUNK = 262144  # pixels to a read
 _kept = threading.local()
@@ -40,14 +40,59 @@ def read(array: ImageArray) -> NDArray[Any]:
         return np.broadcast_to(np.float64(array.constant), array.shape)
     path = Path(array.path)
     _check_unchanged(path, array)
-    if array.offset is None:
-        with open_fits(path) as (hdus, _):
-            pixels = np.asarray(hdus[array.index].data)
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    else:
+    if array.is_as_stored and array.offset is not None:
         pixels = _read_plain(path, array, array.offset)
+    else:
+        pixels = _read_by_astropy(path, array)
     _check_unchanged(path, array)
     return pixels
+
+
+def _read_by_astropy(path: Path, array: ImageArray) -> NDArray[Any]:
+    """Read an array that is scaled, tile-compressed or has values that stand for none."""
+    scale, zero = 1.0, 0.0
+    try:
+        with open_fits(path, do_not_scale_image_data=array.is_flags) as (hdus, _):
+            hdu = hdus[array.index]
+            pixels = np.asarray(hdu.data)
+            if array.is_flags:
+                scale, zero = as_float(hdu.header, "BSCALE", 1), as_float(hdu.header, "BZERO", 0)
+    except HeaderError as error:
+        raise InputError(f"{printable(path)}: {array.name}: {printable(error)}") from None
+    if pixels.shape != array.shape:  # None, if a table of tiles has no rows
+        raise InputError(f"{printable(path)}: is damaged: {array.name} has no pixels")
+    return _scaled(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), scale, zero)
+
+
+def matches_datasum(array: ImageArray) -> bool:
+    """Return whether an array in a file has the DATASUM of its header, if there is one.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read any more.
+    """
+    if array.constant is not None:
+        return True
+    # A compressed image as the table that it is: DATASUM is of that.
+    with open_fits(Path(array.path), disable_image_compression=True) as (hdus, _):
+        hdu = hdus[array.index]
+        datasum = str(hdu.header.get("DATASUM", "0")).strip()
+        return datasum.isdecimal() and hdu.verify_datasum() != 0
+
+
+def _scaled(stored: NDArray[Any], scale: float, zero: float) -> NDArray[Any]:
+    """Return flags as numbers; astropy would take the value of BLANK or ZBLANK for no flag."""
+    if (scale, zero) == (1, 0):
+        return stored
+    sign_bit = 2 ** (8 * stored.dtype.itemsize - 1)
+    flags: NDArray[Any]
+    if stored.dtype.kind == "i" and (scale, zero) == (1, sign_bit):  # as FITS stores unsigned ones
+        flags = stored.view(stored.dtype.str.replace("i", "u"))
+        flags ^= flags.dtype.type(sign_bit)
+    else:
+        flags = stored * np.float64(scale) + np.float64(zero)
+    return flags
 
 
 def _check_unchanged(path: Path, array: ImageArray) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from staticmask_cli.errors import ConfigError, OutputError, printable
 from staticmask_cli.exhibits import Exhibit, exhibit
+from staticmask_cli.exposures import silenced
 from staticmask_cli.figures import quiet
 from staticmask_cli.page import BEGINNING, page
 from staticmask_cli.report import MaskReport, Report
@@ -65,7 +66,8 @@ def _can_draw() -> bool:
     # nothing here opens one, but importing matplotlib would fail of it.
     backend = os.environ.pop("MPLBACKEND", None)
     try:
-        importlib.import_module("matplotlib.figure")
+        with silenced():  # matplotlib 3.8 and pyparsing 3.3
+            importlib.import_module("matplotlib.figure")
     except ImportError:
         return False
     finally:

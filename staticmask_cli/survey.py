@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -20,6 +20,7 @@ from staticmask_cli.products import Calibrations
 from staticmask_cli.records import ChipRecord, same_pixels
 from staticmask_cli.report import ExposureReport, Journal
 from staticmask_cli.settings import Settings
+from staticmask_cli.threads import Threads
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def survey(
     calibrations = Calibrations()
     ahead: deque[tuple[Path, list[tuple[Chip, Future[Answer]]]]] = deque()
     report_progress = progress or (lambda *_: None)
-    with ThreadPoolExecutor(jobs, thread_name_prefix="staticmask") as threads:
+    with Threads(jobs, thread_name_prefix="staticmask") as threads:
         try:
             for number, path in enumerate(paths):
                 try:

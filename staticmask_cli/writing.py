@@ -11,11 +11,12 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.threads import Threads
 
 #: What a file was when it was looked at: device, inode, size, time of change; None: missing.
 State = tuple[int, int, int, int] | None
@@ -70,7 +71,7 @@ def staged(files: Mapping[Path, Callable[[], Writable]], jobs: int) -> Iterator[
         All files that cannot be written.
     """
     parts = {path: part_of(path) for path in files}
-    threads = ThreadPoolExecutor(jobs)
+    threads = Threads(jobs)
     tasks: list[Future[None]] = []
     try:
         try:

@@ -71,6 +71,7 @@ def exposure(
             hdus.append(fits.ImageHDU(np.ones(array.shape, "f4"), name="ERR", ver=version))
         if flags is not None:
             hdus.append(fits.ImageHDU(flags[i], name="DQ", ver=version))
+    head.header.setdefault("NEXTEND", len(hdus) - 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     hdus.writeto(path, overwrite=True, **writing)
     return path

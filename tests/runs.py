@@ -63,7 +63,8 @@ def small(path: Path, seed: int = 1, **more: object) -> Path:
 def simple(path: Path, hdus: list[fits.ImageHDU], **primary: object) -> Path:
     """Write HDUs behind a primary header of one instrument."""
     first = fits.PrimaryHDU()
-    first.header.update({"INSTRUME": "ACS", "DETECTOR": "HRC", "EXPTIME": 400.0} | primary)
+    usual = {"INSTRUME": "ACS", "DETECTOR": "HRC", "EXPTIME": 400.0, "NEXTEND": len(hdus)}
+    first.header.update(usual | primary)
     fits.HDUList([first, *hdus]).writeto(path, overwrite=True)
     return path
 

@@ -209,7 +209,7 @@ BAD_EXPOSURES: dict[Callable[[Path], None], str] = {
     text: "FITS",
     nothing: "FITS",
     picture: "FITS",
-    half_a_primary_header: "FITS",
+    half_a_primary_header: "truncated: it ends within the header of HDU 0",
     cut_in_pixels: "truncated: HDU 1 lacks 580 bytes",
     cut_in_a_header: "FITS|truncated|damaged",
     cut_gzip: "FITS|truncated|damaged",
@@ -374,7 +374,7 @@ def test_a_bad_twin_is_named(tmp_path: Path) -> None:
     path = instrument_exposure(tmp_path, "wfpc2", 1)
     twin = path.with_name("wfpc201_c1m.fits")
     text(twin)
-    with pytest.raises(InputError, match=r"^\S*wfpc201_c1m\.fits: is not a readable FITS"):
+    with pytest.raises(InputError, match=r"^\S*wfpc201_c1m\.fits: is not a FITS file"):
         run(path, out=tmp_path / "out", final_bits=0)
 
 

@@ -251,7 +251,7 @@ def test_a_pixel_that_one_exposure_flags_is_bad_in_the_mask_of_all(tmp_path):
     names = []
     for i, array in enumerate([clean, flags(), clean]):
         name = tmp_path / f"j{i}_flt.fits"
-        names.append(exposure(name, [sky(1, SHAPE, low=0)], flags=[array]))
+        names.append(exposure(name, [sky(i, SHAPE, low=0)], flags=[array]))
     report = create_masks(names, final_bits=0, output_dir=tmp_path)
     (mask,) = report.masks
     assert np.array_equal(mask.read() == 0, flags() != 0)

@@ -533,7 +533,7 @@ def test_a_symlink_to_nothing_or_to_itself_is_an_error() -> None:
     Path("loop_flt.fits").symlink_to("loop_flt.fits")
     found = problems("gone_flt.fits", "loop_flt.fits")
     assert [p.split(":")[0] for p in found] == ["gone_flt.fits", "loop_flt.fits"]
-    assert "no such file" in found[0]
+    assert "file not found" in found[0]
 
 
 @pytest.mark.usefixtures("here")

@@ -71,6 +71,7 @@ def test_the_header_tells_identity_settings_and_counts(made: Path) -> None:
     assert {key: head[key] for key in head if key not in standard} == {
         "CREATOR": f"staticmask {__version__}",
         "FILETYPE": "STATIC MASK",
+        "NEXTEND": 1,
         "INSTRUME": "ACS",
         "DETECTOR": "HRC",
         "CHIP": 1,
