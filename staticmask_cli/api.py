@@ -179,6 +179,10 @@ def create_masks(
         limit_depth=limit_depth,
         limit_bad=limit_bad,
     )
+    if executor is not None and not isinstance(executor, Executor):
+        raise ConfigError(f"executor: {executor!r} is not a concurrent.futures.Executor")
+    if progress is not None and not callable(progress):
+        raise ConfigError(f"progress: {progress!r} cannot be called")
     return make_masks(
         merged.settings,
         dry_run=dry_run,

@@ -71,7 +71,8 @@ def _number(value: Any, min: str) -> float:  # noqa: A002 - configspec's word
         number = float(value)
     except (TypeError, ValueError):
         raise VdtTypeError(value) from None
-    if isinstance(value, bool) or not math.isfinite(number) or number < float(min):
+    is_odd = isinstance(value, bool) or "_" in str(value) or not str(value).isascii()
+    if is_odd or not math.isfinite(number) or number < float(min):
         raise VdtValueError(value)
     return number
 

@@ -14,7 +14,7 @@ from staticmask_cli.errors import InputError, printable
 from staticmask_cli.exposures import scan
 from staticmask_cli.hdus import Hdu, HeaderError, ImageArray, as_float, as_integer
 from staticmask_cli.instruments import DQ_BITS, ChipIdentity, identify
-from staticmask_cli.products import flags_twin, why_refused
+from staticmask_cli.products import calibration, flags_twin, why_refused
 from staticmask_cli.settings import Group, Settings
 
 # Whose calibrated exposures hold DQ arrays; WFPC2's are in another file.
@@ -40,6 +40,8 @@ class Chip:
         Where its DQ flags are; None if they are not asked for.
     good_bits : int
         DQ bits that count as good.
+    calibration : str
+        As `ChipRecord.calibration`.
     left_out : str or None
         Why it must not be used, if it must not.
     """
@@ -50,6 +52,7 @@ class Chip:
     science: ImageArray
     flags: ImageArray | None
     good_bits: int
+    calibration: str
     left_out: str | None = None
 
     @property
@@ -81,13 +84,10 @@ class Exposure:
         Those that take part or are left out; at least one.
     notes : tuple of str
         What is odd about the file, a line each.
-    primary : mapping
-        What is needed of its primary header.
     """
 
     chips: tuple[Chip, ...]
     notes: tuple[str, ...]
-    primary: Mapping[str, Any]
 
 
 def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) -> Exposure:
@@ -139,7 +139,7 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
     if problems:
         raise InputError(*problems)
     notes = (*notes, *_missing_extensions(path, hdus, science))
-    return Exposure(chips=tuple(chips), notes=notes, primary=primary)
+    return Exposure(chips=tuple(chips), notes=notes)
 
 
 def _missing_extensions(path: Path, hdus: Sequence[Hdu], science: Sequence[Hdu]) -> tuple[str, ...]:
@@ -230,6 +230,7 @@ def _chip(
         science=science,
         flags=chip_flags,
         good_bits=bits,
+        calibration=calibration(primary, path.name),
         left_out=left_out,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -219,7 +219,7 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
     summary.check()
     flags = _flags(options)
     _check_files_differ(options, summary, options["inputs"], options["report"], "--report")
-    if options["log_file"]:
+    if options["log_file"] is not None:
         start_log_file(options["log_file"])
     merged = config.merge(config_file=options["config_file"], environment=os.environ, flags=flags)
     question = questions.asked(options, flags)
@@ -331,7 +331,8 @@ def _check_files_differ(
         if file is None or file == "-":
             continue
         path = _real(file)
-        if path in taken and (os.path.isfile(path) or not os.path.lexists(path)):  # noqa: PTH113
+        is_device = os.path.exists(file) and not os.path.isfile(file)  # noqa: PTH110, PTH113
+        if path in taken and not is_device:
             stop_log_file()
             summary.forget()
             raise ConfigError(f"{taken[path]} and {option} name one file: {file}")
@@ -347,7 +348,13 @@ def _check_working_folder() -> None:
         ) from None
 
 
-def _real(name: str) -> str:
+def _real(name: str) -> Hashable:
+    """Return what a file is known by, whatever its name: device and inode, or its path."""
     if "\0" in name:
         return name  # refused where it is looked at
-    return os.path.realpath(os.path.expanduser(name))  # noqa: PTH111 - Path's can raise
+    path = os.path.realpath(os.path.expanduser(name))  # noqa: PTH111 - Path's can raise
+    try:
+        found = os.stat(path)  # noqa: PTH116 - as above
+    except OSError:
+        return path
+    return found.st_dev, found.st_ino

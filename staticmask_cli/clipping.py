@@ -56,7 +56,7 @@ _SUM_ERROR = 1e-11
 _UNDERFLOW = 1.5e-45  # what a square below float32's range can lose
 
 
-def clip(pixels: Float32s) -> tuple[Clipped, Float32s]:
+def clip(pixels: Float32s) -> tuple[Clipped, Float32s, float]:
     """Run all rounds of clipping.
 
     Each round's limits are the mean -+ 3 rms of the one before, within the
@@ -74,20 +74,22 @@ def clip(pixels: Float32s) -> tuple[Clipped, Float32s]:
         The last round.
     ndarray of float32
         The finite pixels: `pixels` itself if all are.
+    float
+        The lowest of them; NaN if there is none.
     """
     if not pixels.size:
-        return NOTHING, pixels
+        return NOTHING, pixels, math.nan
     first = float(pixels[0])
     core = _split(pixels)
     if not (math.isfinite(core.lower) and math.isfinite(core.upper)):
         pixels = pixels[np.isfinite(pixels)]
         if not pixels.size:
-            return NOTHING, pixels
+            return NOTHING, pixels, math.nan
         core = _split(pixels)
     limits = core.lower, core.upper
     for rounds_left in range(ROUNDS - 1, 0, -1):
         limits = _next_limits(core, pixels, limits, first, is_last=rounds_left == 1)
-    return _round(core, pixels, limits, first), pixels
+    return _round(core, pixels, limits, first), pixels, core.lower
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

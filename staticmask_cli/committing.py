@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staticmask_cli.accumulate import MaskAccumulator
+from staticmask_cli.duplicates import are_of_one_exposure
 from staticmask_cli.errors import OutputError, printable
 from staticmask_cli.gathering import Gathered
 from staticmask_cli.held import HeldMask, other_identity
@@ -24,7 +25,7 @@ from staticmask_cli.records import ChipRecord, merged
 from staticmask_cli.report import Journal, MaskReport
 from staticmask_cli.settings import Settings
 from staticmask_cli.signals import held_off
-from staticmask_cli.updating import HeldMasks, find
+from staticmask_cli.updating import HeldMasks, find, is_no_mask
 from staticmask_cli.verdicts import Judgement, judge
 from staticmask_cli.writing import made_folder, put_in_place, staged, state_of
 
@@ -186,15 +187,13 @@ def _existing(
 
 def _concerns(of_one: Gathered, before: Iterable[ChipRecord], now: Iterable[ChipRecord]) -> bool:
     """Return whether what another run has changed meanwhile is of exposures of this one."""
-    rows_before, rows_now = Counter(map(_row, before)), Counter(map(_row, now))
-    changed = (rows_before - rows_now) + (rows_now - rows_before)
-    ours = [record.in_table() for record in (*of_one.records, *of_one.known) if record.gives]
-    places = {(record.file, record.extver) for record in ours}
-    hashes = {record.pixel_hash for record in ours}
-    return any(
-        (file, extver) in places or pixel_hash in hashes
-        for file, extver, _, _, pixel_hash, *_ in changed
-    )
+    rows_before, rows_now = ({_row(r): r for r in rows} for rows in (before, now))
+    changed = [
+        *(record for row, record in rows_now.items() if row not in rows_before),
+        *(record for row, record in rows_before.items() if row not in rows_now),
+    ]
+    ours = [record for record in (*of_one.records, *of_one.known) if not record.failed]
+    return are_of_one_exposure(changed, ours)
 
 
 def _joined(
@@ -260,6 +259,12 @@ def _names(
 
     taken = {i: other(documented_name(i, prefix), i) for i in identities}
     names = mask_names(taken, prefix) | dict(kept)
+    notes += [
+        f"{printable(folder / name)}: is not a static mask, and is replaced"
+        for identity, name in names.items()
+        if identity not in kept
+        if os.path.lexists(folder / name) and is_no_mask(folder / name, identity)
+    ]
     for identity, name in names.items():
         documented = documented_name(identity, prefix)
         if name == documented or identity in kept:

@@ -266,14 +266,15 @@ def merge(
     """
     defaults = read_mapping(parse(DEFAULTS_FILE, "default"), "default")
     sources = [defaults]
-    files = {}
+    files: dict[str, list[str]] = {}
     if config_file is not None:
         name = str(config_file)
         if not name.strip() or "\0" in name:
             raise ConfigError(f"'{printable(name)}' is no name of a configuration file")
         path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's can raise
-        sources.append(read_mapping(parse(path, printable(name)), printable(name)))
-        files[printable(name)] = path
+        # Read once, for it may be a pipe.
+        lines = files[printable(name)] = _lines(path, printable(name))
+        sources.append(read_mapping(parse(lines, printable(name)), printable(name)))
     if mapping is not None:
         sources.append(read_mapping(mapping, mapping_name))
     sources.append(_environment(environment or {}))
@@ -302,7 +303,9 @@ def merge(
     )
 
 
-def _odd_for_a_run(settings: Settings, merged: Layer, files: Mapping[str, Path]) -> tuple[str, ...]:
+def _odd_for_a_run(
+    settings: Settings, merged: Layer, files: Mapping[str, list[str]]
+) -> tuple[str, ...]:
     """Return warnings of settings that a run does not expect, with where they were set."""
     if not settings.static:
         return (f"static is off{_set_by('static', merged, files)}: no mask is made",)
@@ -312,14 +315,14 @@ def _odd_for_a_run(settings: Settings, merged: Layer, files: Mapping[str, Path])
     return ()
 
 
-def _set_by(name: str, merged: Layer, files: Mapping[str, Path]) -> str:
+def _set_by(name: str, merged: Layer, files: Mapping[str, list[str]]) -> str:
     """Return where a value was set, but for what a user has just typed."""
     origin = merged[name][1]
     if origin == ARGUMENT or origin.startswith("-"):
         return ""
     if origin in files:
         is_set = re.compile(rf"\s*(['\"]?){name}\1\s*=").match
-        lines = enumerate(_lines(files[origin], origin), 1)
+        lines = enumerate(files[origin], 1)
         origin += next((f", line {number}" for number, line in lines if is_set(line)), "")
     return f" (set by {origin})"
 

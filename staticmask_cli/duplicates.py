@@ -1,7 +1,12 @@
-"""Copies of an exposure under other names: by their pixels they are one, and count once."""
+"""Which chips are of one exposure, and so count once: copies, and other calibrations of it."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from staticmask_cli.errors import printable
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.records import ChipRecord
 
@@ -9,8 +14,12 @@ from staticmask_cli.records import ChipRecord
 _SCIENCE = 16
 
 
+class CalibrationError(ValueError):
+    """An exposure counts already, calibrated in another way."""
+
+
 class Duplicates:
-    """The chips that count in a run's masks, by their pixels.
+    """The chips of a run, and of the masks to which it adds, by what makes them one exposure.
 
     Parameters
     ----------
@@ -20,10 +29,10 @@ class Duplicates:
 
     def __init__(self, *, allow: bool) -> None:
         self._allow = allow
-        self._originals: dict[tuple[ChipIdentity, str], tuple[ChipRecord, str]] = {}
+        self._registered: dict[Hashable, tuple[ChipRecord, str]] = {}
 
     def register(self, identity: ChipIdentity, record: ChipRecord, name: str) -> None:
-        """Add a chip, unless it does not count or one with the same pixels does already.
+        """Add a chip, unless one of the same exposure is registered.
 
         Parameters
         ----------
@@ -34,28 +43,42 @@ class Duplicates:
         name : str
             What messages call it.
         """
-        if not self._allow and _counts(record):
-            self._originals.setdefault(_key(identity, record), (record, name))
+        for mark in marks(record):
+            self._registered.setdefault((identity, mark), (record, name))
 
     def drop(self, identity: ChipIdentity, record: ChipRecord) -> None:
         """Take back the registration of a chip, if it has one."""
-        registered, _ = self._originals.get(_key(identity, record), (None, ""))
-        if registered is record:
-            del self._originals[_key(identity, record)]
+        for mark in marks(record):
+            if self._registered.get((identity, mark), (None, ""))[0] is record:
+                del self._registered[identity, mark]
 
     def original(self, identity: ChipIdentity, record: ChipRecord) -> str | None:
-        """Return the name of the chip that counts and has the pixels of `record`, if there is one.
+        """Return the name of the chip of which `record` is a copy; None if it is none.
 
         Raises
         ------
+        CalibrationError
+            If it is another calibration of an exposure that counts.
         ValueError
-            If its science pixels are the same and its DQ flags differ, so that
-            neither can stand for the other.
+            If it has the same science pixels and other DQ flags, so that neither
+            can stand for the other.
         """
-        original, name = self._originals.get(_key(identity, record), (None, ""))
-        if original is None or not _counts(record):
+        found = {
+            kind: self._registered[identity, (kind, mark)]
+            for kind, mark in marks(record)
+            if (identity, (kind, mark)) in self._registered
+        }
+        if "exposure" in found:
+            other, name = found["exposure"]
+            if other.calibration != record.calibration:
+                file = name.rpartition(" ")[0]
+                raise CalibrationError(
+                    f"is the same exposure as {file}, calibrated in another way; give one of them"
+                )
+        if self._allow or "pixels" not in found:
             return None
-        if original.pixel_hash != record.pixel_hash:
+        other, name = found["pixels"]
+        if other.pixel_hash != record.pixel_hash:
             raise ValueError(
                 f"has the same pixels as {name} but other DQ flags; give one of them, or count "
                 "both with --allow-duplicates"
@@ -63,9 +86,31 @@ class Duplicates:
         return name
 
 
-def _key(identity: ChipIdentity, record: ChipRecord) -> tuple[ChipIdentity, str]:
-    return identity, record.pixel_hash[:_SCIENCE]
+def problem(path: Path, extver: int, error: ValueError) -> str:
+    """Return the line on what is wrong with a chip, or with its exposure."""
+    place = "" if isinstance(error, CalibrationError) else f"SCI,{extver}: "
+    return f"{printable(path)}: {place}{printable(error)}"
 
 
-def _counts(record: ChipRecord) -> bool:
-    return record.used and record.has_sky
+def are_of_one_exposure(some: Iterable[ChipRecord], others: Iterable[ChipRecord]) -> bool:
+    """Return whether a chip among `some` is of the same exposure as one among `others`."""
+    return not {m for r in some for m in _all_marks(r)}.isdisjoint(
+        m for r in others for m in _all_marks(r)
+    )
+
+
+def marks(record: ChipRecord) -> Iterator[tuple[str, Any]]:
+    """Yield what a chip that counts has in common with others of its exposure."""
+    if not record.used:
+        return
+    if record.calibration:
+        yield "exposure", record.calibration.rpartition("_")[0]
+    if record.has_sky:
+        yield "pixels", record.pixel_hash[:_SCIENCE]
+    elif record.pixel_hash:  # without a sky many exposures have the same pixels
+        yield "pixels", record.in_table().key
+
+
+def _all_marks(record: ChipRecord) -> Iterator[tuple[str, Any]]:
+    yield "name", (record.in_table().file, record.extver)
+    yield from marks(record)

@@ -10,6 +10,7 @@ from staticmask_cli.errors import ConfigError
 
 _ORIGIN = "edited configuration"
 _MARK = "#! "
+_MOST_TRIES = 20
 
 
 def edit(layer: Layer) -> Configuration | None:
@@ -32,7 +33,7 @@ def edit(layer: Layer) -> Configuration | None:
     """
     text: str | None = dump(layer)
     before: list[str] = []
-    while text is not None:
+    for _ in range(_MOST_TRIES):
         try:
             text = click.edit(text, extension=".cfg", require_save=True)
         except click.ClickException as error:
@@ -49,7 +50,7 @@ def edit(layer: Layer) -> Configuration | None:
                 raise
             before = lines
             text = "\n".join([*_complaints(lines, len(error.problems)), *lines])
-    return None
+    raise ConfigError(f"--editpars: not mended after {_MOST_TRIES} tries; nothing was run")
 
 
 def _check(lines: list[str]) -> Configuration:

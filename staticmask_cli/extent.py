@@ -171,8 +171,8 @@ class _Walk:
     def _data_size(self, header: bytes, number: int, offset: int) -> int:
         """Return the bytes of an HDU's data, if what its header claims can be true."""
         values: dict[bytes, bytes] = {}
-        for match in _SIZES.finditer(header):
-            if match.start() % _CARD == 0:
+        for card in range(0, len(header), _CARD):
+            if match := _SIZES.match(header, card, card + _CARD):
                 values.setdefault(match[1], match[2])
         try:
             data = _bytes(values, b"")

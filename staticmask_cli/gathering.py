@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field, replace
-from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from staticmask_cli.accumulate import MaskAccumulator
 from staticmask_cli.chips import Chip, open_exposure
-from staticmask_cli.duplicates import Duplicates
+from staticmask_cli.duplicates import Duplicates, problem
 from staticmask_cli.errors import InputError, StaticMaskError, printable
 from staticmask_cli.held import REDO
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.measure import Measured, hash_of, measure, unmeasured, wrong_sums
-from staticmask_cli.products import Calibrations
+from staticmask_cli.products import best_first
 from staticmask_cli.records import ChipRecord, same_pixels
 from staticmask_cli.report import ExposureReport, Journal
 from staticmask_cli.settings import Settings
@@ -60,7 +60,7 @@ class Gathered:
 
     def add(self, measured: Measured) -> None:
         """Add the bad pixels of a chip that counts."""
-        if measured.bad is not None and measured.record.used:
+        if measured.record.used:
             self._additions[measured.record.pixel_hash] = self.mask.add(
                 measured.bad, measured.unseen
             )
@@ -91,7 +91,6 @@ class _Task:
     path: Path
     chip: Chip
     known: ChipRecord | None
-    former: tuple[ChipRecord, ...]
     future: Future[Measured] | Future[str] | None
     sums: Future[list[str]] | None
 
@@ -105,7 +104,7 @@ class _Settled:
 
     state: str
     record: ChipRecord
-    superseded: tuple[ChipRecord, ...] = ()
+    superseded: ChipRecord | None = None
     measured: Measured | None = None
 
 
@@ -160,7 +159,6 @@ class Gathering:
         self._journal = journal
         self._duplicates = Duplicates(allow=settings.allow_duplicates)
         self._ahead: deque[_UnderWay] = deque()
-        self._calibrations = Calibrations()
 
     def run(self, paths: Sequence[Path], progress: Progress | None) -> None:
         """Gather all exposures; while workers measure some, the headers of the next are read.
@@ -170,17 +168,28 @@ class Gathering:
         StaticMaskError
             If a worker was killed.
         """
-        for number, path in enumerate(paths):
-            self._ahead.append(self._begin(path))
+        doubtful: list[Path] = []
+        done = 0
+        order = chain(((path, False) for path in best_first(paths)), ((p, True) for p in doubtful))
+        for path, is_last in order:
+            exposure = self._begin(path, is_last=is_last)
+            if exposure is None:
+                # Whether its name in the mask is another file's shows when all were looked at.
+                doubtful.append(path)
+                continue
+            self._ahead.append(exposure)
             if len(self._ahead) > self._jobs + _AHEAD:
                 self._collect()
+                done += 1
                 if progress:
-                    progress(number + 1 - len(self._ahead), len(paths))
+                    progress(done, len(paths))
         while self._ahead:
             self._collect()
+            done += 1
             if progress:
-                progress(len(paths) - len(self._ahead), len(paths))
-        self._drop_matched()
+                progress(done, len(paths))
+        places = {str(path): number for number, path in enumerate(paths)}
+        self._journal.exposures.sort(key=lambda exposure: places.get(exposure.path, -1))
 
     def fail(self, path: Path | str, problems: Sequence[str]) -> None:
         """Take note of an exposure that cannot be used, and of whose chips nothing is known."""
@@ -197,21 +206,27 @@ class Gathering:
             return True
         return bool(self.problems) and not self._settings.keep_going
 
-    def _begin(self, path: Path) -> _UnderWay:
+    def _begin(self, path: Path, *, is_last: bool) -> _UnderWay | None:
+        """Open an exposure and have it measured; None if it should be looked at last."""
         try:
             exposure = open_exposure(path, self._settings)
-            self._calibrations.add(path, exposure.primary)
         except InputError as error:
             return _UnderWay(path, list(error.problems), [])
+        matches = [self._held.known(chip) if self._held else None for chip in exposure.chips]
+        if self._held and not is_last:
+            pairs = zip(exposure.chips, matches, strict=True)
+            if any(known is None and self._held.former(chip) for chip, known in pairs):
+                return None
         self._journal.warnings += exposure.notes
         tasks = []
-        for chip in exposure.chips:
-            known, former = self._held.match(chip) if self._held else (None, ())
+        for chip, known in zip(exposure.chips, matches, strict=True):
+            if self._held and known is not None:
+                self._held.take(chip.identity, known)
             future = self._submitted(chip, known)
             sums = None
             if future and self._workers and self._held and self._settings.verify:
                 sums = self._workers.submit(wrong_sums, chip)
-            tasks.append(_Task(path, chip, known, former, future, sums))
+            tasks.append(_Task(path, chip, known, future, sums))
         return _UnderWay(path, [], tasks)
 
     def _submitted(
@@ -239,7 +254,7 @@ class Gathering:
                 named = [_as_named(path, problem) for problem in error.problems]
                 problems += [p for p in named if p not in problems]
             except ValueError as error:
-                problems.append(f"{printable(path)}: SCI,{task.chip.extver}: {printable(error)}")
+                problems += {problem(path, task.chip.extver, error)}.difference(problems)
             except BrokenExecutor:
                 raise StaticMaskError(
                     f"{printable(path)}: a worker was killed while it was measured, by the system "
@@ -262,12 +277,15 @@ class Gathering:
             elif problems or one is None:
                 if one is not None:
                     self._duplicates.drop(chip.identity, one.record)
+                    if self._held and one.superseded is not None:
+                        self._held.give_back(chip.identity, one.superseded)
                 record = _failed(str(path), chip.file, chip.extver, problems)
                 of_one.records.append(record)
             else:
                 record = one.record
                 of_one.records.append(record)
-                of_one.superseded += one.superseded
+                if one.superseded is not None:
+                    of_one.superseded.append(one.superseded)
                 if one.measured is not None:
                     of_one.add(one.measured)
             chips.append((chip.identity, record))
@@ -293,40 +311,30 @@ class Gathering:
         chip = task.chip
         identity = chip.identity
         self._of(identity)  # so that what counts in the existing mask is registered
-        went_in = any(record.used for record in task.former)
         if task.known is not None:
             return _Settled("verified" if task.future else "known", task.known)
-        if self._held and (other := self._held.other_calibration(chip)):
-            raise ValueError(
-                f"is the same exposure as {other} in the mask, calibrated in another way; {REDO}"
-            )
-        record = (result or unmeasured(chip)).record
+        former = self._held.former(chip) if self._held else ()
+        record = result.record if result else unmeasured(chip)
         if chip.left_out:
-            if went_in:
+            if any(old.used for old in former):
                 raise ValueError(f"was added to the mask, but now {chip.left_out}; {REDO}")
-            return _Settled("left out", record, task.former)
-        if result is None:
-            return _Settled("not read", record)
-        same = tuple(old for old in task.former if old.pixel_hash == record.pixel_hash)
-        if same:
+            return _Settled("left out", record)
+        same = next((old for old in former if old.pixel_hash == record.pixel_hash), None)
+        if self._held and same is not None:
+            self._held.take(identity, same)
             return _Settled("verified", record, same)
-        if went_in:
+        if result is not None and any(old.used for old in former):
             raise ValueError(
-                f"has changed since it was added to the mask: its pixels differ; {REDO}"
+                f"has changed since it was added to the mask: its pixels or flags differ; {REDO}"
             )
         original = self._duplicates.original(identity, record)
         if original is not None:
             record = replace(record, used=False, reason=same_pixels(original))
-            return _Settled("duplicate", record, task.former)
+            return _Settled("duplicate", record)
+        if result is None and former:  # in a dry run: most likely its header alone has changed
+            record = replace(record, used=False)
         self._duplicates.register(identity, record, f"{task.path} SCI,{chip.extver}")
-        return _Settled("read", record, task.former, result)
-
-    def _drop_matched(self) -> None:
-        """Drop from what is superseded those records that another exposure has matched since."""
-        for identity, of_one in self.found.items():
-            if self._held:
-                is_matched = partial(self._held.is_matched, identity)
-                of_one.superseded = [r for r in of_one.superseded if not is_matched(r)]
+        return _Settled("not read" if result is None else "read", record, measured=result)
 
     def _of(self, identity: ChipIdentity) -> Gathered:
         if identity not in self.found:

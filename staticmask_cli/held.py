@@ -115,7 +115,8 @@ def _check_whole(hdus: fits.HDUList, extent: Extent, *, pixels: bool) -> None:
     promised = _value(hdus[0].header, "NEXTEND", int)
     present = len(extent.places) - 1
     if present != promised or extent.notes:
-        raise _UselessError(f"is damaged, with {present} of {promised} extensions")
+        what = f"with {present} of {promised} extensions" if present < promised else "in its length"
+        raise _UselessError(f"is damaged, {what}")
     tables = all(isinstance(hdu, fits.BinTableHDU) for hdu in hdus[1:])
     if not tables or [hdu.name for hdu in hdus[1:]] not in ([TABLE], [TABLE, "COUNT", "COVERAGE"]):
         raise _UselessError(_NO_TABLE)
@@ -239,7 +240,7 @@ def other_identity(
     if not os.path.lexists(path):
         return None
     try:
-        if path.is_file() and path.stat().st_size == 0:  # what a full disk leaves: nothing is lost
+        if is_empty(path):
             return None
         with open_fits(path, most=1) as (hdus, _):
             header = hdus[0].header
@@ -250,8 +251,9 @@ def other_identity(
     except (InputError, FileNotFoundError, _UselessError) as error:
         if not os.path.lexists(path):  # removed since it was seen
             return None
-        # An exposure may have no other copy.
-        is_replaceable = path.is_file() and not _is_exposure(path)
+        # What cannot be read may be a mask; an exposure may have no other copy.
+        is_readable = path.is_file() and os.access(path, os.R_OK)
+        is_replaceable = is_readable and not _is_exposure(path)
         if overwrite and is_replaceable:
             return None
         hint = "use --overwrite to replace it" if is_replaceable else "move it away"
@@ -259,6 +261,11 @@ def other_identity(
         problems = error.problems if isinstance(error, InputError) else (reason,)
         raise OutputError(*(f"{problem}; {hint}" for problem in problems)) from None
     return found if found != identity else None
+
+
+def is_empty(path: Path) -> bool:
+    """Return whether a file is empty, as a full disk leaves it: nothing can be lost with it."""
+    return path.is_file() and path.stat().st_size == 0
 
 
 def _is_exposure(path: Path) -> bool:

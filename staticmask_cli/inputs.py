@@ -12,7 +12,7 @@ from pathlib import Path
 
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.naming import MASK_ENDING, MASK_ENDINGS
-from staticmask_cli.products import calibration_of, flags_twin, less_corrected, twice
+from staticmask_cli.products import calibration_of, flags_twin
 
 ASSOCIATION_SUFFIXES = ("_asn.fits", "_asc.fits", "_asn.fits.gz", "_asc.fits.gz")
 
@@ -62,9 +62,6 @@ def resolve(
     for twin in [flags_twin(path) for path in walk.paths.values()]:
         # WFPC2's flags beside the exposure that they belong to are no exposure.
         walk.paths.pop(os.path.realpath(twin) if twin else "", None)
-    for path, other in less_corrected(walk.paths.values()).items():
-        walk.problems[twice(path, other)] = str(path)
-        del walk.paths[os.path.realpath(path)]
     if not walk.paths and not walk.problems:
         nothing = "no input: name exposures, patterns, @lists or associations"
         walk.problems[nothing] = "no input"

@@ -43,6 +43,7 @@ _MARK = b"staticmask: "
 _LONGEST_TEXT = 200  # bytes of a lock file that are looked at
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between two tries
 _MOST_FAILURES = 4  # one after the other, to open the lock file
+_MOST_REMOVALS = 100  # after which a wait counts as one for a holder
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -97,7 +98,7 @@ def _take(path: Path, timeout: float) -> tuple[FileIO, bool]:
     """Return the lock file, open, and whether it is locked: not every file system can."""
     until = time.monotonic() + timeout
     pause = _SHORTEST_PAUSE
-    failures = 0
+    failures = removals = 0
     while True:
         try:
             file, is_locked, holder = _try(path)
@@ -112,12 +113,14 @@ def _take(path: Path, timeout: float) -> tuple[FileIO, bool]:
             if file is not None:  # no call before the caller's with: no interrupt comes between
                 return file, is_locked
             failures = 0
-            if not holder:  # it has been removed just now
-                continue
             left = until - time.monotonic()
+            if not holder and removals < _MOST_REMOVALS:  # it has been removed just now
+                removals += 1
+                continue
             if left <= 0:
+                who = holder or "another run"
                 raise OutputError(
-                    f"{printable(path.parent)}: {holder} has held {LOCK_NAME} for {timeout:g} s; "
+                    f"{printable(path.parent)}: {who} has held {LOCK_NAME} for {timeout:g} s; "
                     "run again when it is done, or raise --lock-timeout"
                 )
         time.sleep(min(pause, left))

@@ -33,14 +33,14 @@ class Measured:
     ----------
     record : ChipRecord
         The numbers.
-    bad : ndarray of uint8 or None
-        Its bad pixels as bits; None if it was not measured.
+    bad : ndarray of uint8
+        Its bad pixels as bits.
     unseen : ndarray of uint8 or None
         Its pixels that are not finite, as bits; None if all are.
     """
 
     record: ChipRecord
-    bad: Bits | None
+    bad: Bits
     unseen: Bits | None = None
 
 
@@ -120,6 +120,9 @@ def mark(
         file=chip.file,
         extver=chip.extver,
         nbins=statistics.nbins,
+        calibration=chip.calibration,
+        header_hash=chip.header_hash,
+        datasum=chip.datasum,
         pixel_hash=science_hash if flags is None else _joined(science_hash, fingerprint(flags)),
         used=True,
     )
@@ -154,6 +157,7 @@ def _measure(chip: Chip, static_sig: float) -> Measured:
         median=statistics.median,
         noise=statistics.noise,
         clumped=clumped(low, pixels.shape[1]),
+        calibration=chip.calibration,
         header_hash=chip.header_hash,
         datasum=chip.datasum,
         pixel_hash=pixel_hash,
@@ -172,15 +176,15 @@ def why_no_low(statistics: SkyStatistics) -> str:
     return "no low pixels found: its histogram has one bin"
 
 
-def unmeasured(chip: Chip) -> Measured:
+def unmeasured(chip: Chip) -> ChipRecord:
     """Return the record of a chip that is left out, or not measured in a dry run."""
     reason = f"left out: {chip.left_out}" if chip.left_out else ""
-    record = ChipRecord(
+    return ChipRecord(
         file=chip.file,
         extver=chip.extver,
+        calibration=chip.calibration,
         header_hash=chip.header_hash,
         datasum=chip.datasum,
         used=not reason,
         reason=reason,
     )
-    return Measured(record=record, bad=None)

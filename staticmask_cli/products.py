@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from staticmask_cli.errors import InputError, printable
+from staticmask_cli.errors import printable
 
 #: Suffixes of calibrated exposures. Of two that one exposure can have the more
 #: corrected one stands first: with correction for CTE before without.
@@ -116,50 +116,34 @@ def _product(name: str, telescope: str) -> str | None:
     return _OTHER_MISSION if _JWST_NAME.fullmatch(name.lower()) else product
 
 
-class Calibrations:
-    """The exposures of a run by what their headers tell, each of which may count once."""
+def calibration(primary: Mapping[str, Any], name: str) -> str:
+    """Return an exposure's root name and suffix as ``root_suffix``; empty if they are not known.
 
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[str, Path]] = {}
-
-    def add(self, path: Path, primary: Mapping[str, Any]) -> None:
-        """Add an exposure.
-
-        Raises
-        ------
-        InputError
-            If it was added before, in another calibration.
-        """
-        found = calibration_of(_text(primary, "FILENAME")) or calibration_of(path.name)
-        if found is None:
-            return
-        root, suffix = _root(_text(primary, "ROOTNAME").lower()) or found[0], found[1]
-        before, other = self._seen.setdefault(root, (suffix, path))
-        if before != suffix:
-            raise InputError(twice(path, other))
-
-
-def twice(path: Path, other: Path) -> str:
-    """Return the line on a file that is another one's exposure, calibrated in another way."""
-    return (
-        f"{printable(path)}: is the same exposure as {printable(other)}, calibrated in another "
-        "way; give one of them"
-    )
-
-
-def less_corrected(paths: Iterable[Path]) -> dict[Path, Path]:
-    """Find exposures that are given in more than one calibration, by their names.
-
-    Returns
-    -------
-    dict
-        Each file that must not be used, with the one that may.
+    Parameters
+    ----------
+    primary : mapping
+        Its primary header, `KEYWORDS` of it at least.
+    name : str
+        Its file's name, which counts only where the header is silent.
     """
-    named = [(path, *found) for path in paths if (found := calibration_of(path.name))]
-    best: dict[str, tuple[str, Path]] = {}
-    for path, root, suffix in sorted(named, key=lambda one: CALIBRATED.index(one[2])):
-        best.setdefault(root, (suffix, path))
-    return {path: best[root][1] for path, root, suffix in named if suffix != best[root][0]}
+    found = calibration_of(_text(primary, "FILENAME")) or calibration_of(name)
+    if found is None:
+        return ""
+    root = _root(_text(primary, "ROOTNAME").lower()) or found[0]
+    return f"{root}_{found[1]}".encode("ascii", "backslashreplace").decode()
+
+
+def best_first(paths: Iterable[Path]) -> list[Path]:
+    """Return exposures so that less corrected calibrations come last, judging by their names."""
+    ranks = {
+        path: (found[0], CALIBRATED.index(found[1]))
+        for path in paths
+        if (found := calibration_of(path.name))
+    }
+    best: dict[str, int] = {}
+    for root, rank in ranks.values():
+        best[root] = min(rank, best.get(root, rank))
+    return sorted(paths, key=lambda path: path in ranks and ranks[path][1] > best[ranks[path][0]])
 
 
 def flags_twin(path: Path) -> Path | None:

@@ -40,6 +40,9 @@ class ChipRecord:
         As `SkyStatistics` has them; NaN if not measured.
     clumped : int
         Low pixels in solid groups, as detector defects seldom are; see `groups`.
+    calibration : str
+        Root name of the exposure and suffix, such as ``j8bt06ny_flt``; empty if
+        they are not known.
     header_hash : str
         Hash of its SCI header (and of its DQ header, if flags are read); empty
         for an exposure that cannot be used.
@@ -69,6 +72,7 @@ class ChipRecord:
     median: float = math.nan
     noise: float = math.nan
     clumped: int = 0
+    calibration: str = ""
     header_hash: str = ""
     datasum: str = ""
     pixel_hash: str = ""
@@ -165,7 +169,9 @@ def merged(
         if record.gives
         or not (record.file in good if record.failed else (record.file, record.extver) in giving)
     ]
-    rows.sort(key=lambda record: (*record.key, record.reason))
+    rows.sort(key=lambda record: (*record.key, not record.used, record.reason))
+    if not allow_duplicates:  # with equal name, headers and pixels they are one
+        rows = list({record.key: record for record in reversed(rows)}.values())[::-1]
     originals: dict[str, ChipRecord] = {}
     for number, record in enumerate(rows):
         if record.has_sky and not allow_duplicates:
@@ -177,7 +183,7 @@ def merged(
 
 def same_pixels(name: str) -> str:
     """Return why a chip does not count whose pixels are those of another one."""
-    return f"has the same pixels as {name}, and does not count again"
+    return f"has the same pixels as {name}; they count once"
 
 
 def count_exposures(records: Sequence[ChipRecord]) -> int:

@@ -55,8 +55,10 @@ class SkyStatistics:
         Whether every pixel is finite, and took part.
     seen : int
         Pixels that are finite.
-    lowest, median, noise : float
-        Of a sample of them: its lowest pixel, its median, and how far below
+    lowest : float
+        The lowest of them.
+    median, noise : float
+        Of a sample of them: its median, and how far below
         that a sixth of the sample ends. For Gaussian noise that is one sigma;
         stars and nebulae hardly touch it, as they brighten pixels. If the
         pixels are quantized, half a step is added to the noise.
@@ -98,8 +100,8 @@ def sky_statistics(pixels: NDArray[Any]) -> SkyStatistics:
     """
     with np.errstate(all="ignore"):  # 1e30 squared is inf in float32, there and here
         values = np.ascontiguousarray(pixels, dtype=np.float32).reshape(-1)
-        last, finite = clip(values)
-        return _with_mode(finite, last, all_finite=finite.size == values.size)
+        last, finite, lowest = clip(values)
+        return _with_mode(finite, last, lowest, all_finite=finite.size == values.size)
 
 
 def low_pixels(
@@ -155,7 +157,9 @@ def _float32_threshold(threshold: float, *, exact: bool) -> np.float32:
     return rounded
 
 
-def _with_mode(values: Float32s, last: Clipped, *, all_finite: bool) -> SkyStatistics:
+def _with_mode(
+    values: Float32s, last: Clipped, lowest: float, *, all_finite: bool
+) -> SkyStatistics:
     width = BIN_WIDTH * last.rms
     span = last.highest - last.lowest
     is_one_bin = (
@@ -170,7 +174,7 @@ def _with_mode(values: Float32s, last: Clipped, *, all_finite: bool) -> SkyStati
     if nbins > 1:
         place, is_interpolated = _peak(_histogram(values, last.lowest, span, nbins), nbins)
         mode = last.lowest + place * width
-    lowest, median, noise = _sampled(values)
+    median, noise = _sampled(values)
     return SkyStatistics(
         n=last.n,
         mean=last.mean,
@@ -186,10 +190,10 @@ def _with_mode(values: Float32s, last: Clipped, *, all_finite: bool) -> SkyStati
     )
 
 
-def _sampled(values: Float32s) -> tuple[float, float, float]:
-    """Return `SkyStatistics.lowest`, `SkyStatistics.median` and `SkyStatistics.noise`."""
+def _sampled(values: Float32s) -> tuple[float, float]:
+    """Return `SkyStatistics.median` and `SkyStatistics.noise`."""
     if not values.size:
-        return math.nan, math.nan, math.nan
+        return math.nan, math.nan
     # An odd stride wanders through the columns of a chip, whose width is even.
     sample = np.sort(values[:: (values.size // _SAMPLE) | 1])
     # Of quantized pixels, as counts are, many have one value: it stands for all
@@ -199,7 +203,7 @@ def _sampled(values: Float32s) -> tuple[float, float, float]:
     lower, value, upper, share = _around(sample, 0.5)
     median = (lower + value) / 2 + share * (upper - lower) / 2
     lower, value, _, share = _around(sample, _BELOW_ONE_SIGMA)
-    return float(sample[0]), median, median - (lower + share * (value - lower))
+    return median, median - (lower + share * (value - lower))
 
 
 def _around(sample: Float32s, quantile: float) -> tuple[float, float, float, float]:

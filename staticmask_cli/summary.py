@@ -109,7 +109,7 @@ class Summary:
         unfinished.remove("--summary")
 
     def _side(self, file: str) -> SideFile:
-        return SideFile(file, "--summary", "summary", b"{")
+        return SideFile(file, "--summary", "summary", b'{\n "schema_version": ')
 
     def document(self, status: int, errors: tuple[str, ...]) -> dict[str, Any]:
         """Return the document, of types that JSON has."""

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from staticmask_cli.chips import Chip, open_exposure
-from staticmask_cli.duplicates import Duplicates
+from staticmask_cli.duplicates import Duplicates, problem
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.exposures import read_association
 from staticmask_cli.gathering import Progress
 from staticmask_cli.inputs import resolve
-from staticmask_cli.products import Calibrations
+from staticmask_cli.products import best_first
 from staticmask_cli.records import ChipRecord, same_pixels
 from staticmask_cli.report import ExposureReport, Journal
 from staticmask_cli.settings import Settings
@@ -91,18 +91,15 @@ def survey(
     journal = Journal() if journal is None else journal
     duplicates = Duplicates(allow=settings.allow_duplicates)
     paths, unresolved = resolve(settings.input, read_association)
-    for problem, name in unresolved.items():
-        _fail(journal, name, [problem])
-    calibrations = Calibrations()
+    for line, name in unresolved.items():
+        _fail(journal, name, [line])
     ahead: deque[tuple[Path, list[tuple[Chip, Future[Answer]]]]] = deque()
     report_progress = progress or (lambda *_: None)
     with Threads(jobs, thread_name_prefix="staticmask") as threads:
         try:
-            for number, path in enumerate(paths):
+            for number, path in enumerate(best_first(paths)):
                 try:
-                    exposure = open_exposure(path, settings, any_flags=any_flags)
-                    calibrations.add(path, exposure.primary)
-                    chips = exposure.chips
+                    chips = open_exposure(path, settings, any_flags=any_flags).chips
                     for chip in filter(_is_left_out, chips):
                         place = f"{printable(path)}: SCI,{chip.extver}"
                         journal.warn(f"{place}: left out: {chip.left_out}")
@@ -122,8 +119,8 @@ def survey(
         raise InputError(*problems)
     if is_none_left:
         raise InputError("no exposure is left to look at; see --include-empty")
-    for problem in problems:
-        log.error("%s; left out", problem)
+    for line in problems:
+        log.error("%s; left out", line)
 
 
 def _fail(journal: Journal, path: Path | str, problems: Sequence[str]) -> None:
@@ -164,7 +161,7 @@ def _answered(
         try:
             original = duplicates.original(chip.identity, answer.record)
         except ValueError as error:
-            problems.append(f"{place}: {printable(error)}")
+            problems += {problem(path, chip.extver, error)}.difference(problems)
             continue
         if original is None:
             duplicates.register(chip.identity, answer.record, f"{path} SCI,{chip.extver}")

@@ -8,10 +8,9 @@ from pathlib import Path
 from staticmask_cli.chips import Chip
 from staticmask_cli.dqbits import good_bits
 from staticmask_cli.errors import OutputError, printable
-from staticmask_cli.held import REDO, HeldMask, other_identity, read_held
+from staticmask_cli.held import REDO, HeldMask, is_empty, other_identity, read_held
 from staticmask_cli.instruments import DQ_BITS, ChipIdentity
 from staticmask_cli.naming import documented_name, possible_names
-from staticmask_cli.products import calibration_of
 from staticmask_cli.records import ChipRecord, as_text, file_text
 from staticmask_cli.settings import Settings, as_number
 
@@ -35,45 +34,32 @@ class HeldMasks:
         self._settings = settings
         self._found: dict[ChipIdentity, tuple[Path, HeldMask] | None] = {}
         self._unmatched: dict[ChipIdentity, dict[tuple[str, int], list[ChipRecord]]] = {}
-        # By the exposure's root name: suffix and file.
-        self._calibrations: dict[ChipIdentity, dict[str, tuple[str, str]]] = {}
 
-    def match(self, chip: Chip) -> tuple[ChipRecord | None, tuple[ChipRecord, ...]]:
-        """Find what the existing mask has of a chip.
+    def known(self, chip: Chip) -> ChipRecord | None:
+        """Return the unmatched record of a chip with its name and headers, if there is one."""
+        headers = chip.header_hash, as_text(chip.datasum)
+        for record in () if chip.left_out else self.former(chip):
+            if (record.header_hash, record.datasum) == headers:
+                return record
+        return None
 
-        Parameters
-        ----------
-        chip : Chip
-            One chip of an exposure. Each record is found once: of two files with
-            one name and one header the second is another exposure.
+    def former(self, chip: Chip) -> tuple[ChipRecord, ...]:
+        """Return the unmatched records with a chip's name.
 
-        Returns
-        -------
-        known : ChipRecord or None
-            The record of the chip, if its headers are the same too.
-        former : tuple of ChipRecord
-            Otherwise, the records of its name, of which only the pixels can show
-            whether they are of the same exposure.
+        Only the pixels can show whether one whose headers differ is of the same
+        exposure.
         """
         rows = self._rows(chip.identity).get((file_text(chip.file), chip.extver), [])
-        headers = chip.header_hash, as_text(chip.datasum)
-        for record in rows:
-            if not chip.left_out and (record.header_hash, record.datasum) == headers:
-                rows.remove(record)
-                return record, ()
-        return None, tuple(rows)
+        return tuple(rows)
 
-    def other_calibration(self, chip: Chip) -> str | None:
-        """Return the file of the mask that is a chip's exposure, calibrated in another way."""
-        self._rows(chip.identity)
-        root, suffix = calibration_of(chip.file) or ("", "")
-        other = self._calibrations[chip.identity].get(root, (suffix, ""))
-        return other[1] if other[0] != suffix else None
+    def take(self, identity: ChipIdentity, record: ChipRecord) -> None:
+        """Match a record with an exposure: of two files with one name it is one's alone."""
+        rows = self._rows(identity)[record.file, record.extver]
+        rows[:] = [row for row in rows if row is not record]
 
-    def is_matched(self, identity: ChipIdentity, record: ChipRecord) -> bool:
-        """Return whether a record was found to be that of an exposure of this run."""
-        rows = self._rows(identity).get((record.file, record.extver), [])
-        return all(record is not row for row in rows)
+    def give_back(self, identity: ChipIdentity, record: ChipRecord) -> None:
+        """Undo `take`, for an exposure that turned out to be of no use."""
+        self._rows(identity)[record.file, record.extver].append(record)
 
     def _rows(self, identity: ChipIdentity) -> dict[tuple[str, int], list[ChipRecord]]:
         """Return the records that give something and that no exposure of this run has matched."""
@@ -84,12 +70,9 @@ class HeldMasks:
                 self._found[identity] = None
                 self.problems += error.problems
             rows = self._unmatched[identity] = {}
-            calibrations = self._calibrations[identity] = {}
             for record in self.records(identity):
                 if record.gives:
                     rows.setdefault((record.file, record.extver), []).append(record)
-                    if (calibration := calibration_of(record.file)) is not None:
-                        calibrations[calibration[0]] = calibration[1], record.file
         return self._unmatched[identity]
 
     def records(self, identity: ChipIdentity) -> tuple[ChipRecord, ...]:
@@ -124,12 +107,9 @@ def find(
     for path in (folder / name for name in possible_names(identity, settings.prefix)):
         if not os.path.lexists(path):
             continue
-        try:
-            other = other_identity(path, identity)
-        except OutputError:
-            if settings.overwrite and other_identity(path, identity, overwrite=True) is None:
-                return None
-            raise
+        if is_empty(path) or (settings.overwrite and is_no_mask(path, identity)):
+            continue
+        other = other_identity(path, identity)
         if other is None:
             held = read_held(path, pixels=pixels)
             _check_settings(path, held, settings)
@@ -139,10 +119,24 @@ def find(
                 f"{printable(path)}: is the mask of {other}, not of {identity}; "
                 "--no-update makes a mask beside it"
             )
-    packed = documented.with_name(f"{documented.name}.gz")
-    if os.path.lexists(packed):
-        raise OutputError(f"{printable(packed)}: is gzipped; unpack it so that it can be updated")
+    for name in possible_names(identity, settings.prefix):
+        packed = folder / f"{name}.gz"
+        if os.path.lexists(packed):
+            raise OutputError(
+                f"{printable(packed)}: is gzipped; unpack it so that it can be updated"
+            )
     return None
+
+
+def is_no_mask(path: Path, identity: ChipIdentity) -> bool:
+    """Return whether a file is not a static mask and may be replaced."""
+    if is_empty(path):
+        return True
+    try:
+        other_identity(path, identity)
+    except OutputError:
+        return other_identity(path, identity, overwrite=True) is None
+    return False
 
 
 def _check_settings(path: Path, held: HeldMask, settings: Settings) -> None:
@@ -151,7 +145,7 @@ def _check_settings(path: Path, held: HeldMask, settings: Settings) -> None:
     made, wanted = held.recipe, settings.recipe
     differ = []
     if made.static_sig != wanted.static_sig:
-        differ.append(f"static_sig {made.static_sig:g}, not {wanted.static_sig:g}")
+        differ.append(f"static_sig {made.static_sig:.12g}, not {wanted.static_sig:.12g}")
     if _bits(made.final_bits, names) != _bits(wanted.final_bits, names):
         differ.append(f"final_bits {made.final_bits}, not {wanted.final_bits}")
     if made.group != wanted.group:

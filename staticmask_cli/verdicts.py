@@ -270,7 +270,7 @@ def use_verdicts(
             subject=name,
             value=votes,
             limit=chips,
-            text=f"no pixel can be bad in {votes} exposures, for it has {chips}",
+            text=f"min_exposures {votes} exceeds the {chips} available",
             setting="min_exposures",
         )
     ]

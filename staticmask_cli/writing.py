@@ -197,15 +197,15 @@ def made_folder(folder: Path) -> Iterator[None]:
     OutputError
         If it cannot be made.
     """
-    is_new = not os.path.lexists(folder)
+    new = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
-        if is_new:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        with contextlib.suppress(OSError):
+            for place in new:
+                place.rmdir()
         raise
 
 
@@ -218,5 +218,7 @@ def folder_problems(folder: Path) -> list[str]:
         return [f"{printable(folder)}: {printable(existing)} is a file, not a folder"]
     if not os.access(existing, os.W_OK | os.X_OK):
         what = "cannot be written to" if existing == folder else "cannot be made"
-        return [f"{printable(folder)}: the folder {what}: permission denied"]
+        read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
+        why = "read-only file system" if read_only else "permission denied"
+        return [f"{printable(folder)}: the folder {what}: {why}"]
     return []

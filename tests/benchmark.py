@@ -158,7 +158,7 @@ def stages(path: Path, folder: Path) -> None:
     chip = open_exposure(path, settings).chips[0]
     pixels = read(chip.science)
     flat = pixels.reshape(-1)
-    last, _ = clipping.clip(flat)
+    last, *_ = clipping.clip(flat)
     found = sky.sky_statistics(pixels)
     mask = accumulate.MaskAccumulator(chip.identity.shape)
     mask.add(accumulate.pack(sky.low_pixels(pixels, found, 4.0)))

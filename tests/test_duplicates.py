@@ -40,7 +40,7 @@ def test_copies_under_other_names_count_once_with_a_warning(tmp_path: Path) -> N
     assert states == ["read", "read", "duplicate", "duplicate", "duplicate"]
     assert len(report.warnings) == 3
     for path in (*copies, packed):
-        said = f"{path}: SCI,1: has the same pixels as {a} SCI,1, and does not"
+        said = f"{path}: SCI,1: has the same pixels as {a} SCI,1; they count once"
         assert any(warning.startswith(said) for warning in report.warnings)
 
 

@@ -867,14 +867,16 @@ def test_what_is_no_mask_is_replaced_if_the_user_says_so(update: bool, tmp_path:
     np.testing.assert_array_equal(only(report), expected([sky(1)]))
 
 
-def test_an_empty_file_under_a_masks_name_is_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("update", [False, True])
+def test_an_empty_file_under_a_masks_name_is_replaced(update: bool, tmp_path: Path) -> None:
     path = one(tmp_path / "a_flt.fits")
     out = tmp_path / "out"
     out.mkdir()
     (out / f"ACSHRC_64x80_1{END}").touch()
-    with pytest.raises(OutputError, match="--no-update redoes it"):
-        run(path, out=out, update=True)
-    np.testing.assert_array_equal(only(run(path, out=out)), expected([sky(1)]))
+    report = run(path, out=out, update=update)
+    (warning,) = report.warnings
+    assert warning.endswith("is not a static mask, and is replaced")
+    np.testing.assert_array_equal(only(report), expected([sky(1)]))
 
 
 def test_an_exposure_in_the_way_is_never_replaced(tmp_path: Path) -> None:

@@ -140,6 +140,7 @@ def test_the_table_has_a_row_for_each_chip_of_each_exposure(made: Path) -> None:
             "MEDIAN": "D",
             "NOISE": "D",
             "CLUMPED": "K",
+            "CALIBRAT": "13A",
             "HEADHASH": "32A",
             "DATASUM": "1A",
             "PIXHASH": "32A",

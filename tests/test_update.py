@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import itertools
+import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from makers import exposure, instrument_exposure, sky
 from runs import small, tree
 
-from staticmask_cli import OutputError, StaticMaskError, create_masks
+from staticmask_cli import OutputError, StaticMaskError, create_masks, exposures
 from staticmask_cli.fingerprint import fingerprint
 
 NAME = "ACSHRC_16x20_1_staticMask.fits"
@@ -125,7 +127,7 @@ def test_an_exposure_whose_pixels_changed_is_an_error_or_skipped(tmp_path: Path)
     before = tree(tmp_path / "m")
     with_header(with_pixel(a), MEANDARK=3.5)
     options = {"output_dir": tmp_path / "m", "update": True}
-    said = r"a_flt\.fits: SCI,1: has changed .* pixels differ; --no-update"
+    said = r"a_flt\.fits: SCI,1: has changed .* pixels or flags differ; --no-update"
     with pytest.raises(StaticMaskError, match=said):
         create_masks([a, b], **options)
     assert tree(tmp_path / "m") == before
@@ -141,7 +143,7 @@ def test_another_calibration_of_an_exposure_in_the_mask_is_an_error(tmp_path: Pa
     flc = small(tmp_path / "1_flc.fits", 3)
     options = {"output_dir": tmp_path / "m", "update": True}
     create_masks(flt, **options)
-    said = r"1_flc\.fits: SCI,1: is the same exposure as 1_flt\.fits in the mask, .*--no-update"
+    said = r"1_flc\.fits: is the same exposure as 1_flt\.fits, calibrated in another way; give one"
     with pytest.raises(StaticMaskError, match=said):
         create_masks([flc, other], **options)
     report = create_masks([flc, other], keep_going=True, **options)
@@ -392,6 +394,29 @@ def test_two_versions_of_one_exposure_are_found_out_also_in_overlapping_runs(
     assert contents(tmp_path / "m") == contents(tmp_path / "one")
 
 
+@pytest.mark.parametrize("kind", ["calibration", "flags", "time"])
+def test_what_is_refused_night_by_night_is_refused_in_overlapping_runs(
+    kind: str, tmp_path: Path
+) -> None:
+    flags = np.zeros((16, 20), "i2")
+    name = {"calibration": "a_flc.fits", "flags": "b_flt.fits", "time": "a_flt.fits"}[kind]
+    seed = 2 if kind == "calibration" else 1
+    first = small(tmp_path / "a_flt.fits", 1, flags=[flags])
+    time = 0.0 if kind == "time" else 400.0
+    second = tmp_path / "sub" / name
+    small(second, seed, flags=[flags + (kind == "flags")], primary={"EXPTIME": time})
+    other = small(tmp_path / "c_flt.fits", 3, flags=[flags])
+    options = {"output_dir": tmp_path / "m", "update": True, "final_bits": 0}
+
+    def meanwhile(*_: int) -> None:
+        create_masks(first, **options)
+
+    with pytest.raises(StaticMaskError, match=r"same exposure|other DQ flags|but now EXPTIME"):
+        create_masks([second, other], progress=meanwhile, **options)
+    create_masks(first, output_dir=tmp_path / "one", final_bits=0)
+    assert contents(tmp_path / "m") == contents(tmp_path / "one")
+
+
 def test_runs_that_change_the_same_exposures_without_end_end(tmp_path: Path) -> None:
     a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
     versions = [a, small(tmp_path / "other" / "a_flt.fits", 7)]
@@ -420,6 +445,104 @@ def test_two_of_one_name_and_header_are_told_apart_by_their_pixels(tmp_path: Pat
     assert [exposure.state for exposure in report.exposures] == ["known", "known"]
 
 
+def test_files_of_one_name_are_matched_whatever_their_order(tmp_path: Path) -> None:
+    a, b = (small(tmp_path / folder / "x_flt.fits", n) for n, folder in enumerate("ab"))
+    with_header(b, MEANDARK=1.0)
+    empty = small(tmp_path / "c" / "x_flt.fits", 3, primary={"EXPTIME": 0.0})
+    paths = [a, b, empty]
+    create_masks(paths, output_dir=tmp_path / "one")
+    for number, order in enumerate(itertools.permutations(paths)):
+        options = {"output_dir": tmp_path / str(number), "update": True}
+        create_masks(a, **options)
+        report = create_masks(order, **options)
+        assert [e.path for e in report.exposures] == [str(path) for path in order]
+        states = {e.path: e.state for e in report.exposures}
+        assert [states[str(path)] for path in paths] == ["known", "read", "left out"]
+        assert contents(tmp_path / str(number)) == contents(tmp_path / "one")
+
+
+@pytest.mark.parametrize("allow", [False, True])
+def test_each_record_is_the_former_one_of_one_exposure_alone(allow: bool, tmp_path: Path) -> None:
+    # Without a sky, or if copies count, equal pixels may be of several exposures.
+    flags = np.zeros((16, 20), "i2")
+    flags[2, 3] = 4
+    pixels = sky(1, (16, 20)) if allow else np.full((16, 20), 7, "f4")
+    a, b = (exposure(tmp_path / n / "c_flt.fits", [pixels], flags=[flags]) for n in "ab")
+    with_header(b, MEANDARK=1.0)
+    options = {"min_exposures": 2, "counts": True, "final_bits": 0, "allow_duplicates": allow}
+    (one,) = create_masks([a, b], output_dir=tmp_path / "one", **options).masks
+    options |= {"output_dir": tmp_path / "m", "update": True}
+    for night in (a, b, [a, b]):
+        create_masks(night, **options)
+    assert contents(tmp_path / "m") == contents(tmp_path / "one")
+    with_header(a, MDRIZSKY=3.0)
+    for night in (a, [b, a]):
+        (mask,) = create_masks(night, **options).masks
+        assert (mask.bad, mask.exposures) == (one.bad, 2)
+
+
+def test_a_dry_run_counts_an_exposure_whose_header_changed_once(tmp_path: Path) -> None:
+    a = small(tmp_path / "a_flt.fits")
+    options = {"output_dir": tmp_path / "m", "update": True}
+    create_masks(a, **options)
+    with_header(a, MDRIZSKY=1.0)
+    (mask,) = create_masks(a, dry_run=True, **options).masks
+    assert mask.exposures == 1
+
+
+def test_a_renamed_calibration_of_an_exposure_in_the_mask_is_an_error(tmp_path: Path) -> None:
+    names = {"one.fits": "j8bt06nyq_flt.fits", "two.fits": "j8bt06nyq_flc.fits"}
+    one, two = (
+        small(tmp_path / name, seed, primary={"FILENAME": filename})
+        for seed, (name, filename) in enumerate(names.items())
+    )
+    create_masks(one, output_dir=tmp_path / "m", update=True)
+    with pytest.raises(StaticMaskError, match=r"two\.fits: is the same exposure as one\.fits"):
+        create_masks(two, output_dir=tmp_path / "m", update=True)
+
+
+def test_a_calibration_that_cannot_be_used_takes_no_other_one_with_it(tmp_path: Path) -> None:
+    flt, flc = (small(tmp_path / f"j8_{s}.fits", n) for n, s in enumerate(("flt", "flc")))
+    good = flc.read_bytes()
+    for harm in (good[:3000], small(flc, 1, primary={"EXPTIME": 0.0}).read_bytes()):
+        flc.write_bytes(harm)
+        (mask,) = create_masks([flt, flc], output_dir=tmp_path / "m", keep_going=True).masks
+        assert [record.file for record in mask.chips if record.used] == ["j8_flt.fits"]
+
+
+def test_a_gzipped_mask_is_found_by_its_longer_name_too(tmp_path: Path) -> None:
+    paths = [small(tmp_path / f"{x}_flt.fits", x, chips=[{"LTV1": -1.0 * x}]) for x in (0, 100)]
+    report = create_masks(paths, output_dir=tmp_path / "m")
+    for mask in (Path(m.path) for m in report.masks):
+        mask.with_name(f"{mask.name}.gz").write_bytes(gzip.compress(mask.read_bytes()))
+        mask.unlink()
+    for path in paths:
+        with pytest.raises(OutputError, match=r"\.gz: is gzipped; unpack it"):
+            create_masks(path, output_dir=tmp_path / "m", update=True)
+
+
+def test_overwrite_replaces_no_mask_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
+    options = {"output_dir": tmp_path / "m", "update": True, "overwrite": True}
+    create_masks(a, **options)
+    before = tree(tmp_path / "m")
+    real, access = exposures.measure_extent, os.access
+
+    def denied(path: Path, *more: object) -> object:
+        if path.name == NAME:  # as for a user who is not root
+            raise PermissionError
+        return real(path, *more)
+
+    monkeypatch.setattr(exposures, "measure_extent", denied)
+    monkeypatch.setattr(os, "access", lambda p, m: Path(p).name != NAME and access(p, m))
+    with pytest.raises(OutputError, match="permission to read it is denied; move it away"):
+        create_masks(b, **options)
+    monkeypatch.undo()
+    assert tree(tmp_path / "m") == before
+
+
 def test_a_gzipped_mask_is_an_error_not_a_new_mask(tmp_path: Path) -> None:
     a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
     options = {"output_dir": tmp_path / "m", "update": True}
@@ -428,7 +551,7 @@ def test_a_gzipped_mask_is_an_error_not_a_new_mask(tmp_path: Path) -> None:
     (tmp_path / "m" / f"{NAME}.gz").write_bytes(gzip.compress(mask.read_bytes()))
     mask.unlink()
     before = tree(tmp_path / "m")
-    with pytest.raises(OutputError, match=f"{NAME}.gz: is gzipped; unpack it"):
+    with pytest.raises(OutputError, match=rf"{NAME}\.gz: is gzipped; unpack it"):
         create_masks(b, **options)
     assert tree(tmp_path / "m") == before
 

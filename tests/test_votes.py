@@ -189,7 +189,7 @@ def test_repeats_in_one_file_vote_each(tmp_path: Path) -> None:
 
 def test_votes_that_cannot_come_together_are_told(staticmask: Run, tmp_path: Path) -> None:
     small(tmp_path / "a_flt.fits")
-    said = f"staticmask: warning: {NAME}: no pixel can be bad in 2 exposures, for it has 1"
+    said = f"staticmask: warning: {NAME}: min_exposures 2 exceeds the 1 available"
     result = staticmask("a_flt.fits", "-m", "2", "--counts")
     assert (result.returncode, result.stderr) == (0, f"{said} (min_exposures)\n")
     result = staticmask(NAME, "--recount", "-m", "2")
