@@ -40,7 +40,7 @@ class Configuration:
     layer : dict
         The values as written, each with where it was written.
     notes : tuple of str
-        What was left aside on the way, for a user who wants to know.
+        What was ignored on the way, for a user who wants to know.
     warnings : tuple of str
         What is odd about it.
     of_a_run : tuple of str
@@ -75,7 +75,7 @@ class Source:
     problems : list of str
         A line for each unknown key or section.
     notes : list of str
-        What was left aside because it belongs to other tasks of DrizzlePac's.
+        What was ignored because it belongs to other tasks of DrizzlePac's.
     warnings : list of str
         What was taken, though it stands in the wrong place, or ignored.
     """
@@ -121,7 +121,7 @@ class _Sorted:
         self._astray: list[tuple[str, Any, str]] = []
 
     def source(self) -> Source:
-        """Return what was found, with a line on what was left aside, if anything was."""
+        """Return what was found, with a line on what was ignored, if anything was."""
         found = self._source
         for name, value, shown in self._astray:
             section = keys()[name].section
@@ -134,7 +134,7 @@ class _Sorted:
                 found.warnings.append(f"{line}; used all the same")
         if self._aside:
             aside = ", ".join(self._aside)
-            found.notes.append(f"{self._origin}: left aside, of no use to static masks: {aside}")
+            found.notes.append(f"{self._origin}: ignored: {aside}")
         return found
 
     def section(self, title: str | None, content: Mapping[str, Any]) -> None:

@@ -137,8 +137,6 @@ class Gathering:
         What belongs to each identity.
     failed : list of ChipRecord
         Exposures of which not even the identity is known: they belong to all masks.
-    problems : list of str
-        What is wrong with exposures, a line each.
     """
 
     def __init__(
@@ -151,7 +149,7 @@ class Gathering:
     ) -> None:
         self.found: dict[ChipIdentity, Gathered] = {}
         self.failed: list[ChipRecord] = []
-        self.problems: list[str] = []
+        self._problems: dict[str, None] = {}  # each once, in the order in which it was found
         self._settings = settings
         self._workers = workers
         self._jobs = jobs
@@ -193,18 +191,23 @@ class Gathering:
 
     def fail(self, path: Path | str, problems: Sequence[str]) -> None:
         """Take note of an exposure that cannot be used, and of whose chips nothing is known."""
-        self.problems += [p for p in problems if p not in self.problems]
+        self._problems |= dict.fromkeys(problems)
         self.failed.append(_failed(str(path), Path(path).name, 0, problems))
         self._journal.exposures.append(
             ExposureReport(path=str(path), state="failed", reasons=tuple(problems))
         )
 
     @property
+    def problems(self) -> list[str]:
+        """What is wrong with exposures, a line each."""
+        return list(self._problems)
+
+    @property
     def _is_lost(self) -> bool:
         """Whether the run will fail, so that only what may hide another problem is still read."""
         if self._held and self._held.problems:
             return True
-        return bool(self.problems) and not self._settings.keep_going
+        return bool(self._problems) and not self._settings.keep_going
 
     def _begin(self, path: Path, *, is_last: bool) -> _UnderWay | None:
         """Open an exposure and have it measured; None if it should be looked at last."""
@@ -289,7 +292,7 @@ class Gathering:
                 if one.measured is not None:
                     of_one.add(one.measured)
             chips.append((chip.identity, record))
-        self.problems += [p for p in problems if p not in self.problems]
+        self._problems |= dict.fromkeys(problems)
         states = {one.state for one in settled if one is not None}
         self._journal.exposures.append(
             ExposureReport(

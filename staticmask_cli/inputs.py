@@ -319,7 +319,7 @@ def _why_absent(text: str) -> str:
         return "permission to look for it is denied"
     except (OSError, ValueError):
         pass
-    return "there is no such file"
+    return "file not found"
 
 
 def _read_standard_input() -> bytes:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from staticmask_cli.committing import OvertakenError, commit, foresee
@@ -14,6 +15,8 @@ from staticmask_cli.errors import InputError, OutputError, printable
 from staticmask_cli.exposures import read_association
 from staticmask_cli.gathering import Gathering, Progress
 from staticmask_cli.inputs import resolve
+from staticmask_cli.instruments import ChipIdentity
+from staticmask_cli.records import ChipRecord
 from staticmask_cli.report import Journal, Report, chip_line
 from staticmask_cli.settings import Settings
 from staticmask_cli.threads import Threads
@@ -169,8 +172,25 @@ def _gather_and_commit(
             commit(made, held, given, settings, jobs, journal)
         else:
             foresee(made, held, given, settings, journal)
+    _settle_copies(journal)
     for problem in gathering.problems:
         log.error("%s; left out", problem)
+
+
+def _settle_copies(journal: Journal) -> None:
+    """Report of each chip what the masks have: which of several copies counts they decide."""
+    rows = {(mask.identity, row.key): row for mask in journal.masks for row in mask.chips}
+
+    def settled(identity: ChipIdentity, record: ChipRecord) -> ChipRecord:
+        row = rows.get((identity, record.in_table().key), record)
+        return (
+            record if row.used == record.used else replace(record, used=row.used, reason=row.reason)
+        )
+
+    journal.exposures = [
+        replace(exposure, chips=tuple((i, settled(i, record)) for i, record in exposure.chips))
+        for exposure in journal.exposures
+    ]
 
 
 def tell_verdicts(verdicts: Iterable[Verdict], settings: Settings) -> None:

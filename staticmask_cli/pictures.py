@@ -141,7 +141,7 @@ def stretched(pixels: Pixels, median: float, noise: float) -> NDArray[np.float32
 
 
 def _blocks(values: NDArray[np.float32], block: int) -> NDArray[np.float32]:
-    """Return the means of blocks of pixels, those without a number left aside."""
+    """Return the means of blocks of pixels, those without a number ignored."""
     if block == 1:
         return values
     missing = np.isnan(values)

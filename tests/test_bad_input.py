@@ -397,9 +397,9 @@ def test_names_that_lead_nowhere_fail_the_command(
         lines,
         {
             "zz*flt.fits": "no file matches",
-            "zz.fits": "no such file",
+            "zz.fits": "file not found",
             "in/circle.txt": "leads back to itself",
-            "in/absent_flt.fits": "no such file (named in in/broken.txt)",
+            "in/absent_flt.fits": "file not found (named in in/broken.txt)",
             "in/none.txt": "cannot be read: No such file",
             "in/x_asn.fits": "j8xi01abq",
             "in": "is a folder",

@@ -144,7 +144,7 @@ def test_verbose_tells_what_was_left_aside_of_an_astrodrizzle_cfg(invoke):
         "_task_name_ = astrodrizzle\nrunfile = a.log\n[STEP 2: SKY SUBTRACTION]\nskysub = True\n",
         encoding="utf-8",
     )
-    assert "a.cfg: left aside" in invoke("-c", "a.cfg", "-v").stderr
+    assert "a.cfg: ignored" in invoke("-c", "a.cfg", "-v").stderr
     assert invoke("-c", "a.cfg").stderr == ""
 
 
@@ -156,7 +156,7 @@ def test_quiet_prints_errors_only(invoke, tmp_path):
     result = invoke("-q", "missing.fits")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr == "staticmask: error: missing.fits: there is no such file\n"
+    assert result.stderr == "staticmask: error: missing.fits: file not found\n"
 
 
 def test_the_log_file_gets_all_messages_with_times_and_is_appended_to(staticmask, tmp_path):
@@ -172,7 +172,7 @@ def test_the_log_file_gets_all_messages_with_times_and_is_appended_to(staticmask
     said = [re.sub(stamp, "", line) for line in lines[1:]]
     assert any(line.startswith("INFO j1_flt.fits SCI,1: mode ") for line in said)
     assert said[-2:] == [
-        "ERROR missing.fits: there is no such file",
+        "ERROR missing.fits: file not found",
         "DEBUG ended with exit status 1",
     ]
     assert (first.returncode, second.returncode) == (0, 1)

@@ -44,6 +44,14 @@ def test_copies_under_other_names_count_once_with_a_warning(tmp_path: Path) -> N
         assert any(warning.startswith(said) for warning in report.warnings)
 
 
+def test_reports_of_exposures_and_masks_agree_on_which_copy_counts(tmp_path: Path) -> None:
+    b = small(tmp_path / "b_flt.fits")
+    report = run(b, copy(b, "a_flt.fits"), out=tmp_path / "m")
+    used = {record.file: record.used for e in report.exposures for _, record in e.chips}
+    assert used == {record.file: record.used for record in report.masks[0].chips}
+    assert used == {"a_flt.fits": True, "b_flt.fits": False}
+
+
 def test_copies_count_each_if_they_may(tmp_path: Path) -> None:
     a = small(tmp_path / "a_flt.fits")
     options = {"min_exposures": 2, "allow_duplicates": True, "update": True}

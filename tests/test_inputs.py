@@ -158,7 +158,7 @@ def test_quotes_around_a_name_keep_its_blanks_commas_and_hash() -> None:
 def test_a_word_after_a_comma_that_is_no_file_is_an_error() -> None:
     write("list.txt", "a_flt.fits, zz.fits")
     (problem,) = problems("@list.txt")
-    assert problem == "zz.fits: there is no such file (named in list.txt)"
+    assert problem == "zz.fits: file not found (named in list.txt)"
 
 
 @pytest.mark.usefixtures("here")
@@ -250,9 +250,9 @@ def test_a_circle_by_a_symlink_or_another_spelling_is_found() -> None:
         (b"caf\xe9_flt.fits\n", "UTF-8"),
         (b"", "names no file"),
         (b"# nothing\n\n", "names no file"),
-        (b"zz_flt.fits\n", "zz_flt.fits: there is no such file (named in list.txt)"),
+        (b"zz_flt.fits\n", "zz_flt.fits: file not found (named in list.txt)"),
         (b"zz*.fits\n", "zz*.fits: no file matches this pattern (named in list.txt)"),
-        (b"a\0b_flt.fits\n", "a\\x00b_flt.fits: there is no such file"),
+        (b"a\0b_flt.fits\n", "a\\x00b_flt.fits: file not found"),
         (b"a\0b/*_flt.fits\n", "a\\x00b/*_flt.fits: no file matches"),
     ],
 )
@@ -696,7 +696,7 @@ def test_more_names_than_a_command_line_holds(tmp_path: Path) -> None:
     ("content", "arguments", "said"),
     [
         (b"", ["@-"], b"@-: this @list names no file"),
-        (b"gone.fits\0", ["@-"], b"gone.fits: there is no such file"),
+        (b"gone.fits\0", ["@-"], b"gone.fits: file not found"),
         (b"\xff\xfe\n", ["@-"], b"@-: is not text in UTF-8"),
         (b"a_flt.fits\n", ["@-", "@-"], b"@-: standard input is given twice"),
     ],

@@ -429,11 +429,11 @@ def test_our_masks_are_drizzlepacs(sig: str, staticmask: Run, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["a_flt.fits", "--compare", "gone"], "gone: there is no such file"),
+        (["a_flt.fits", "--compare", "gone"], "gone: file not found"),
         (["a_flt.fits", "--compare", "a_flt.fits"], "is no static mask"),
         (["a_flt.fits", "--compare", "empty"], "this folder holds no mask"),
         (["a_flt.fits", "--compare", ""], "--compare is empty"),
-        (["gone.fits", "--compare", "m"], "gone.fits: there is no such file"),
+        (["gone.fits", "--compare", "m"], "gone.fits: file not found"),
         (["a_flt.fits", "--compare", "other"], "differ in shape: 16x20 and 64x80"),
         (["a_flt.fits", "--compare", "m", "--update"], "--compare does not go with --update"),
         (["a_flt.fits", "--compare", "m", "--sweep", "3"], "ask one thing at a time"),

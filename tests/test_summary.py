@@ -133,11 +133,11 @@ def test_every_state_has_its_summary(staticmask: Run, tmp_path: Path) -> None:
     names = "gone.fits", "*flt.fits"
     done = of(staticmask, tmp_path, "--update", "--verify", "-k", *names, status=3)
     assert states(done) == ["failed", "verified", "left out"]
-    assert done["exposures"][0]["reasons"] == ["gone.fits: there is no such file"]
+    assert done["exposures"][0]["reasons"] == ["gone.fits: file not found"]
     assert done["masks"][0]["sha256"] == digest
     done = of(staticmask, tmp_path, *names, status=1)
     assert states(done) == ["failed", "not read", "left out"]
-    assert done["errors"] == ["gone.fits: there is no such file"]
+    assert done["errors"] == ["gone.fits: file not found"]
     assert done["masks"] == []
     done = of(staticmask, tmp_path, "--static-sig", "x", "--jobs", "-1", status=2)
     assert (done["settings"], done["exposures"], len(done["errors"])) == (None, [], 2)

@@ -239,7 +239,7 @@ def test_the_command_recounts_several_masks_at_once(staticmask: Run, tmp_path: P
         ),
         (["--recount", "-m", "2"], "--recount needs masks and --min-exposures"),
         (["m", "--recount"], "--recount needs masks and --min-exposures"),
-        (["gone.fits", "--recount", "-m", "2"], "gone.fits: there is no such file"),
+        (["gone.fits", "--recount", "-m", "2"], "gone.fits: file not found"),
         (["a_flt.fits", "--recount", "-m", "2"], "a_flt.fits: is no mask with a table"),
         (["m", "--recount", "-m", "0"], "--min-exposures: '0' is not a number of exposures"),
         (["m", "--recount", "-m", "1.5"], "--min-exposures: '1.5' is not a number of exposures"),
