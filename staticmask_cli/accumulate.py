@@ -17,39 +17,6 @@ from numpy.typing import NDArray
 
 Bits = NDArray[np.uint8]
 
-_BLOCK = 131072  # pixels to a pass, so that what lies between stays in cache
-
-
-def flagged_pixels(flags: NDArray[Any], good_bits: int) -> NDArray[np.bool_]:
-    """Tell which pixels have a DQ bit that does not count as good.
-
-    Parameters
-    ----------
-    flags : ndarray
-        DQ values; the sign bit of an integer is a flag like any other. Whole
-        numbers that come as floats, as a constant or scaled array can, count
-        as 16-bit integers if they fit; NaN as 0.
-    good_bits : int
-        Sum of the bits that count as good; negative for "all but".
-
-    Returns
-    -------
-    ndarray of bool
-        Of the shape of `flags`.
-    """
-    if flags.dtype.kind == "f":
-        flags = np.nan_to_num(flags).astype(np.int64)
-        if flags.size and flags.min() >= -(2**15) and flags.max() < 2**15:
-            flags = flags.astype(np.int16)
-    unsigned = flags.view(flags.dtype.str.replace("i", "u")).reshape(-1)
-    every_bit = 2 ** (8 * flags.dtype.itemsize) - 1
-    not_good = unsigned.dtype.type(~good_bits & every_bit)
-    bad = np.empty(unsigned.size, dtype=bool)
-    for start in range(0, bad.size, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        np.not_equal(unsigned[block] & not_good, 0, out=bad[block])
-    return bad.reshape(flags.shape)
-
 
 def pack(bad: NDArray[np.bool_]) -> Bits:
     """Return bad pixels as bits."""

@@ -38,8 +38,8 @@ class Chip:
         Where its pixels are.
     flags : ImageArray or None
         Where its DQ flags are; None if they are not asked for.
-    good_bits : int
-        DQ bits that count as good.
+    good_bits : int or None
+        DQ bits that count as good; None: flags do not count.
     calibration : str
         As `ChipRecord.calibration`.
     left_out : str or None
@@ -51,7 +51,7 @@ class Chip:
     identity: ChipIdentity
     science: ImageArray
     flags: ImageArray | None
-    good_bits: int
+    good_bits: int | None
     calibration: str
     left_out: str | None = None
 
@@ -211,7 +211,7 @@ def _chip(
     rows, columns = science.shape
     identity = identify(primary, hdu.header, hdu.version, (rows, columns))
     chip_flags = None
-    bits = 0
+    bits = None
     if flags is not None and settings.final_bits is None:
         with suppress(ValueError):
             chip_flags = _matching_flags(flags, hdu.version, science)

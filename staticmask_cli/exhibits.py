@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from staticmask_cli import figures, pictures
-from staticmask_cli.accumulate import flagged_pixels
+from staticmask_cli.bad_pixels import flagged_pixels
 from staticmask_cli.chips import Chip, open_exposure
 from staticmask_cli.errors import InputError, printable
-from staticmask_cli.measure import telling_of_memory
 from staticmask_cli.pictures import Bools, Window
-from staticmask_cli.pixels import read
+from staticmask_cli.pixels import chip_arrays
 from staticmask_cli.records import ChipRecord
 from staticmask_cli.report import MaskReport, Report
 from staticmask_cli.statistics import SkyStatistics, sky_statistics
@@ -83,8 +84,8 @@ def exhibit(mask: MaskReport, report: Report) -> Exhibit | str:
     path, record = max(candidates, key=lambda pair: pair[1].low + pair[1].flagged)
     try:
         chip = _chip(path, record, report)
-        with telling_of_memory(chip):
-            return _drawn(chip, record, mask.pixels.mask() == 0, report)
+        with chip_arrays(chip) as (pixels, flags):
+            return _drawn(chip, record, pixels, flags, mask.pixels.mask() == 0, report)
     except InputError as error:
         return "; ".join(error.problems)
 
@@ -105,9 +106,14 @@ def _chip(path: str, record: ChipRecord, report: Report) -> Chip:
     raise InputError(f"{printable(path)}: SCI,{record.extver}: is no longer what was measured")
 
 
-def _drawn(chip: Chip, record: ChipRecord, bad: Bools, report: Report) -> Exhibit:
-    flags = _flags(chip)  # first, for the next reading may take their memory
-    pixels = read(chip.science)
+def _drawn(
+    chip: Chip,
+    record: ChipRecord,
+    pixels: NDArray[Any],
+    flags: NDArray[Any] | None,
+    bad: Bools,
+    report: Report,
+) -> Exhibit:
     sky = sky_statistics(pixels)
     window = pictures.zoom_window(bad)
     # A page comes in both schemes, a folder of pictures in one.
@@ -124,21 +130,19 @@ def _drawn(chip: Chip, record: ChipRecord, bad: Bools, report: Report) -> Exhibi
         zoom=tuple(figures.zoom(*look, dark=dark) for dark in schemes),
         counts=counts,
         histogram=tuple(figures.histogram(counts, dark=dark) for dark in schemes if counts),
-        flags=flags,
+        flags=None if flags is None else _flags(flags, chip.good_bits or 0),
     )
 
 
-def _flags(chip: Chip) -> tuple[tuple[int, int], ...] | None:
+def _flags(values: NDArray[Any], good_bits: int) -> tuple[tuple[int, int], ...]:
     """Count the pixels that have each DQ bit that does not count as good."""
-    if chip.flags is None:
-        return None
-    values, times = read(chip.flags), 1
-    if chip.flags.constant is not None:
+    times = 1
+    if 0 in values.strides:  # a constant array
         values, times = values[:1, :1].copy(), values.size
     bits = [1 << power for power in range(8 * values.dtype.itemsize)]
     found = (
         (bit, times * int(np.count_nonzero(flagged_pixels(values, ~bit))))
         for bit in bits
-        if not bit & chip.good_bits
+        if not bit & good_bits
     )
     return tuple((bit, pixels) for bit, pixels in found if pixels)

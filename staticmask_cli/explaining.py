@@ -10,20 +10,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from staticmask_cli.accumulate import flagged_pixels, needed
+from staticmask_cli.accumulate import needed
+from staticmask_cli.bad_pixels import BadPixels, Criteria, find_bad_pixels
 from staticmask_cli.chips import Chip
 from staticmask_cli.errors import InputError, printable
-from staticmask_cli.fingerprint import fingerprint
 from staticmask_cli.gathering import Progress
 from staticmask_cli.instruments import ChipIdentity, flag_names
 from staticmask_cli.masking import jobs_of
-from staticmask_cli.measure import mark, telling_of_memory
+from staticmask_cli.measure import pixel_hash, record_of
 from staticmask_cli.naming import mask_names
-from staticmask_cli.pixels import read
+from staticmask_cli.pixels import chip_arrays
 from staticmask_cli.records import ChipRecord
 from staticmask_cli.report import Journal
 from staticmask_cli.settings import Settings
-from staticmask_cli.statistics import SkyStatistics, low_pixels, sky_statistics, unseen_pixels
 from staticmask_cli.survey import survey
 
 #: A pixel as DS9 counts: column and row, the first being 1.
@@ -234,44 +233,40 @@ def explain(
 def _asked(settings: Settings, places: Sequence[Place], chip: Chip) -> _Asked:
     """Read a chip; return what it tells of each pixel."""
     rows, columns = chip.identity.shape
-    inside = [(x, y) for x, y in places if x <= columns and y <= rows]
-    with telling_of_memory(chip):
-        pixels = read(chip.science)
-        statistics = sky_statistics(pixels)
-        science_hash = fingerprint(pixels)
-        values = [pixels[y - 1, x - 1 : x].copy() for x, y in inside]
-        array = None if chip.flags is None else read(chip.flags)
-        flags = [None if array is None else array[y - 1, x - 1 : x].copy() for x, y in inside]
-        counted = array if settings.final_bits is not None else None
-        record = mark(chip, statistics, science_hash, counted)
-    told = {
-        place: _pixel(settings, chip, statistics, value, flag)
-        for place, value, flag in zip(inside, values, flags, strict=True)
-    }
-    return _Asked(record, [told.get(place) for place in places])
+    criteria = Criteria(static_sig=settings.static_sig, good_bits=chip.good_bits)
+    with chip_arrays(chip) as (pixels, flags):
+        found = find_bad_pixels(pixels, flags, criteria)
+        record = record_of(chip, found, pixel_hash(chip, pixels, flags))
+        told = [
+            _pixel(chip, record, found, pixels, flags, (y - 1, x - 1))
+            if x <= columns and y <= rows
+            else None
+            for x, y in places
+        ]
+    return _Asked(record, told)
 
 
 def _pixel(
-    settings: Settings,
     chip: Chip,
-    statistics: SkyStatistics,
-    value: NDArray[Any],
-    flag: NDArray[Any] | None,
+    record: ChipRecord,
+    found: BadPixels,
+    pixels: NDArray[Any],
+    flags: NDArray[Any] | None,
+    at: tuple[int, int],
 ) -> PixelInChip:
-    """Put together what is known of a pixel; `value` and `flag` are arrays of one."""
-    reads_flags = settings.final_bits is not None
-    dq = None if flag is None else int(flag[0]) & 0xFFFF
+    """Put together what is known of the pixel at a row and column."""
+    dq = None if flags is None else int(flags[at]) & 0xFFFF
     return PixelInChip(
         file=chip.file,
         extver=chip.extver,
-        value=float(value[0]),
-        mode=statistics.mode,
-        rms=statistics.rms,
-        threshold=statistics.threshold(settings.static_sig),
-        low=bool(low_pixels(value, statistics, settings.static_sig)[0]),
-        flagged=flag is not None and reads_flags and bool(flagged_pixels(flag, chip.good_bits)[0]),
-        seen=not bool(unseen_pixels(value)[0]),
-        counts=statistics.is_usable or reads_flags,
+        value=float(pixels[at]),
+        mode=record.mode,
+        rms=record.rms,
+        threshold=record.threshold,
+        low=bool(found.low[at]),
+        flagged=found.flagged is not None and bool(found.flagged[at]),
+        seen=found.unseen is None or not found.unseen[at],
+        counts=found.used,
         dq=dq,
         dq_names=() if dq is None else flag_names(dq, chip.identity.instrument),
     )

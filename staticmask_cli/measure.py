@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from staticmask_cli.accumulate import Bits, flagged_pixels, pack, positions
+from staticmask_cli.accumulate import Bits, pack, positions
+from staticmask_cli.bad_pixels import BadPixels, Criteria, find_bad_pixels
 from staticmask_cli.chips import Chip
-from staticmask_cli.errors import InputError, printable
 from staticmask_cli.fingerprint import fingerprint
 from staticmask_cli.groups import clumped
-from staticmask_cli.pixels import matches_datasum, read
+from staticmask_cli.pixels import chip_arrays, matches_datasum
 from staticmask_cli.records import ChipRecord
-from staticmask_cli.statistics import (
-    SkyStatistics,
-    low_pixels,
-    sky_statistics,
-    unseen_pixels,
-)
+from staticmask_cli.statistics import sky_statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,35 +39,61 @@ class Measured:
 
 
 def measure(chip: Chip, static_sig: float) -> Measured:
-    """Read a chip and find its bad pixels.
+    """Read a chip and find its bad pixels; as `measure_at` for one sigma."""
+    return measure_at(chip, [static_sig])[0]
+
+
+def measure_at(chip: Chip, sigmas: Sequence[float]) -> list[Measured]:
+    """Read a chip once and find its bad pixels at several sigmas.
 
     Parameters
     ----------
     chip : Chip
         Where the pixels are.
-    static_sig : float
-        How many rms below the mode a pixel is bad.
+    sigmas : sequence of float
+        Values of ``static_sig``: how many rms below the mode a pixel is low.
 
     Returns
     -------
-    Measured
+    list of Measured
+        One for each of `sigmas`.
 
     Raises
     ------
     InputError
         If its file cannot be read.
     """
-    with telling_of_memory(chip):
-        return _measure(chip, static_sig)
+    with chip_arrays(chip) as (pixels, flags):
+        statistics = sky_statistics(pixels)
+        hashed = pixel_hash(chip, pixels, flags)
+        measured = []
+        for static_sig in sigmas:
+            criteria = Criteria(static_sig=static_sig, good_bits=chip.good_bits)
+            found = find_bad_pixels(pixels, flags, criteria, statistics=statistics)
+            bad = pack(found.low)
+            if found.flagged is not None:  # as bits: another array of bool costs memory
+                bad |= pack(found.flagged)
+            unseen = None if found.unseen is None else pack(found.unseen)
+            record = record_of(chip, found, hashed)
+            measured.append(Measured(record=record, bad=bad, unseen=unseen))
+        return measured
 
 
 def hash_of(chip: Chip) -> str:
     """Read a chip and return its `ChipRecord.pixel_hash`; raises what `measure` does."""
-    with telling_of_memory(chip):
-        pixel_hash = fingerprint(read(chip.science))
-        if chip.flags is None:
-            return pixel_hash
-        return _joined(pixel_hash, fingerprint(read(chip.flags)))
+    with chip_arrays(chip) as (pixels, flags):
+        return pixel_hash(chip, pixels, flags)
+
+
+def pixel_hash(chip: Chip, pixels: NDArray[Any], flags: NDArray[Any] | None) -> str:
+    """Return a hash of what makes a chip's bad pixels: its pixels, and its flags if they count.
+
+    It is half of the hash of each array, and changes with any change of either.
+    """
+    science = fingerprint(pixels)
+    if flags is None or chip.good_bits is None:
+        return science
+    return science[:16] + fingerprint(flags)[:16]
 
 
 def wrong_sums(chip: Chip) -> list[str]:
@@ -82,98 +102,31 @@ def wrong_sums(chip: Chip) -> list[str]:
     return [array.name for array in arrays if not matches_datasum(array)]
 
 
-def _joined(science: str, flags: str) -> str:
-    """Return one hash for both arrays: half of each, which changes with any change of it."""
-    return science[:16] + flags[:16]
-
-
-@contextmanager
-def telling_of_memory(chip: Chip) -> Iterator[None]:
-    """Turn a want of memory into an InputError that names the chip."""
-    try:
-        yield
-    except MemoryError:
-        size = " x ".join(map(str, chip.science.shape))
-        raise InputError(
-            f"{printable(chip.science.path)}: SCI,{chip.extver}: its {size} pixels do not fit "
-            "into memory; fewer --jobs need less"
-        ) from None
-
-
-def mark(
-    chip: Chip, statistics: SkyStatistics, science_hash: str, flags: NDArray[Any] | None
-) -> ChipRecord:
-    """Return what identifies the pixels of a chip, by which copies are found.
-
-    Parameters
-    ----------
-    chip : Chip
-        The chip.
-    statistics : SkyStatistics
-        Of its science pixels.
-    science_hash : str
-        Their `fingerprint`.
-    flags : ndarray or None
-        Its DQ array, if the mask depends on it.
-    """
+def record_of(chip: Chip, found: BadPixels, pixel_hash: str) -> ChipRecord:
+    """Return what was found on a chip, as masks keep it."""
+    sky = found.statistics
+    low = positions(pack(found.low))
     return ChipRecord(
         file=chip.file,
         extver=chip.extver,
-        nbins=statistics.nbins,
-        calibration=chip.calibration,
-        header_hash=chip.header_hash,
-        datasum=chip.datasum,
-        pixel_hash=science_hash if flags is None else _joined(science_hash, fingerprint(flags)),
-        used=True,
-    )
-
-
-def _measure(chip: Chip, static_sig: float) -> Measured:
-    pixels = read(chip.science)
-    statistics = sky_statistics(pixels)
-    bad = pack(low_pixels(pixels, statistics, static_sig))
-    unseen = None if statistics.all_finite else pack(unseen_pixels(pixels))
-    low = positions(bad)
-    pixel_hash = fingerprint(pixels)  # before the next reading takes their memory
-    flagged = 0
-    if chip.flags is not None:
-        values = read(chip.flags)
-        pixel_hash = _joined(pixel_hash, fingerprint(values))
-        flags = flagged_pixels(values, chip.good_bits)
-        flagged = int(np.count_nonzero(flags))
-        bad |= pack(flags)
-    used = statistics.is_usable or chip.flags is not None
-    record = ChipRecord(
-        file=chip.file,
-        extver=chip.extver,
-        mode=statistics.mode,
-        rms=statistics.rms,
-        nbins=statistics.nbins,
-        threshold=statistics.threshold(static_sig),
+        mode=sky.mode,
+        rms=sky.rms,
+        nbins=sky.nbins,
+        threshold=found.threshold,
         low=low.size,
-        flagged=flagged,
-        seen=statistics.seen,
-        lowest=statistics.lowest,
-        median=statistics.median,
-        noise=statistics.noise,
-        clumped=clumped(low, pixels.shape[1]),
+        flagged=0 if found.flagged is None else int(np.count_nonzero(found.flagged)),
+        seen=sky.seen,
+        lowest=sky.lowest,
+        median=sky.median,
+        noise=sky.noise,
+        clumped=clumped(low, found.low.shape[1]),
         calibration=chip.calibration,
         header_hash=chip.header_hash,
         datasum=chip.datasum,
         pixel_hash=pixel_hash,
-        used=used,
-        reason=why_no_low(statistics),
+        used=found.used,
+        reason=found.reason,
     )
-    return Measured(record=record, bad=bad, unseen=unseen)
-
-
-def why_no_low(statistics: SkyStatistics) -> str:
-    """Return why no low pixel was looked for, if none was."""
-    if statistics.is_usable:
-        return ""
-    if statistics.n == 0:
-        return "no low pixels found: it has no finite pixel"
-    return "no low pixels found: its histogram has one bin"
 
 
 def unmeasured(chip: Chip) -> ChipRecord:

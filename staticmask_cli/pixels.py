@@ -6,12 +6,15 @@ import gzip
 import math
 import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from staticmask_cli.chips import Chip
 from staticmask_cli.errors import InputError, printable
 from staticmask_cli.exposures import open_fits
 from staticmask_cli.hdus import HeaderError, ImageArray, as_float, file_stamp
@@ -20,22 +23,42 @@ _CHUNK = 262144  # pixels to a read
 _kept = threading.local()
 
 
-def read(array: ImageArray) -> NDArray[Any]:
-    """Read an image's pixels.
+@contextmanager
+def chip_arrays(chip: Chip) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
+    """Read a chip's arrays and lend them: after the block their memory is used again.
 
-    Returns
-    -------
-    ndarray
-        Of the array's shape, in native byte order and the type in the file
-        (after scaling). Not to be written to, and good only until the same
-        thread reads the next array of that type: the memory is used again,
-        for fresh pages cost more than the reading.
+    Fresh pages would cost more than the reading.
+
+    Parameters
+    ----------
+    chip : Chip
+        Where the arrays are.
+
+    Yields
+    ------
+    science : ndarray
+        Rows x columns, in native byte order and the type in the file (after
+        scaling). Not to be written to.
+    flags : ndarray or None
+        Likewise; None if the chip has no flags or they are not asked for.
 
     Raises
     ------
     InputError
-        If the file changed or cannot be read any more.
+        If a file changed or cannot be read any more, or memory runs out.
     """
+    try:
+        yield read(chip.science), None if chip.flags is None else read(chip.flags)
+    except MemoryError:
+        size = " x ".join(map(str, chip.science.shape))
+        raise InputError(
+            f"{printable(chip.science.path)}: SCI,{chip.extver}: its {size} pixels do not fit "
+            "into memory; fewer --jobs need less"
+        ) from None
+
+
+def read(array: ImageArray) -> NDArray[Any]:
+    """Read an array as `chip_arrays` does; it lives until the thread reads the next of its kind."""
     if array.constant is not None:
         return np.broadcast_to(np.float64(array.constant), array.shape)
     path = Path(array.path)
@@ -112,7 +135,8 @@ def _changed(path: Path) -> str:
 def _read_plain(path: Path, array: ImageArray, offset: int) -> NDArray[Any]:
     """Read an array that stands in the file as it is, swapping bytes while they are in cache."""
     in_file = np.dtype(array.dtype)
-    pixels = _memory(in_file.newbyteorder("="), math.prod(array.shape))
+    dtype = in_file.newbyteorder("=")
+    pixels = _memory((array.is_flags, dtype.str), dtype, math.prod(array.shape))
     part = np.empty(min(_CHUNK, pixels.size), in_file)
     try:
         with gzip.open(path) if array.gzipped else path.open("rb", buffering=0) as file:
@@ -128,10 +152,10 @@ def _read_plain(path: Path, array: ImageArray, offset: int) -> NDArray[Any]:
     return pixels.reshape(array.shape)
 
 
-def _memory(dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-    """Return this thread's memory for arrays of a type, made anew only if it is too small."""
-    kept: dict[str, NDArray[Any]] = _kept.__dict__
-    if dtype.str not in kept or kept[dtype.str].size < count:
-        kept.pop(dtype.str, None)  # first let go of the old
-        kept[dtype.str] = np.empty(count, dtype)
-    return kept[dtype.str][:count]
+def _memory(kind: tuple[bool, str], dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+    """Return this thread's memory for arrays of a kind, made anew only if it is too small."""
+    kept: dict[tuple[bool, str], NDArray[Any]] = _kept.__dict__.setdefault("arrays", {})
+    if kind not in kept or kept[kind].size < count:
+        kept.pop(kind, None)  # first let go of the old
+        kept[kind] = np.empty(count, dtype)
+    return kept[kind][:count]

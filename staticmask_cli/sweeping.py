@@ -6,21 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from staticmask_cli.accumulate import Bits, MaskAccumulator, flagged_pixels, pack
+from staticmask_cli.accumulate import MaskAccumulator
 from staticmask_cli.chips import Chip
 from staticmask_cli.errors import printable
-from staticmask_cli.fingerprint import fingerprint
 from staticmask_cli.gathering import Progress
 from staticmask_cli.instruments import ChipIdentity
 from staticmask_cli.masking import jobs_of
-from staticmask_cli.measure import mark, telling_of_memory, why_no_low
+from staticmask_cli.measure import Measured, measure_at
 from staticmask_cli.naming import mask_names
 from staticmask_cli.noise import bad_by_chance
-from staticmask_cli.pixels import read
 from staticmask_cli.records import ChipRecord
 from staticmask_cli.report import Journal
 from staticmask_cli.settings import Settings
-from staticmask_cli.statistics import low_pixels, sky_statistics, unseen_pixels
 from staticmask_cli.survey import survey
 
 
@@ -68,16 +65,14 @@ SWEEP_HEADING = "# mask  static_sig  bad/total  percent  noise alone  percent"
 
 @dataclass(frozen=True, slots=True)
 class _Swept:
-    """One chip at all sigmas: bad pixels as bits, and those that hold no number.
+    """One chip at all sigmas."""
 
-    There are none of a chip that gives nothing to a mask; `reason` tells why it
-    has no low pixels, if it has a reason.
-    """
+    at_each: list[Measured]
 
-    record: ChipRecord
-    bad: list[Bits]
-    unseen: Bits | None
-    reason: str
+    @property
+    def record(self) -> ChipRecord:
+        """What holds at any of them."""
+        return self.at_each[0].record
 
 
 def sweep(
@@ -115,7 +110,7 @@ def sweep(
     journal = Journal() if journal is None else journal
 
     def question(chip: Chip) -> _Swept:
-        return _swept(chip, sigmas)
+        return _Swept(measure_at(chip, sigmas))
 
     for exposure in survey(
         settings, question, jobs_of(settings), journal=journal, progress=progress
@@ -127,11 +122,11 @@ def sweep(
                     MaskAccumulator(chip.identity.shape, settings.min_exposures, counts=number == 0)
                     for number, _ in enumerate(sigmas)
                 ]
-            if swept.reason:
-                journal.warn(f"{printable(chip.file)}: SCI,{chip.extver}: {swept.reason}")
-            if swept.bad and chip.extver not in exposure.duplicates:
-                for mask, bad in zip(masks[chip.identity], swept.bad, strict=True):
-                    mask.add(bad, swept.unseen)
+            if swept.record.reason:
+                journal.warn(f"{printable(chip.file)}: SCI,{chip.extver}: {swept.record.reason}")
+            if swept.record.used and chip.extver not in exposure.duplicates:
+                for mask, measured in zip(masks[chip.identity], swept.at_each, strict=True):
+                    mask.add(measured.bad, measured.unseen)
     names = mask_names(dict.fromkeys(masks), settings.prefix)
     rows = [
         SweepRow(
@@ -146,22 +141,3 @@ def sweep(
         for sigma, mask in zip(sigmas, of_one, strict=True)
     ]
     return tuple(sorted(rows, key=lambda row: row.mask))
-
-
-def _swept(chip: Chip, sigmas: Sequence[float]) -> _Swept:
-    """Return a chip's bad pixels at all sigmas."""
-    with telling_of_memory(chip):
-        pixels = read(chip.science)
-        statistics = sky_statistics(pixels)
-        science_hash = fingerprint(pixels)
-        if not statistics.is_usable and chip.flags is None:
-            record = mark(chip, statistics, science_hash, None)
-            return _Swept(record, [], None, why_no_low(statistics))
-        bad = [pack(low_pixels(pixels, statistics, sigma)) for sigma in sigmas]
-        unseen = None if statistics.all_finite else pack(unseen_pixels(pixels))
-        flags = None if chip.flags is None else read(chip.flags)
-        if flags is not None:
-            flagged = pack(flagged_pixels(flags, chip.good_bits))
-            bad = [low | flagged for low in bad]
-        record = mark(chip, statistics, science_hash, flags)
-        return _Swept(record, bad, unseen, why_no_low(statistics))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from makers import exposure, instrument_exposure, sky
 
 from staticmask_cli import ConfigError, InputError, create_masks
-from staticmask_cli.accumulate import flagged_pixels
+from staticmask_cli.bad_pixels import flagged_pixels
 from staticmask_cli.dqbits import check_bits, good_bits
 from staticmask_cli.instruments import DQ_BITS
 

@@ -27,6 +27,7 @@ from staticmask_cli import (
     create_masks,
     explain,
     explaining,
+    pixels,
     sweep,
     sweeping,
 )
@@ -49,17 +50,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def reads(monkeypatch: pytest.MonkeyPatch, module: str) -> list[str]:
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that grows by the name of every array that is read."""
     found: list[str] = []
-    target = f"staticmask_cli.{module}.read"
-    original = __import__("staticmask_cli.pixels").pixels.read
+    original = pixels.read
 
     def read(array: ImageArray) -> np.ndarray:
         found.append(f"{Path(array.path).name} {array.name}")
         return original(array)
 
-    monkeypatch.setattr(target, read)
+    monkeypatch.setattr(pixels, "read", read)
     return found
 
 
@@ -82,7 +82,7 @@ def test_a_sweep_counts_as_runs_at_each_sigma_do(options: dict, folder: Path, tm
 
 
 def test_a_sweep_reads_each_exposure_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = reads(monkeypatch, "sweeping")
+    read = reads(monkeypatch)
     sweep(folder / "*flt.fits", [3, 4, 5])
     assert len(read) == len(set(read)) == 6
 

@@ -74,9 +74,9 @@ def test_known_exposures_are_not_read_and_a_mask_that_holds_all_is_not_touched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    original = __import__("staticmask_cli.measure").measure.read
+    original = __import__("staticmask_cli.pixels").pixels.read
     monkeypatch.setattr(
-        "staticmask_cli.measure.read", lambda array: read.append(array.path) or original(array)
+        "staticmask_cli.pixels.read", lambda array: read.append(array.path) or original(array)
     )
     a, b = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab"))
     create_masks(a, output_dir=tmp_path / "m", update=True)
