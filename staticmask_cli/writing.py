@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from pathlib import Path
@@ -20,6 +21,11 @@ from staticmask_cli.threads import Threads
 
 #: What a file was when it was looked at: device, inode, size, time of change; None: missing.
 State = tuple[int, int, int, int] | None
+
+
+# Making FITS tables has NumPy read their formats with the module ast, in which Python
+# 3.11 mixes threads up (SystemError: "AST constructor recursion depth mismatch").
+_one_at_a_time = threading.Lock()
 
 
 class Writable(Protocol):
@@ -160,7 +166,8 @@ def clear_parts(folder: Path) -> None:
 def _stage(part: Path, path: Path, make: Callable[[], Writable]) -> None:
     """Write a file beside its target."""
     with _writing(path), part.open("xb") as file:
-        make().writeto(_Sink(file))
+        with _one_at_a_time:
+            make().writeto(_Sink(file))
         file.flush()
         os.fsync(file.fileno())  # or a power cut might leave the new name with nothing behind it
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from astropy.io import fits
@@ -30,6 +31,7 @@ from staticmask_cli import InputError, OutputError, StaticMaskError, create_mask
 from staticmask_cli.cli import main
 from staticmask_cli.locks import LOCK_NAME, locked
 from staticmask_cli.signals import held_off
+from staticmask_cli.writing import staged
 
 NAME = "ACSHRC_16x20_1_staticMask.fits"
 LARGE = "ACSHRC_1024x1024_1_staticMask.fits"
@@ -735,3 +737,22 @@ def test_a_signal_at_any_moment_ends_the_command_in_one_line_or_comes_too_late(
         assert (status, said.count("\n")) in [(0, 0), (130, 1)], said
         assert said == "" or said.startswith("staticmask: error: interrupted")
         assert not [name for name in listed(tmp_path) if name.startswith(".")]
+
+
+def test_masks_are_made_one_at_a_time(tmp_path: Path) -> None:
+    # NumPy reads the formats of tables with ast, in which Python 3.11 mixes threads up.
+    busy: list[int] = []
+    most: list[int] = []
+
+    class Slow:
+        def writeto(self, file: BinaryIO) -> None:
+            busy.append(1)
+            most.append(len(busy))
+            time.sleep(0.005)
+            busy.pop()
+            file.write(b"mask")
+
+    files = dict.fromkeys((tmp_path / f"{n}.fits" for n in range(8)), Slow)
+    with staged(files, 4) as parts:
+        assert [part.read_bytes() for part in parts.values()] == [b"mask"] * 8
+    assert set(most) == {1}
