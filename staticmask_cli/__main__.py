@@ -8,13 +8,13 @@ import sys
 def main() -> None:
     """Run the command; a signal while it is still being imported ends it in one line, too."""
     try:
-        from staticmask_cli.signals import take_over  # noqa: PLC0415 - see above
+        from staticmask_cli.files.signals import take_over  # noqa: PLC0415 - see above
 
         take_over()
     except KeyboardInterrupt:
         sys.stderr.write("staticmask: error: interrupted\n")
         sys.exit(130)
-    from staticmask_cli.cli import main as command  # noqa: PLC0415 - see above
+    from staticmask_cli.cli.main import main as command  # noqa: PLC0415 - see above
 
     command(prog_name="staticmask")
 

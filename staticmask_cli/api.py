@@ -9,8 +9,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from staticmask_cli.checks import is_given, native
-from staticmask_cli.config import (
+from staticmask_cli.config.checks import is_given, native
+from staticmask_cli.config.merging import (
     ARGUMENT,
     Configuration,
     merge,
@@ -18,11 +18,11 @@ from staticmask_cli.config import (
     read_mapping,
     suggestion,
 )
-from staticmask_cli.configspec import keys
+from staticmask_cli.config.spec import keys
 from staticmask_cli.errors import ConfigError, printable
-from staticmask_cli.gathering import Progress
-from staticmask_cli.masking import make_masks
-from staticmask_cli.report import Journal, Report
+from staticmask_cli.masking.gathering import Progress
+from staticmask_cli.masking.run import make_masks
+from staticmask_cli.reports.report import Journal, Report
 from staticmask_cli.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -289,7 +289,7 @@ def createMask(  # noqa: N802 - DrizzlePac's name
     flags = {name: (value, ARGUMENT) for name, value in given.items() if value is not None}
     merged = merge(config_file=file, mapping=mapping, flags=flags)
     if editpars:
-        from staticmask_cli.editor import edit  # noqa: PLC0415 - needs click, others do not
+        from staticmask_cli.config.editor import edit  # noqa: PLC0415 - needs click, others do not
 
         edited = edit(merged.layer)
         if edited is None:

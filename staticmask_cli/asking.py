@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from staticmask_cli import comparing, explaining, recounting, sweeping
 from staticmask_cli.api import Input, Name, as_name, settings_of
-from staticmask_cli.checks import native
-from staticmask_cli.comparing import Difference
+from staticmask_cli.cli.questions import TAKES, as_asked, checked_place, checked_sigmas
+from staticmask_cli.config.checks import native
 from staticmask_cli.errors import ConfigError
-from staticmask_cli.explaining import Explanation
-from staticmask_cli.questions import TAKES, as_asked, checked_place, checked_sigmas
-from staticmask_cli.report import MaskReport
+from staticmask_cli.masking import comparing, explaining, recounting, sweeping
+from staticmask_cli.masking.comparing import Difference
+from staticmask_cli.masking.explaining import Explanation
+from staticmask_cli.masking.sweeping import SweepRow
+from staticmask_cli.reports.report import MaskReport
 from staticmask_cli.settings import Settings
-from staticmask_cli.sweeping import SweepRow
 
 
 def sweep(

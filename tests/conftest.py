@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.support.runs import Run
+
 # The same examples on every machine and every day; no deadline, for these machines are shared.
 settings.register_profile("tests", derandomize=True, deadline=None)
 settings.load_profile("tests")
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture

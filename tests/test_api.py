@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from configobj import ConfigObj
-from makers import exposure, instrument_exposure, sky
 
 import staticmask_cli
 from staticmask_cli import (
@@ -27,8 +26,9 @@ from staticmask_cli import (
     create_masks,
     createMask,
 )
-from staticmask_cli.configspec import keys
+from staticmask_cli.config.spec import keys
 from staticmask_cli.settings import Group
+from tests.support.makers import exposure, instrument_exposure, sky
 
 STEP_1 = "STEP 1: STATIC MASK"
 NAME = "ACSHRC_64x80_1_staticMask.fits"
@@ -63,7 +63,8 @@ def test_importing_the_package_imports_neither_numpy_nor_astropy():
     assert in_a_new_process(f"import sys, staticmask_cli; dir(staticmask_cli); {HEAVY}") == "[]"
     # The check itself can tell.
     assert (
-        in_a_new_process(f"import sys, staticmask_cli.masking; {HEAVY}") == "['astropy', 'numpy']"
+        in_a_new_process(f"import sys, staticmask_cli.masking.run; {HEAVY}")
+        == "['astropy', 'numpy']"
     )
 
 
@@ -216,7 +217,7 @@ def test_names_may_be_bytes_and_numpys(given):
         (np.array([1.5]), "float is not"),
         (object(), "object is not"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_name_is_a_config_error_in_one_line(given, kind):
     with pytest.raises(ConfigError, match=f"^input: {kind}[^\n]*$"):

@@ -8,13 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Run
-from makers import REAL
 
 from staticmask_cli import __version__
-from staticmask_cli.cli import main
-from staticmask_cli.configspec import DEFAULTS_FILE, default, keys
-from staticmask_cli.instruments import DQ_BITS
+from staticmask_cli.cli.main import main
+from staticmask_cli.config.spec import DEFAULTS_FILE, default, keys
+from staticmask_cli.exposures.instruments import DQ_BITS
+from tests.support.makers import REAL
+from tests.support.runs import Run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

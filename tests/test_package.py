@@ -10,12 +10,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from makers import REAL
 
 from staticmask_cli import __version__
+from tests.support.makers import REAL
 
 ROOT = Path(__file__).parent.parent
-MODULES = {path.name for path in (ROOT / "staticmask_cli").glob("*.py")}
+PACKAGE = ROOT / "staticmask_cli"
+MODULES = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
 
 
 def run(*command: object) -> str:
@@ -43,7 +44,9 @@ def test_the_wheel_holds_exactly_what_it_should(dist: dict[str, Path]) -> None:
         names = set(wheel.namelist())
     info, data = (f"staticmask_cli-{__version__}.{end}" for end in ("dist-info", "data"))
     assert names == {
-        *(f"staticmask_cli/{name}" for name in MODULES | {"py.typed", "summary.schema.json"}),
+        *(f"staticmask_cli/{name}" for name in MODULES),
+        "staticmask_cli/py.typed",
+        "staticmask_cli/reports/summary.schema.json",
         "staticmask_cli/config/staticmask.cfg",
         "staticmask_cli/config/staticmask.cfgspc",
         f"{data}/data/share/man/man1/staticmask.1",
@@ -59,7 +62,7 @@ def test_the_sdist_holds_sources_tests_and_documents(dist: dict[str, Path]) -> N
         *(f"staticmask_cli/{name}" for name in MODULES),
         *("config/staticmask.cfg", "config/staticmask.cfgspc", "man/staticmask.1"),
         *("README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml"),
-        *("tests/makers.py", "tests/data/o4k19a010_flt.fits"),
+        *("tests/support/makers.py", "tests/data/o4k19a010_flt.fits"),
     } <= names
 
 

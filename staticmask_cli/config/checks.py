@@ -1,0 +1,175 @@
+"""Checks of single configuration values, as the configspec names them."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import re
+from fractions import Fraction
+from typing import Any, SupportsIndex
+
+from configobj.validate import Validator, VdtTypeError, VdtValueError
+
+from staticmask_cli.settings import Group
+
+#: Words by which DrizzlePac's configuration files say "not given".
+NOT_GIVEN = frozenset({"", "none", "indef"})
+
+#: What each check of the configspec takes, for messages; {min} and {max} are filled in.
+ALLOWED = {
+    "bits": "None, a sum of DQ bits such as 96, '64,32' or 64+32, ~ before it for all others, "
+    "or names of bits such as HOT,WARM",
+    "boolean": "True or False, yes or no, on or off, 1 or 0",
+    "group": "None, 'sci,N', or HDU numbers such as 1 or 1,4",
+    "integer": "a whole number from {min} to {max}",
+    "number": "a finite number, {min} or more",
+    "positive": "a finite number > 0",
+    "patterns": "file names, patterns, @lists or association tables",
+    "prefix": "None, or letters, digits, '.', '_', '+' and '-', beginning with a letter or digit",
+    "folder": "the name of a folder",
+    "path": "None, or the name of a file or folder",
+    "votes": "a number of exposures from 1 to {max}, or a share of them such as 0.5",
+}
+
+
+def is_given(value: Any) -> bool:
+    """Say whether `value` is something else than None, INDEF or blank."""
+    if isinstance(value, (list, tuple)):
+        return any(is_given(item) for item in value)
+    return value is not None and str(value).strip().lower() not in NOT_GIVEN
+
+
+def native(value: Any) -> Any:
+    """Return a value from Python as a configuration has it.
+
+    NumPy's arrays and numbers become Python's, paths and bytes text, fractions
+    decimal numbers.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [native(item) for item in value]
+    if isinstance(value, (bytes, os.PathLike)):
+        return os.fsdecode(value)
+    if isinstance(value, Fraction):
+        return float(value)
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        return operator.index(value)
+    return value
+
+
+def _plain(value: Any) -> str:
+    """Join what configobj split at commas, and strip it."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(item).strip() for item in value)
+    return str(value).strip()
+
+
+def _number(value: Any, min: str) -> float:  # noqa: A002 - configspec's word
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise VdtTypeError(value) from None
+    is_odd = isinstance(value, bool) or "_" in str(value) or not str(value).isascii()
+    if is_odd or not math.isfinite(number) or number < float(min):
+        raise VdtValueError(value)
+    return number
+
+
+def _positive(value: Any) -> float:
+    number = _number(value, "0")
+    if number == 0:
+        raise VdtValueError(value)
+    return number
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    items = value if isinstance(value, (list, tuple)) else [value]
+    if not all(isinstance(item, str) for item in items):  # a number, say, from Python
+        raise VdtTypeError(value)
+    patterns = tuple(item for item in items if item.strip())
+    if not patterns or any("\0" in pattern for pattern in patterns):
+        raise VdtValueError(value)
+    return patterns
+
+
+def _folder(value: Any) -> str:
+    path = _path(value)
+    if path is None:
+        raise VdtValueError(value)
+    return path
+
+
+def _path(value: Any) -> str | None:
+    if not is_given(value):
+        return None
+    # A number or an open file, say, from Python.
+    if not isinstance(value, (str, list)) or "\0" in _plain(value):
+        raise VdtValueError(value)
+    return os.path.expanduser(os.path.expandvars(_plain(value)))  # noqa: PTH111 - as for inputs
+
+
+def _votes(value: Any, max: str) -> Fraction:  # noqa: A002 - configspec's word
+    text = _plain(value)
+    if not re.fullmatch(r"(\d{1,9}(\.\d{0,30})?|\.\d{1,30})(e-\d{1,2})?", text, re.ASCII):
+        raise VdtTypeError(value)
+    # To the digits that a FITS header keeps of a number.
+    votes = Fraction(f"{float(text):.12g}")
+    is_whole = votes.denominator == 1
+    if not 0 < votes <= int(max) or (votes > 1 and not is_whole) or (is_whole and float(text) < 1):
+        raise VdtValueError(value)
+    return votes
+
+
+def _prefix(value: Any) -> str | None:
+    if not is_given(value):
+        return None
+    text = _plain(value)
+    # It begins a file name: nothing that could leave the folder or hide the file.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", text):
+        raise VdtValueError(value)
+    return text
+
+
+def _group(value: Any) -> Group | None:
+    if not is_given(value):
+        return None
+    text = _plain(value)
+    # As an extension is written behind a file's name, or a tuple in Python.
+    if brackets := re.fullmatch(r"\[(.+)\]|\((.+)\)", text):
+        text = (brackets[1] or brackets[2]).strip()
+    if match := re.fullmatch(r"""(['"]?)sci\1\s*,\s*(\d{1,9})""", text, re.IGNORECASE):
+        return Group(extver=int(match[2]))
+    if re.fullmatch(r"\d{1,9}(\s*,\s*\d{1,9})*", text):
+        return Group(hdus=tuple(dict.fromkeys(int(part) for part in text.split(","))))
+    raise VdtValueError(value)
+
+
+def _bits(value: Any) -> str | None:
+    if not is_given(value):
+        return None
+    text = _plain(value)
+    # Imported where it is needed: reading '--help' must not cost an import of astropy.
+    from staticmask_cli.exposures.dq_bits import check_bits  # noqa: PLC0415
+
+    if check_bits(text) is not None:
+        raise VdtValueError(value)
+    return text
+
+
+def validator() -> Validator:
+    """Return configobj's validator with this package's checks added."""
+    return Validator(
+        {
+            "bits": _bits,
+            "group": _group,
+            "number": _number,
+            "patterns": _patterns,
+            "positive": _positive,
+            "prefix": _prefix,
+            "folder": _folder,
+            "path": _path,
+            "votes": _votes,
+        }
+    )

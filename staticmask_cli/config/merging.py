@@ -1,0 +1,368 @@
+"""The configuration: packaged file < user's file < environment < flags, merged and checked."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from configobj import ConfigObj, ConfigObjError, DuplicateError
+from configobj.validate import ValidateError
+
+from staticmask_cli.config.checks import is_given, native, validator
+from staticmask_cli.config.spec import DEFAULTS_FILE, Layer, default, keys
+from staticmask_cli.errors import ConfigError, printable
+from staticmask_cli.settings import Settings
+
+ENVIRONMENT_PREFIX = "STATICMASK_"
+#: Origin of a value that a Python program handed in.
+ARGUMENT = "argument"
+
+# DrizzlePac's own bookkeeping in a .cfg file: no keys of the user's.
+_BOOKKEEPING = ("_task_name_", "_rules_", "updatewcs")
+_LONGEST_QUOTE = 80  # characters of a user's own text in a message
+_DRIZZLE_TASK = "astrodrizzle"
+_DRIZZLE_FINAL = "STEP 7: DRIZZLE FINAL COMBINED IMAGE"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A merged configuration that has been found good.
+
+    Attributes
+    ----------
+    settings : Settings
+        The values, converted.
+    layer : dict
+        The values as written, each with where it was written.
+    notes : tuple of str
+        What was ignored on the way, for a user who wants to know.
+    warnings : tuple of str
+        What is odd about it.
+    of_a_run : tuple of str
+        Warnings that matter only if masks are to be made.
+    """
+
+    settings: Settings
+    layer: Layer
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    of_a_run: tuple[str, ...] = ()
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Where each value was written."""
+        return {name: origin for name, (_, origin) in self.layer.items()}
+
+
+def _same(left: str, right: str) -> bool:
+    return " ".join(left.split()).casefold() == " ".join(right.split()).casefold()
+
+
+def suggestion(name: str) -> str:
+    """Return a hint at what the user may have meant by an unknown key."""
+    close = difflib.get_close_matches(name, keys(), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; the keys are {', '.join(keys())}"
+
+
+@dataclass(slots=True)
+class Source:
+    """What one source of values says.
+
+    Attributes
+    ----------
+    layer : dict
+        The known keys.
+    problems : list of str
+        A line for each unknown key or section.
+    notes : list of str
+        What was ignored because it belongs to other tasks of DrizzlePac's.
+    warnings : list of str
+        What was taken, though it stands in the wrong place, or ignored.
+    """
+
+    layer: Layer = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_mapping(values: Mapping[str, Any], origin: str) -> Source:
+    """Sort a configuration in DrizzlePac's layout into known keys and the rest.
+
+    Parameters
+    ----------
+    values : mapping
+        Keys and sections, as configobj reads them.
+    origin : str
+        Where they come from, for messages: a file name, usually.
+
+    Returns
+    -------
+    Source
+    """
+    sections = {str(k): v for k, v in values.items() if isinstance(v, Mapping)}
+    task = values.get("_task_name_")
+    drizzle = _same(str(task), _DRIZZLE_TASK) or any(_same(s, _DRIZZLE_FINAL) for s in sections)
+    found = _Sorted(origin, drizzle=drizzle)
+    found.section(None, {str(k): v for k, v in values.items() if not isinstance(v, Mapping)})
+    for title, content in sections.items():
+        found.section(title, content)
+    return found.source()
+
+
+class _Sorted:
+    """The keys of a configuration, on their way into known ones and the rest."""
+
+    def __init__(self, origin: str, *, drizzle: bool) -> None:
+        self._source = Source()
+        self._origin = origin
+        self._drizzle = drizzle
+        self._aside: list[str] = []
+        self._astray: list[tuple[str, Any, str]] = []
+
+    def source(self) -> Source:
+        """Return what was found, with a line on what was ignored, if anything was."""
+        found = self._source
+        for name, value, shown in self._astray:
+            section = keys()[name].section
+            home = f"in [{section}]" if section else "at the top, before any section"
+            line = f"{self._origin}: {shown} belongs {home}"
+            if name in found.layer:
+                found.problems.append(f"{line}, and is given twice; keep one of them")
+            else:
+                found.layer[name] = (native(value), self._origin)
+                found.warnings.append(f"{line}; used all the same")
+        if self._aside:
+            aside = ", ".join(self._aside)
+            found.notes.append(f"{self._origin}: ignored: {aside}")
+        return found
+
+    def section(self, title: str | None, content: Mapping[str, Any]) -> None:
+        """Take in one section; `title` is None for the keys before any."""
+        shown = f"[{printable(title)}]" if title is not None else ""
+        homes = {key.section for key in keys().values()}
+        home = next((s for s in homes if s and title and _same(s, title)), None)
+        if title is None or home is not None:
+            for name, value in content.items():
+                self._key(name, value, home, f"{shown} {printable(name)}".strip())
+        elif _same(title, "_rules_"):
+            return
+        elif self._drizzle:
+            self._aside.append(shown)
+            if _same(title, _DRIZZLE_FINAL) and "final_bits" in content:
+                self._source.layer["final_bits"] = (native(content["final_bits"]), self._origin)
+        else:
+            close = difflib.get_close_matches(title.upper(), filter(None, homes), n=1)
+            hint = f"; did you mean [{close[0]}]?" if close else ""
+            self._source.problems.append(f"{self._origin}: {shown} is not a known section{hint}")
+
+    def _key(self, name: str, value: Any, home: str | None, shown: str) -> None:
+        if name.lower() in _BOOKKEEPING:
+            return
+        if isinstance(value, Mapping):
+            self._source.problems.append(f"{self._origin}: {shown} is not a known section")
+        elif name in keys() and keys()[name].section == home:
+            self._source.layer[name] = (native(value), self._origin)
+        elif name in keys():
+            self._astray.append((name, value, shown))
+        elif self._drizzle and home is None:
+            self._aside.append(shown)
+        else:
+            hint = suggestion(name)
+            self._source.problems.append(f"{self._origin}: {shown} is not a known key{hint}")
+
+
+def parse(source: Path | list[str], origin: str) -> dict[str, Any]:
+    """Read a configuration file, or its lines, as configobj does.
+
+    Raises
+    ------
+    ConfigError
+        If it is not there, not UTF-8, or has a syntax error: all of them, with
+        their line numbers.
+    """
+    lines = _lines(source, origin) if isinstance(source, Path) else source
+    # Comments to other programs; here they would be keys, or parts of values.
+    wrong = {
+        number: f"'{_cut(line.strip())}' is not understood: comments begin with #, not with ;"
+        for number, line in enumerate(lines, 1)
+        if line.lstrip().startswith(";")
+    }
+    try:
+        parsed = ConfigObj(
+            ["#" if number in wrong else line for number, line in enumerate(lines, 1)],
+            interpolation=False,
+        )
+    except ConfigObjError as error:
+        for e in getattr(error, "errors", None) or [error]:
+            wrong[e.line_number] = f"'{_cut((e.line or '').strip())}' {_reason(e)}"
+    if wrong:
+        raise ConfigError(*(f"{origin}, line {n}: {wrong[n]}" for n in sorted(wrong)))
+    return dict(parsed)
+
+
+def _lines(path: Path, origin: str) -> list[str]:
+    try:
+        # Not splitlines(), which also parts lines at form feeds and the like.
+        with path.open(encoding="utf-8-sig") as file:
+            return file.readlines()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{origin}: is not a text file in UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{origin}: cannot be read: {error.strerror}") from None
+
+
+def _cut(text: object) -> str:
+    """Return text fit for a line of a message."""
+    shown = printable(text)
+    return shown if len(shown) <= _LONGEST_QUOTE else shown[: _LONGEST_QUOTE - 3] + "..."
+
+
+def _reason(error: ConfigObjError) -> str:
+    """Return the reason for a syntax error: configobj's, without its own line number."""
+    if isinstance(error, DuplicateError):
+        what = "section" if (error.line or "").lstrip().startswith("[") else "key"
+        return f"is given twice: the {what} stands in a line above; keep one of them"
+    reason = str(error).split(" at line ")[0].rstrip(".").lower()
+    return f"is not understood: {reason or 'syntax error'}"
+
+
+def merge(
+    *,
+    config_file: str | Path | None = None,
+    mapping: Mapping[str, Any] | None = None,
+    mapping_name: str = "configObj",
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, tuple[Any, str]] | None = None,
+) -> Configuration:
+    """Merge all sources of configuration and check the result.
+
+    Later ones win: the packaged defaults, `config_file`, `mapping`,
+    `environment`, `flags`. A value of None, INDEF or blank for a key that
+    cannot be None is taken as not given, except in `flags`.
+
+    Parameters
+    ----------
+    config_file : str or Path, optional
+        A file in the layout of ``config/staticmask.cfg``, or an
+        ``astrodrizzle.cfg``.
+    mapping : mapping, optional
+        The same as keys and sections; a ConfigObj is one.
+    mapping_name : str
+        What messages call it.
+    environment : mapping, optional
+        Environment variables, of which the ``STATICMASK_`` ones count.
+    flags : mapping, optional
+        Values by key, each with the name by which the user gave it.
+
+    Returns
+    -------
+    Configuration
+
+    Raises
+    ------
+    ConfigError
+        Every unknown key and every value out of range, from all sources.
+    """
+    defaults = read_mapping(parse(DEFAULTS_FILE, "default"), "default")
+    sources = [defaults]
+    files: dict[str, list[str]] = {}
+    if config_file is not None:
+        name = str(config_file)
+        if not name.strip() or "\0" in name:
+            raise ConfigError(f"'{printable(name)}' is no name of a configuration file")
+        path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's can raise
+        # Read once, for it may be a pipe.
+        lines = files[printable(name)] = _lines(path, printable(name))
+        sources.append(read_mapping(parse(lines, printable(name)), printable(name)))
+    if mapping is not None:
+        sources.append(read_mapping(mapping, mapping_name))
+    sources.append(_environment(environment or {}))
+    problems = [line for source in sources for line in source.problems]
+
+    merged: Layer = {}
+    for source in sources:
+        for name, (value, origin) in source.layer.items():
+            if is_given(value) or default(name) is None:
+                merged[name] = (value, origin)
+    # What a user types must count: a blank one, from an unset shell variable
+    # perhaps, is an error and not the default.
+    for name, (value, origin) in (flags or {}).items():
+        merged[name] = (native(value), origin)
+        # Except a group's, for which blank is DrizzlePac's word for all.
+        if isinstance(value, str) and not value.strip() and name != "group":
+            what = origin if origin.startswith("-") else f"{origin} {name}"
+            problems.append(f"{what} is empty; leave it out, or give {keys()[name].allowed}")
+    settings = _validated(merged, problems)
+    return Configuration(
+        settings,
+        merged,
+        notes=tuple(line for source in sources for line in source.notes),
+        warnings=tuple(line for source in sources for line in source.warnings),
+        of_a_run=_odd_for_a_run(settings, merged, files),
+    )
+
+
+def _odd_for_a_run(
+    settings: Settings, merged: Layer, files: Mapping[str, list[str]]
+) -> tuple[str, ...]:
+    """Return warnings of settings that a run does not expect, with where they were set."""
+    if not settings.static:
+        return (f"static is off{_set_by('static', merged, files)}: no mask is made",)
+    if settings.verify and not settings.update:
+        by = _set_by("verify", merged, files)
+        return (f"verify{by} does nothing without update: every exposure is read",)
+    return ()
+
+
+def _set_by(name: str, merged: Layer, files: Mapping[str, list[str]]) -> str:
+    """Return where a value was set, but for what a user has just typed."""
+    origin = merged[name][1]
+    if origin == ARGUMENT or origin.startswith("-"):
+        return ""
+    if origin in files:
+        is_set = re.compile(rf"\s*(['\"]?){name}\1\s*=").match
+        lines = enumerate(files[origin], 1)
+        origin += next((f", line {number}" for number, line in lines if is_set(line)), "")
+    return f" (set by {origin})"
+
+
+def _environment(environment: Mapping[str, str]) -> Source:
+    found = Source()
+    for variable, value in environment.items():
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if not variable.startswith(ENVIRONMENT_PREFIX) or not value:
+            continue
+        if name in keys():
+            found.layer[name] = (value, variable)
+        else:
+            # A stray variable must not stop a night's run, but it must be heard of.
+            close = difflib.get_close_matches(name, keys(), n=1)
+            hint = f"; did you mean '{ENVIRONMENT_PREFIX}{close[0].upper()}'?" if close else ""
+            found.warnings.append(f"{printable(variable)} in the environment is no option{hint}")
+    return found
+
+
+def _validated(merged: Layer, problems: list[str]) -> Settings:
+    check = validator()
+    values = {}
+    for name, key in keys().items():
+        value, origin = merged[name]
+        try:
+            values[name] = check.check(key.check, value)
+        except ValidateError:
+            if isinstance(value, str) and not value.strip():
+                continue  # a blank flag: told already
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            where = origin if origin.startswith(("-", ENVIRONMENT_PREFIX)) else None
+            where = f"{where}:" if where else f"{origin}: {key.place} ="
+            hint = "; comments begin with #" if re.search(r"\s;", str(shown)) else ""
+            problems.append(f"{where} '{_cut(shown)}' is not {key.allowed}{hint}")
+    if problems:
+        raise ConfigError(*problems)
+    return Settings(**values)

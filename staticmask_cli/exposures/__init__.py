@@ -1,0 +1,1 @@
+"""From names to files, chips, pixels and DQ flags; nothing here writes."""

@@ -1,0 +1,309 @@
+"""An exposure's HDUs to its chips: selection, identity, and the flags that belong to each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from staticmask_cli.errors import InputError, printable
+from staticmask_cli.exposures.dq_bits import good_bits
+from staticmask_cli.exposures.fits_files import scan
+from staticmask_cli.exposures.headers import Hdu, HeaderError, ImageArray, as_float, as_integer
+from staticmask_cli.exposures.instruments import DQ_BITS, ChipIdentity, identify
+from staticmask_cli.exposures.products import calibration, flags_twin, why_refused
+from staticmask_cli.settings import Group, Settings
+
+# Whose calibrated exposures hold DQ arrays; WFPC2's are in another file.
+_WITH_DQ = ("ACS", "NICMOS", "STIS", "WFC3")
+_DIMENSIONS = 2  # rows and columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """One SCI extension of an exposure.
+
+    Attributes
+    ----------
+    file : str
+        Name of the exposure's file, without its folder.
+    extver : int
+        Version of the extension.
+    identity : ChipIdentity
+        The silicon it shows.
+    science : ImageArray
+        Where its pixels are.
+    flags : ImageArray or None
+        Where its DQ flags are; None if they are not asked for.
+    good_bits : int or None
+        DQ bits that count as good; None: flags do not count.
+    calibration : str
+        As `ChipRecord.calibration`.
+    left_out : str or None
+        Why it must not be used, if it must not.
+    """
+
+    file: str
+    extver: int
+    identity: ChipIdentity
+    science: ImageArray
+    flags: ImageArray | None
+    good_bits: int | None
+    calibration: str
+    left_out: str | None = None
+
+    @property
+    def header_hash(self) -> str:
+        """Hash of the headers of the arrays that make its bad pixels."""
+        if self.flags is None:
+            return self.science.header_hash
+        # Half of each: both change with any change of what they come from.
+        return self.science.header_hash[:16] + self.flags.header_hash[:16]
+
+    @property
+    def datasum(self) -> str:
+        """DATASUM of its SCI header; empty if there is none."""
+        return self.science.datasum
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing that scanning has not seen can be wrong with its arrays."""
+        return self.science.is_plain and (self.flags is None or self.flags.is_plain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """One file.
+
+    Attributes
+    ----------
+    chips : tuple of Chip
+        Those that take part or are left out; at least one.
+    notes : tuple of str
+        What is odd about the file, a line each.
+    """
+
+    chips: tuple[Chip, ...]
+    notes: tuple[str, ...]
+
+
+def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) -> Exposure:
+    """Find the chips of an exposure; only headers are read.
+
+    Parameters
+    ----------
+    path : Path
+        The exposure's file.
+    settings : Settings
+        Which extensions to use, and whether flags are wanted.
+    any_flags : bool
+        Whether flags are wanted if there are some, whatever the settings say.
+
+    Returns
+    -------
+    Exposure
+
+    Raises
+    ------
+    InputError
+        Everything that is wrong with the file, a line each.
+    """
+    hdus, notes = scan(path)
+    primary = hdus[0].header
+    reason = None if settings.any_product else why_refused(primary, path.name)
+    if reason is not None:
+        raise InputError(
+            f"{printable(path)}: {reason}; give calibrated exposures, or use --any-product"
+        )
+    flags = None
+    if settings.final_bits is not None:
+        flags = _flags(path, hdus, primary)
+    elif any_flags:
+        with suppress(InputError):
+            flags = _flags(path, hdus, primary)
+    problems: list[str] = []
+    chips: list[Chip] = []
+    try:
+        science = _selected(hdus, settings.group)
+        left_out = None if settings.include_empty else _no_good_pixels(science)
+    except ValueError as error:
+        raise InputError(f"{printable(path)}: {printable(error)}") from None
+    for hdu in science:
+        try:
+            chips.append(_chip(path, hdu, primary, hdus, flags, settings, left_out))
+        except ValueError as error:
+            problems.append(f"{printable(path)}: SCI,{hdu.version}: {printable(error)}")
+    if problems:
+        raise InputError(*problems)
+    notes = (*notes, *_missing_extensions(path, hdus, science))
+    return Exposure(chips=tuple(chips), notes=notes)
+
+
+def _missing_extensions(path: Path, hdus: Sequence[Hdu], science: Sequence[Hdu]) -> tuple[str, ...]:
+    """Return a warning if there are fewer extensions than there should be.
+
+    NEXTEND can be stale, but a file that was cut between two extensions shows
+    it in no other way; without it the DQ array, the last of a chip's that Hubble's
+    pipelines write, is missing after most cuts.
+    """
+    primary = hdus[0].header
+    present = len(hdus) - 1
+    warning = None
+    if "NEXTEND" in primary:
+        with suppress(HeaderError):
+            if (promised := as_integer(primary, "NEXTEND")) > present:
+                warning = f"NEXTEND is {promised}, but it has {present} extensions; was it cut?"
+    elif str(primary.get("INSTRUME", "")).strip().upper() in _WITH_DQ:
+        flagged = {hdu.version for hdu in hdus if hdu.name == "DQ"}
+        lacking = [f"SCI,{hdu.version}" for hdu in science if hdu.version not in flagged]
+        if lacking:
+            warning = f"{', '.join(lacking)}: no DQ extension, and no NEXTEND; was it cut?"
+    return () if warning is None else (f"{printable(path)}: {warning}",)
+
+
+def _selected(hdus: Sequence[Hdu], group: Group | None) -> list[Hdu]:
+    """Return the SCI extensions that take part."""
+    science = [hdu for hdu in hdus[1:] if hdu.name == "SCI"]
+    if not science:
+        raise ValueError("has no SCI extension, so it is no calibrated exposure")
+    versions = [hdu.version for hdu in science]
+    for version in versions:
+        if versions.count(version) > 1:
+            raise ValueError(f"has {versions.count(version)} extensions called SCI,{version}")
+    if group is None:
+        return science
+    if group.extver is not None:
+        chosen = [hdu for hdu in science if hdu.version == group.extver]
+        if not chosen:
+            there = ", ".join(f"'sci,{version}'" for version in versions)
+            raise ValueError(f"has no group '{group}'; there are {there}")
+        return chosen
+    by_index = {hdu.index: hdu for hdu in science}
+    for index in group.hdus:
+        if index not in by_index:
+            what = "is no SCI extension" if index < len(hdus) else "does not exist"
+            there = ", ".join(map(str, by_index))
+            raise ValueError(f"group {group}: HDU {index} {what}; SCI extensions are {there}")
+    return [by_index[index] for index in group.hdus]
+
+
+def _chip(
+    path: Path,
+    hdu: Hdu,
+    primary: Mapping[str, Any],
+    hdus: Sequence[Hdu],
+    flags: Mapping[int, ImageArray] | None,
+    settings: Settings,
+    left_out: str | None,
+) -> Chip:
+    science = hdu.array
+    if science is None:
+        raise ValueError("is a table, not an image")
+    if science.constant is not None and not science.shape:
+        science = _with_sibling_shape(science, hdu, hdus)
+    if not science.shape or 0 in science.shape:
+        raise ValueError("is empty")
+    if len(science.shape) != _DIMENSIONS:
+        raise ValueError(f"has {len(science.shape)} dimensions, not 2")
+    rows, columns = science.shape
+    identity = identify(primary, hdu.header, hdu.version, (rows, columns))
+    chip_flags = None
+    bits = None
+    if flags is not None and settings.final_bits is None:
+        with suppress(ValueError):
+            chip_flags = _matching_flags(flags, hdu.version, science)
+    elif flags is not None and settings.final_bits is not None:
+        chip_flags = _matching_flags(flags, hdu.version, science)
+        try:
+            bits = good_bits(settings.final_bits, DQ_BITS.get(identity.instrument, {}))
+        except ValueError as error:
+            raise ValueError(f"final_bits for {identity.instrument}: {error}") from None
+    if left_out is None and not settings.include_empty:
+        left_out = _no_exposure_time(hdu.header, primary)
+    return Chip(
+        file=path.name,
+        extver=hdu.version,
+        identity=identity,
+        science=science,
+        flags=chip_flags,
+        good_bits=bits,
+        calibration=calibration(primary, path.name),
+        left_out=left_out,
+    )
+
+
+def _with_sibling_shape(science: ImageArray, hdu: Hdu, hdus: Sequence[Hdu]) -> ImageArray:
+    """Give a constant array whose header lacks NPIX1/2 the shape of its ERR or DQ array."""
+    for other in hdus:
+        is_sibling = other.version == hdu.version and other.name in ("ERR", "DQ")
+        if is_sibling and other.array and len(other.array.shape) == _DIMENSIONS:
+            return replace(science, shape=other.array.shape)
+    raise ValueError("is constant (PIXVALUE) and nothing tells its shape: no NPIX1 and NPIX2")
+
+
+def _flags(
+    path: Path, hdus: Sequence[Hdu], primary: Mapping[str, Any]
+) -> dict[int, ImageArray] | None:
+    """Return the DQ arrays by EXTVER, from the file itself or WFPC2's twin."""
+    own = _by_version(path, [hdu for hdu in hdus if hdu.name == "DQ"])
+    if own or str(primary.get("INSTRUME", "")).strip().upper() != "WFPC2":
+        return own
+    twin = flags_twin(path)
+    if twin is None:
+        return own
+    if not os.path.exists(twin):  # noqa: PTH110 - Path's can raise
+        raise InputError(
+            f"{printable(path)}: its DQ file {printable(twin.name)} is missing; "
+            "put it beside, or leave final_bits at None"
+        )
+    # The twin's flags are in extensions that are often called SCI, too.
+    return _by_version(twin, scan(twin)[0][1:])
+
+
+def _by_version(path: Path, hdus: Sequence[Hdu]) -> dict[int, ImageArray]:
+    arrays: dict[int, ImageArray] = {}
+    for hdu in hdus:
+        if hdu.array is not None:
+            if hdu.version in arrays:
+                raise InputError(f"{printable(path)}: has two DQ arrays of EXTVER {hdu.version}")
+            arrays[hdu.version] = replace(hdu.array, is_flags=True)
+    return arrays
+
+
+def _matching_flags(
+    flags: Mapping[int, ImageArray], extver: int, science: ImageArray
+) -> ImageArray:
+    array = flags.get(extver)
+    if array is None:
+        raise ValueError("has no DQ extension; leave final_bits at None to do without")
+    if array.constant is not None and not array.shape:
+        array = replace(array, shape=science.shape)
+    if array.shape != science.shape:
+        shapes = " and ".join("x".join(map(str, a.shape)) or "nothing" for a in (science, array))
+        raise ValueError(f"the shapes of SCI and DQ differ: {shapes}")
+    if array.dtype[1] == "f" and array.constant is None:
+        raise ValueError("its DQ array holds no integers")
+    return array
+
+
+def _no_good_pixels(science: Sequence[Hdu]) -> str | None:
+    """Return a reason if the exposure says that it has no good pixel at all."""
+    counts = [as_float(hdu.header, "NGOODPIX") for hdu in science if "NGOODPIX" in hdu.header]
+    if len(counts) == len(science) and sum(counts) == 0:
+        return "NGOODPIX is 0: it has no good pixel"
+    return None
+
+
+def _no_exposure_time(header: Mapping[str, Any], primary: Mapping[str, Any]) -> str | None:
+    """Return a reason if the exposure time is not positive.
+
+    STIS and NICMOS keep it in the SCI headers, the others in the primary.
+    """
+    source = header if "EXPTIME" in header else primary
+    if "EXPTIME" not in source:
+        return None
+    time = as_float(source, "EXPTIME")
+    return f"EXPTIME is {time:g}" if time <= 0 else None

@@ -1,0 +1,236 @@
+"""FITS files, opened for reading only: what HDUs they hold, and their arrays."""
+
+from __future__ import annotations
+
+import stat
+import threading
+import traceback
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import astropy
+from astropy.io import fits
+
+from staticmask_cli.errors import InputError, printable
+from staticmask_cli.exposures import products
+from staticmask_cli.exposures.extent import Extent, Place, measure_extent
+from staticmask_cli.exposures.headers import (
+    Hdu,
+    HeaderError,
+    ImageArray,
+    as_float,
+    as_integer,
+    file_stamp,
+)
+
+# All that identities, selection and constant arrays need of the headers.
+_KEYWORDS = (
+    *("INSTRUME", "DETECTOR", "SEGMENT", "CAMERA", "CCDCHIP", "EXPTIME", "NGOODPIX"),
+    *("LTV1", "LTV2", "LTM1_1", "LTM2_2", "BINAXIS1", "BINAXIS2"),
+    *("PIXVALUE", "NPIX1", "NPIX2", "NEXTEND", "DATASUM"),
+)
+
+# What the system and the decompressors raise, wherever they are called.
+_READING = (OSError, EOFError, zlib.error)
+
+# Python's warning filters belong to the process, astropy's reading runs in
+# several threads: one at a time where warnings are silenced.
+_quiet = threading.RLock()
+
+_LARGEST_EXTVER = 2**31 - 1  # the FITS tables of masks hold 32 bits of it
+_LARGEST_SIDE = 16384  # of a constant array
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Keep other packages' warnings away from the user, in one thread at a time."""
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def open_fits(
+    path: Path, most: int | None = None, **how: Any
+) -> Iterator[tuple[fits.HDUList, Extent]]:
+    """Open a FITS file for reading: the one gate for exposures, associations and masks.
+
+    Whatever the system, astropy or numpy raise while it is open is a fault of
+    the file; what our own code raises stays what it is.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most : int, optional
+        Check only so many HDUs, and of the last of them only the header: the
+        rest may be damaged.
+    **how
+        Passed on to `astropy.io.fits.open`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not FITS, damaged or truncated, or claims
+        to be larger than it can be.
+    """
+    shown = printable(path)
+    with silenced():
+        try:
+            _check_regular(path)
+            extent = measure_extent(path, most)
+            with fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True, **how) as hdus:
+                yield hdus, extent
+        except InputError:
+            raise
+        except FileNotFoundError:
+            raise InputError(f"{shown}: file not found") from None
+        except PermissionError:
+            raise InputError(f"{shown}: permission to read it is denied") from None
+        except MemoryError:
+            raise InputError(f"{shown}: does not fit into memory; fewer --jobs need less") from None
+        except Exception as error:
+            if isinstance(error, _READING):
+                reason = printable(error).rstrip(".")
+            elif _was_raised_in_astropy(error):
+                reason = (
+                    f"astropy {astropy.__version__} reports: {printable(error).rstrip('.')}; "
+                    "if the file is sound, try a newer astropy"
+                )
+            else:
+                raise
+            raise InputError(f"{shown}: is not a readable FITS file: {reason}") from None
+
+
+def _was_raised_in_astropy(error: Exception) -> bool:
+    """Tell what a damaged file brings about in astropy or numpy from a bug of ours."""
+    modules = (f.f_globals.get("__name__", "") for f, _ in traceback.walk_tb(error.__traceback__))
+    return any(module.startswith(("astropy.", "numpy.")) for module in modules)
+
+
+def _check_regular(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{printable(path)}: cannot be read: {reason}") from None
+    if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
+        raise InputError(f"{printable(path)}: is not a regular file")
+
+
+def scan(path: Path) -> tuple[tuple[Hdu, ...], tuple[str, ...]]:
+    """List the HDUs of a file, reading nothing but headers.
+
+    Parameters
+    ----------
+    path : Path
+        A FITS file; it may be gzipped or tile-compressed.
+
+    Returns
+    -------
+    hdus : tuple of Hdu
+    notes : tuple of str
+        What is odd about the file, a line each.
+
+    Raises
+    ------
+    InputError
+        If it is not FITS, damaged or truncated.
+    """
+    with open_fits(path) as (hdus, extent):
+        try:
+            found = tuple(
+                _describe(path, index, hdus[index], place, gzipped=extent.gzipped)
+                for index, place in enumerate(extent.places)
+            )
+        except HeaderError as error:
+            raise InputError(f"{printable(path)}: {printable(error)}") from None
+    return found, tuple(f"{printable(path)}: {note}" for note in extent.notes)
+
+
+def _describe(path: Path, index: int, hdu: Any, place: Place, *, gzipped: bool) -> Hdu:
+    name = str(hdu.name).strip().upper()
+    version = as_integer({"EXTVER": hdu.ver}, "EXTVER")
+    if abs(version) > _LARGEST_EXTVER:
+        raise HeaderError(f"is damaged: HDU {index} has EXTVER {version}")
+    is_image = isinstance(hdu, (fits.ImageHDU, fits.PrimaryHDU, fits.CompImageHDU))
+    header = {}
+    if index == 0 or is_image:
+        # Looked for first: astropy takes long to find out that a keyword is absent.
+        wanted = _KEYWORDS if index else _KEYWORDS + products.KEYWORDS
+        for keyword in filter(hdu.header.__contains__, wanted):
+            value = hdu.header[keyword]
+            if value is not None and not isinstance(value, fits.card.Undefined):
+                header[keyword] = value
+    if not is_image:
+        return Hdu(index=index, name=name, version=version, header=header, array=None)
+    bitpix = int(hdu.header["BITPIX"])
+    constant = None
+    shape = tuple(int(n) for n in hdu.shape)
+    if not shape and "PIXVALUE" in header:
+        constant = as_float(header, "PIXVALUE")
+        shape = _constant_shape(header)
+    as_it_is = (
+        not isinstance(hdu, fits.CompImageHDU)
+        and hdu.header.get("BSCALE", 1) == 1
+        and hdu.header.get("BZERO", 0) == 0
+    )
+    if as_it_is and hdu.fileinfo()["datLoc"] != place.offset:
+        raise HeaderError(f"is damaged: HDU {index} is not where it should be")
+    array = ImageArray(
+        path=str(path.absolute()),  # a worker may be in another folder
+        index=index,
+        name=f"{name or 'HDU'},{version if name else index}",
+        shape=shape,
+        dtype=f">{'f' if bitpix < 0 else 'u' if bitpix == 8 else 'i'}{abs(bitpix) // 8}",  # noqa: PLR2004
+        stamp=file_stamp(path.stat()),
+        # Of those that tell one exposure from another.
+        header_hash=place.header_hash if name in ("SCI", "DQ") else "",
+        datasum=printable(header.get("DATASUM", "")),
+        offset=place.offset if as_it_is and constant is None else None,
+        has_blank=bitpix > 0 and "BLANK" in hdu.header,
+        gzipped=gzipped,
+        constant=constant,
+    )
+    return Hdu(index=index, name=name, version=version, header=header, array=array)
+
+
+def _constant_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape that NPIX1 and NPIX2 tell; empty if they are missing."""
+    shape = tuple(as_integer(header, f"NPIX{axis}", 0) for axis in (2, 1))
+    if max(shape) > _LARGEST_SIDE:  # no pixel of it is in the file: any number could stand here
+        raise HeaderError(
+            f"NPIX1 and NPIX2 are {shape[1]} and {shape[0]}, more than any detector's"
+        )
+    return shape if min(shape) > 0 else ()
+
+
+def read_association(path: Path) -> list[tuple[str, str, bool]]:
+    """Read an association table.
+
+    Returns
+    -------
+    list of tuple
+        MEMNAME, MEMTYPE and MEMPRSNT of each row.
+
+    Raises
+    ------
+    InputError
+        If the file is no association table.
+    """
+    wanted = ("MEMNAME", "MEMTYPE", "MEMPRSNT")
+    with open_fits(path) as (hdus, _):
+        table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
+        present = {str(name).upper() for name in table.columns.names} if table else set()
+        if table is None or table.data is None or not present.issuperset(wanted):
+            raise InputError(
+                f"{printable(path)}: is not an association: no table with {', '.join(wanted)}"
+            )
+        columns = [table.data[name].tolist() for name in wanted]
+    return [(str(n), str(t), bool(p)) for n, t, p in zip(*columns, strict=True)]

@@ -1,0 +1,329 @@
+"""What a user names (patterns, names, lists, associations) to paths of exposures."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from staticmask_cli.errors import InputError, printable
+from staticmask_cli.exposures.products import MASK_ENDING, MASK_ENDINGS, calibration_of, flags_twin
+
+ASSOCIATION_SUFFIXES = ("_asn.fits", "_asc.fits", "_asn.fits.gz", "_asc.fits.gz")
+
+#: Suffixes of an association's members in the order in which they are tried.
+#: _flc comes before _flt, for only one of the two may count.
+MEMBER_SUFFIXES = ("_flc", "_flt", "_crj", "_sfl", "_cal", "_c0m")
+#: The entry that stands for a list on standard input.
+STANDARD_INPUT = "@-"
+
+_DEEPEST_LIST = 50
+_MEMBER_ENDINGS = (".fits", ".fits.gz", ".fits.fz")
+
+# A name in an @list: in quotes, or up to the next blank or the comma before one.
+_NAME = re.compile(r"""(?:"([^"]+)"|'([^']+)')(?=[\s,]|$)|((?:[^\s,]|,(?![\s"',]|$))+)""")
+_COMMAS = re.compile(r"\s*(?:,\s*)+")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_ENCODINGS = "is not text in UTF-8, or in UTF-16 with a byte order mark; convert it with iconv"
+
+#: Reads an association table: (MEMNAME, MEMTYPE, MEMPRSNT) of each row.
+AssociationReader = Callable[[Path], list[tuple[str, str, bool]]]
+
+
+def resolve(
+    entries: Iterable[str], read_association: AssociationReader
+) -> tuple[list[Path], dict[str, str]]:
+    """Find the exposures that a user names.
+
+    Parameters
+    ----------
+    entries : iterable of str
+        Each a name, a pattern, a comma list of those, an @list (``@-`` on
+        standard input) or an association table. ``$VAR`` and ``~`` expand.
+    read_association : callable
+        Reads an association table.
+
+    Returns
+    -------
+    paths : list of Path
+        Each exposure once, in the order in which it was named; a pattern's
+        matches in the order of their names.
+    problems : dict
+        A line for everything that leads nowhere, with what was named.
+    """
+    walk = _Walk(read_association)
+    for entry in entries:
+        walk.entry(entry, ())
+    for twin in [flags_twin(path) for path in walk.paths.values()]:
+        # WFPC2's flags beside the exposure that they belong to are no exposure.
+        walk.paths.pop(os.path.realpath(twin) if twin else "", None)
+    if not walk.paths and not walk.problems:
+        nothing = "no input: name exposures, patterns, @lists or associations"
+        walk.problems[nothing] = "no input"
+    return list(walk.paths.values()), walk.problems
+
+
+def are_masks(entries: Iterable[str]) -> bool:
+    """Tell whether a user names masks, or folders of them, and not exposures."""
+    return all(entry.endswith(MASK_ENDINGS) or is_folder(entry) for entry in entries)
+
+
+def names_in(entries: Iterable[str]) -> set[str]:
+    """Return the names of files, lists too, that a user's entries may stand for as they are."""
+    words = {part for entry in entries for part in (entry, *entry.split(","))}
+    names = {name for word in words for name in (word, _expand(word.strip()))}
+    return {name.removeprefix("@") for name in names if "\0" not in name}
+
+
+def is_folder(entry: str) -> bool:
+    """Tell whether a user's entry names a folder."""
+    return any(map(os.path.isdir, (entry, _expand(entry))))
+
+
+def resolve_masks(entries: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
+    """Find the masks that a user names: as `resolve`, but a folder stands for all that it holds."""
+    walk = _Walk(None)
+    for entry in entries:
+        walk.entry(entry, ())
+    if not walk.paths and not walk.problems:
+        walk.problems["no input: name the masks"] = "no input"
+    return list(walk.paths.values()), walk.problems
+
+
+class _Walk:
+    """One walk through a user's entries; lists may lead to further lists.
+
+    Parameters
+    ----------
+    read_association : callable or None
+        Reads an association table; None if masks are looked for, not exposures.
+    """
+
+    def __init__(self, read_association: AssociationReader | None) -> None:
+        self.paths: dict[str, Path] = {}  # by real path: the same file counts once
+        self.problems: dict[str, str] = {}
+        self._read_association = read_association
+        self._standard_input_was_read = False
+        self._folders: dict[Path, dict[str, str]] = {}  # names as they are by lower case
+
+    def entry(self, text: str, lists: tuple[Path, ...]) -> None:
+        """Follow one entry; `lists` are the @lists that led to it."""
+        if text == STANDARD_INPUT:
+            self._standard_input(lists)
+            return
+        if os.path.lexists(text):  # the name as it is may hold a comma, a blank, a $ or an @
+            self._file(Path(text), lists)
+            return
+        text = _expand(text.strip())
+        if os.path.lexists(text):
+            self._file(Path(text), lists)
+        elif text.startswith("@") and os.path.lexists(_expand(text[1:])):
+            self._list(Path(_expand(text[1:])), lists)
+        elif "," in text:
+            for part in filter(None, map(str.strip, text.split(","))):
+                self.entry(part, lists)
+        elif text.startswith("@"):
+            self._list(Path(_expand(text[1:])), lists)
+        elif glob.has_magic(text):
+            self._pattern(text, lists)
+        elif text:
+            self._problem(text, _why_absent(text), lists)
+
+    def _problem(self, path: Path | str, reason: str, lists: tuple[Path, ...]) -> None:
+        origin = f" (named in {printable(lists[-1])})" if lists else ""
+        line = f"{printable(path)}: {reason}{origin}"
+        self.problems.setdefault(line, str(path))
+
+    def _pattern(self, pattern: str, lists: tuple[Path, ...]) -> None:
+        try:
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - str patterns
+        except ValueError:  # a NUL byte
+            matches = []
+        # So that a run over '*.fits' can be repeated in a folder that holds its own masks.
+        wants_masks = self._read_association is None
+        files = [
+            m
+            for m in matches
+            if m.endswith(MASK_ENDINGS) == wants_masks and not os.path.isdir(m)  # noqa: PTH112
+        ]
+        for match in files:
+            self._file(Path(match), lists)
+        if not files:
+            what = "mask" if wants_masks else "file"
+            self._problem(pattern, f"no {what} matches this pattern", lists)
+
+    def _standard_input(self, lists: tuple[Path, ...]) -> None:
+        if self._standard_input_was_read:
+            self._problem(STANDARD_INPUT, "standard input is given twice", lists)
+            return
+        self._standard_input_was_read = True
+        try:
+            content = _read_standard_input()
+            are_names = b"\0" in content and not _is_utf_16(content)
+            text = None if are_names else _decoded(content)
+        except UnicodeDecodeError:
+            self._problem(STANDARD_INPUT, f"{_ENCODINGS}, or use find -print0", lists)
+            return
+        except (OSError, ValueError, AttributeError) as error:
+            self._problem(STANDARD_INPUT, f"standard input cannot be read: {error}", lists)
+            return
+        if text is not None:
+            self._lines(Path(STANDARD_INPUT), text, lists)
+            return
+        # As find -print0 writes them: whole names, in which nothing has a meaning.
+        for path in map(os.fsdecode, filter(None, content.split(b"\0"))):
+            if os.path.lexists(path):
+                self._file(Path(path), lists)
+            else:
+                self._problem(path, _why_absent(path), lists)
+
+    def _list(self, path: Path, lists: tuple[Path, ...]) -> None:
+        try:
+            text = _decoded(path.read_bytes())
+        except UnicodeDecodeError:
+            self._problem(path, f"this @list {_ENCODINGS}", lists)
+            return
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            self._problem(path, f"this @list cannot be read: {reason}", lists)
+            return
+        if os.path.realpath(path) in map(os.path.realpath, lists):
+            self._problem(path, "this @list leads back to itself", lists)
+        elif len(lists) == _DEEPEST_LIST:
+            self._problem(path, f"@lists are nested more than {_DEEPEST_LIST} deep", lists)
+        else:
+            self._lines(path, text, lists)
+
+    def _lines(self, path: Path, text: str, lists: tuple[Path, ...]) -> None:
+        names = [name for line in text.splitlines() for name in _names(line)]
+        if not names:
+            self._problem(path, "this @list names no file", lists)
+        for name in names:
+            self.entry(name, (*lists, path))
+
+    def _file(self, path: Path, lists: tuple[Path, ...]) -> None:
+        is_dir = os.path.isdir(path)  # noqa: PTH112 - Path's can raise
+        if is_dir and self._read_association is None:
+            held = glob.glob(f"{glob.escape(str(path))}/*{MASK_ENDING}*")  # noqa: PTH207 - as above
+            for mask in sorted(m for m in held if m.endswith(MASK_ENDINGS)):
+                self._file(Path(mask), lists)
+            if not held:
+                self._problem(path, "this folder holds no mask", lists)
+        elif is_dir:
+            example = printable(path / "*flt.fits")
+            self._problem(path, f"is a folder; give a pattern such as '{example}'", lists)
+        elif self._read_association and path.name.lower().endswith(ASSOCIATION_SUFFIXES):
+            self._association(path, self._read_association, lists)
+        else:
+            self.paths.setdefault(os.path.realpath(path), path)
+
+    def _association(
+        self, path: Path, read_association: AssociationReader, lists: tuple[Path, ...]
+    ) -> None:
+        try:
+            rows = read_association(path)
+        except InputError as error:
+            self.problems |= dict.fromkeys(error.problems, str(path))
+            return
+        kinds = [(name, kind.strip().upper(), is_there) for name, kind, is_there in rows]
+        members = [name for name, kind, is_there in kinds if is_there and kind.startswith("EXP")]
+        what = "member"
+        if not members:
+            # STIS keeps all exposures of an association in files of its product's name.
+            members = [name for name, kind, _ in kinds if kind == "PRODUCT"]
+            what = "product, which holds all exposures of a STIS association,"
+        if not members:
+            self._problem(path, "the association has no exposure that is present", lists)
+        for member in (name.strip().lower() for name in members):
+            if "/" in member or not member:
+                self._problem(path, f"'{printable(member)}' is no name of a member", lists)
+                continue
+            stem, suffixes = _asked_for(member)
+            found = self._beside(path, [stem + s + e for s in suffixes for e in _MEMBER_ENDINGS])
+            if found is None:
+                tried = f"no file with suffix {', '.join(suffixes)}"
+                reason = tried if any(suffixes) else "file not found"
+                self._problem(path, f"its {what} {printable(stem)} is missing: {reason}", lists)
+            else:
+                self._file(found, lists)
+
+    def _beside(self, path: Path, candidates: Iterable[str]) -> Path | None:
+        """Return the first of some names that is in a file's folder, in whatever case."""
+        folder = path.parent
+        if folder not in self._folders:
+            try:
+                entries = sorted((p.name for p in folder.iterdir()), reverse=True)
+            except OSError:  # one may look for names in a folder that one may not list
+                entries = []
+            self._folders[folder] = {entry.lower(): entry for entry in entries}
+        for name in candidates:
+            for spelled in (name, self._folders[folder].get(name)):
+                # Not Path.exists(), which can raise.
+                if spelled and os.path.exists(folder / spelled):  # noqa: PTH110
+                    return folder / spelled
+        return None
+
+
+def _asked_for(member: str) -> tuple[str, tuple[str, ...]]:
+    """Return how a member's file begins, and the suffixes with which it may go on.
+
+    DrizzlePac writes names with suffix, and takes those of whole files.
+    """
+    stem = re.sub(r"\.fits(\.gz|\.fz)?$", "", member)
+    is_whole = stem != member or calibration_of(stem)
+    return stem, ("",) if is_whole else MEMBER_SUFFIXES
+
+
+def _decoded(content: bytes) -> str:
+    """Return a list's text: UTF-8, or UTF-16 as Windows marks it."""
+    return content.decode("utf-16" if _is_utf_16(content) else "utf-8-sig")
+
+
+def _is_utf_16(content: bytes) -> bool:
+    # In UTF-16 every line break and every .fits has zero bytes.
+    return content.startswith(_UTF_16) and b"\0" in content
+
+
+def _names(line: str) -> list[str]:
+    """Return the names in a line of an @list.
+
+    The first word, as DrizzlePac reads it, and those that follow it after commas.
+    Quotes around a name are taken away; blanks and commas between them belong to
+    it. A line that begins with ``#`` is a comment.
+    """
+    names: list[str] = []
+    rest = line.strip().lstrip(",").lstrip()
+    while not rest.startswith("#") and (match := _NAME.match(rest)):
+        names.append(next(filter(None, match.groups())))
+        comma = _COMMAS.match(rest, match.end())
+        rest = rest[comma.end() :] if comma else ""
+    return names
+
+
+def _expand(text: str) -> str:
+    try:
+        return os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - patterns are str
+    except ValueError:  # a NUL byte in a user's name
+        return text
+
+
+def _why_absent(text: str) -> str:
+    try:
+        os.lstat(text)
+    except PermissionError:
+        return "permission to look for it is denied"
+    except (OSError, ValueError):
+        pass
+    return "file not found"
+
+
+def _read_standard_input() -> bytes:
+    if sys.stdin is None:
+        raise ValueError("it is closed")
+    if sys.stdin.isatty():
+        raise ValueError("it is a terminal; pipe names into it")
+    return sys.stdin.buffer.read()

@@ -1,0 +1,175 @@
+"""Which of Hubble's products a file is: by its header, or else by its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from staticmask_cli.errors import printable
+
+#: Suffixes of calibrated exposures. Of two that one exposure can have the more
+#: corrected one stands first: with correction for CTE before without.
+CALIBRATED = ("flc", "flt", "crc", "crj", "sfl", "cal", "c0m", "c0h")
+
+#: What every static mask's name ends with.
+MASK_ENDING = "_staticMask.fits"
+#: Also those that somebody has gzipped.
+MASK_ENDINGS = (MASK_ENDING, f"{MASK_ENDING}.gz")
+
+_RAW = "a raw exposure"
+_INTERMEDIATE = "an intermediate file of the calibration"
+_DRIZZLED = "drizzled"
+_RECTIFIED = "a rectified spectral image"
+_FLAGS = "the DQ file of a WFPC2 exposure"
+_SUPPORT = "a support file"
+_JITTER = "a jitter file"
+_OTHER_MISSION = "a JWST product"
+# What the other products are; of several missions, whose names are alike.
+_NOT_CALIBRATED = {
+    **dict.fromkeys(("raw", "d0m", "d0h", "rawtag", "rawaccum", "rawacq"), _RAW),
+    **dict.fromkeys(("ima", "blv_tmp", "blc_tmp", "crj_tmp", "crc_tmp", "rac_tmp"), _INTERMEDIATE),
+    **dict.fromkeys(("drz", "drc", "mos"), _DRIZZLED),
+    **dict.fromkeys(("x2d", "sx2"), _RECTIFIED),
+    **dict.fromkeys(("c1m", "c1h"), _FLAGS),
+    **dict.fromkeys(("spt", "shm", "shf"), _SUPPORT),
+    **dict.fromkeys(("jit", "jif"), _JITTER),
+    **dict.fromkeys(("uncal", "rate", "rateints", "calints", "crf", "i2d", "s2d"), _OTHER_MISSION),
+}
+
+# root_suffix.fits; GEIS had root.suffix. Behind the suffix may stand a segment of
+# COS's, or a plane of a drizzled image.
+_NAME = re.compile(
+    rf"(?P<root>.+)[_.](?P<suffix>{'|'.join([*CALIBRATED, *_NOT_CALIBRATED])})"
+    r"(?P<part>_(?:a|b|sci|wht|ctx))?(?:\.fits?)?(?:\.(?:gz|fz))?"
+)
+_JWST_NAME = re.compile(r"jw\d{11}_.+")
+# HAP's names end with the exposure's; the ninth letter of a Hubble exposure's
+# name, which they lack, tells how it was sent to the ground and no more.
+_HAP_NAME = re.compile(r"hst_.+_(?P<exposure>[a-z0-9]{8})")
+_EXPOSURE_NAME = re.compile(r"(?P<exposure>[ijlnouvwxyz][a-z0-9]{7})[a-z]")
+
+# GEIS's pairs, and those that the archive made of them: science, and its flags.
+_SCIENCE_TWIN = re.compile(r"(.+_c)0([mh](?:\..+)?)", re.IGNORECASE)
+
+# By what a header tells whether its pixels are calibrated, if nothing else does:
+# a calibration step that every instrument has, before it is carried out.
+_FIRST_STEPS = ("DQICORR", "MASKCORR")
+#: Keywords of the primary header that are looked at here.
+KEYWORDS = ("TELESCOP", "FILENAME", "ROOTNAME", "NDRIZIM", *_FIRST_STEPS)
+
+
+def calibration_of(name: str) -> tuple[str, str] | None:
+    """Tell which calibration of which exposure a file is, by its name alone.
+
+    Parameters
+    ----------
+    name : str
+        A file's name, without its folder.
+
+    Returns
+    -------
+    tuple of str, or None
+        What one exposure's files have in common, in lower case (the first 8
+        letters of Hubble's own names), and the suffix, such as ``flt``. Two names
+        with one root and two suffixes are one exposure, calibrated in two ways.
+        None if the name does not tell.
+
+    Examples
+    --------
+    >>> calibration_of("j8bt06nyq_flt.fits.gz")
+    ('j8bt06ny', 'flt')
+    >>> calibration_of("hst_9019_06_acs_hrc_f475w_j8bt06ny_flc.fits")
+    ('j8bt06ny', 'flc')
+    """
+    root, suffix = _split(name)
+    return (root, suffix) if suffix in CALIBRATED else None
+
+
+def why_refused(primary: Mapping[str, Any], name: str) -> str | None:
+    """Return the reason why a file is no calibrated Hubble exposure; None if nothing says so.
+
+    Parameters
+    ----------
+    primary : mapping
+        Its primary header, `KEYWORDS` of it at least.
+    name : str
+        Its name, which counts only where the header does not tell.
+    """
+    telescope = _text(primary, "TELESCOP")
+    if telescope and not telescope.upper().startswith(("HST", "HUBBLE")):
+        return f"is not a Hubble exposure: TELESCOP is {telescope}"
+    if "NDRIZIM" in primary:
+        return f"is {_DRIZZLED}: its header has NDRIZIM"
+    filename = _text(primary, "FILENAME")
+    if product := _product(filename, telescope):
+        return None if product in CALIBRATED else f"is {product}: FILENAME is {filename}"
+    for step in _FIRST_STEPS:
+        if _text(primary, step).upper() == "PERFORM":
+            return f"is {_RAW}: {step} is PERFORM"
+    product = _product(name, telescope)
+    return None if product is None or product in CALIBRATED else f"is {product}, by its name"
+
+
+def _product(name: str, telescope: str) -> str | None:
+    """Return the suffix of a calibrated exposure, or what else a file is; None if unknown."""
+    suffix = _split(name)[1]
+    product = _NOT_CALIBRATED.get(suffix, suffix) or None
+    if telescope:  # Hubble's, whatever a name is like
+        return None if product == _OTHER_MISSION else product
+    return _OTHER_MISSION if _JWST_NAME.fullmatch(name.lower()) else product
+
+
+def calibration(primary: Mapping[str, Any], name: str) -> str:
+    """Return an exposure's root name and suffix as ``root_suffix``; empty if they are not known.
+
+    Parameters
+    ----------
+    primary : mapping
+        Its primary header, `KEYWORDS` of it at least.
+    name : str
+        Its file's name, which counts only where the header is silent.
+    """
+    found = calibration_of(_text(primary, "FILENAME")) or calibration_of(name)
+    if found is None:
+        return ""
+    root = _root(_text(primary, "ROOTNAME").lower()) or found[0]
+    return f"{root}_{found[1]}".encode("ascii", "backslashreplace").decode()
+
+
+def best_first(paths: Iterable[Path]) -> list[Path]:
+    """Return exposures so that less corrected calibrations come last, judging by their names."""
+    ranks = {
+        path: (found[0], CALIBRATED.index(found[1]))
+        for path in paths
+        if (found := calibration_of(path.name))
+    }
+    best: dict[str, int] = {}
+    for root, rank in ranks.values():
+        best[root] = min(rank, best.get(root, rank))
+    return sorted(paths, key=lambda path: path in ranks and ranks[path][1] > best[ranks[path][0]])
+
+
+def flags_twin(path: Path) -> Path | None:
+    """Return the file that has a WFPC2 exposure's flags, by the exposure's name; or None."""
+    match = _SCIENCE_TWIN.fullmatch(path.name)
+    return path.with_name("1".join(match.groups())) if match else None
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return root and suffix of a product's name, in lower case; empty if it has none."""
+    match = _NAME.fullmatch(name.lower())
+    if match is None:
+        return "", ""
+    # The two segments of COS are no two calibrations.
+    return _root(match["root"]) + (match["part"] or ""), match["suffix"]
+
+
+def _root(name: str) -> str:
+    known = _HAP_NAME.fullmatch(name) or _EXPOSURE_NAME.fullmatch(name)
+    return known["exposure"] if known else name
+
+
+def _text(primary: Mapping[str, Any], keyword: str) -> str:
+    return printable(primary.get(keyword, "")).strip()

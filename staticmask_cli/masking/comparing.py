@@ -1,0 +1,251 @@
+"""Masks held against older ones: which pixels came and went. Nothing is written."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staticmask_cli.errors import InputError, printable
+from staticmask_cli.exposures.inputs import are_masks, is_folder, resolve_masks
+from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.exposures.products import MASK_ENDING
+from staticmask_cli.masking.gathering import Progress
+from staticmask_cli.masking.run import make_masks
+from staticmask_cli.masks.held import read_any
+from staticmask_cli.reports.report import Journal
+from staticmask_cli.settings import Settings
+
+# So many columns are listed unless all are asked for.
+_COLUMNS = 10
+# How documented names end, and AstroDrizzle's own, which begin with its output's.
+_NUMBERED = re.compile(rf"_\d+x\d+_(\d{{1,9}}){re.escape(MASK_ENDING)}$", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One mask against its older self.
+
+    Attributes
+    ----------
+    mask : str
+        Its file name.
+    old, new : int or None
+        Bad pixels before and now; None if there is no such mask.
+    gained, lost : ndarray of int
+        For each column, pixels that are bad now and were not, and the other
+        way round.
+    """
+
+    mask: str
+    old: int | None
+    new: int | None
+    gained: NDArray[np.int64]
+    lost: NDArray[np.int64]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both are there, and no pixel differs."""
+        is_missing = self.old is None or self.new is None
+        return not is_missing and not self.gained.any() and not self.lost.any()
+
+    def document(self) -> dict[str, Any]:
+        """Return it in types that JSON has; columns count from 1."""
+        columns = np.flatnonzero(self.gained + self.lost)
+        return {
+            "mask": printable(self.mask),
+            "old": self.old,
+            "new": self.new,
+            "gained": int(self.gained.sum()),
+            "lost": int(self.lost.sum()),
+            "columns": [
+                {"column": int(c) + 1, "gained": int(self.gained[c]), "lost": int(self.lost[c])}
+                for c in columns
+            ],
+        }
+
+    def lines(self, *, every_column: bool = False) -> list[str]:
+        """Return a line on the mask, and one for each column that differs, from 1.
+
+        Those that differ most come first; unless `every_column`, only ten.
+        """
+        name = printable(self.mask)
+        if self.old is None:
+            return [f"{name}  only new  {self.new}"]
+        if self.new is None:
+            return [f"{name}  only old  {self.old}"]
+        lines = [f"{name}  +{self.gained.sum()}  -{self.lost.sum()}  {self.old}  {self.new}"]
+        changes = self.gained + self.lost
+        order = [int(c) for c in np.argsort(-changes, kind="stable") if changes[c]]
+        shown = order if every_column else order[:_COLUMNS]
+        lines += [f"  column {c + 1}  +{self.gained[c]}  -{self.lost[c]}" for c in shown]
+        if len(shown) < len(order):
+            lines.append(f"  and {len(order) - len(shown)} more columns (all with -v)")
+        return lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Mask:
+    name: str
+    identity: ChipIdentity | None
+    bad: NDArray[np.bool_]
+
+    @property
+    def number(self) -> int | None:
+        """The chip's number, by a name such as DrizzlePac's where there is no identity."""
+        if self.identity is not None:
+            return self.identity.number
+        match = _NUMBERED.search(self.name)
+        return int(match[1]) if match else None
+
+
+def compare(
+    settings: Settings,
+    old: str,
+    *,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> tuple[Difference, ...]:
+    """Compare masks with older ones.
+
+    Parameters
+    ----------
+    settings : Settings
+        As for a run, whose masks are made but not written; or ``input`` names
+        masks or folders of them.
+    old : str
+        The older mask, or a folder of them; DrizzlePac's will do.
+    journal : Journal, optional
+        Learns what became of every exposure.
+    progress : callable, optional
+        Told after each exposure how many are done.
+
+    Returns
+    -------
+    tuple of Difference
+        By name. If `old` is one mask, of the new one that it belongs to; else
+        also those masks that are only on one side.
+
+    Raises
+    ------
+    InputError
+        If an exposure or a mask cannot be read, or the masks do not belong
+        together.
+    """
+    olds, problems = _read_masks([old])
+    if are_masks(settings.input):
+        news, more = _read_masks(settings.input)
+        problems += more
+    else:
+        news = []
+    if problems:
+        raise InputError(*problems)
+    if not are_masks(settings.input):
+        report = make_masks(settings, write=False, journal=journal, progress=progress)
+        news = [
+            _Mask(name=Path(m.path).name, identity=m.identity, bad=m.pixels.mask() == 0)
+            for m in report.masks
+            if m.pixels is not None
+        ]
+    is_one = len(olds) == 1 and not is_folder(old)
+    pairs = [_partner(news, olds[0])] if is_one else _paired(news, olds)
+    return tuple(sorted((_difference(*pair) for pair in pairs), key=lambda d: d.mask))
+
+
+def _read_masks(entries: Sequence[str]) -> tuple[list[_Mask], list[str]]:
+    paths, unresolved = resolve_masks(entries)
+    problems = list(unresolved)
+    masks = []
+    for path in paths:
+        try:
+            identity, bad = read_any(path)
+        except InputError as error:
+            problems += error.problems
+        else:
+            name = path.name.removesuffix(".gz")
+            masks.append(_Mask(name=name, identity=identity, bad=bad))
+    names = [mask.name for mask in masks]
+    problems += [
+        f"{printable(name)}: is the name of several masks; compare one folder at a time"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    return masks, problems
+
+
+def _paired(
+    news: Sequence[_Mask], olds: Sequence[_Mask]
+) -> list[tuple[_Mask | None, _Mask | None]]:
+    """Pair masks of one identity, then those of which one does not tell its own.
+
+    The latter by name, and the rest by shape and number where no other mask has both.
+    """
+    alone, left = list(news), list(olds)
+    pairs: list[tuple[_Mask | None, _Mask | None]] = []
+    for is_partner in (_is_same_chip, _has_same_name, _has_same_number):
+        possible = [(new, old) for new in alone for old in left if is_partner(new, old)]
+        seen = Counter(mask for pair in possible for mask in pair)
+        for new, old in possible:
+            is_ambiguous = is_partner is _has_same_number and max(seen[new], seen[old]) > 1
+            if new in alone and old in left and not is_ambiguous:
+                pairs.append((new, old))
+                alone.remove(new)
+                left.remove(old)
+    return [*pairs, *((new, None) for new in alone), *((None, old) for old in left)]
+
+
+def _is_same_chip(new: _Mask, old: _Mask) -> bool:
+    return new.identity is not None and new.identity == old.identity
+
+
+def _has_same_name(new: _Mask, old: _Mask) -> bool:
+    return new.name == old.name and None in (new.identity, old.identity)
+
+
+def _has_same_number(new: _Mask, old: _Mask) -> bool:
+    same = new.bad.shape == old.bad.shape and new.number == old.number is not None
+    return same and None in (new.identity, old.identity)
+
+
+def _partner(news: Sequence[_Mask], old: _Mask) -> tuple[_Mask, _Mask]:
+    """Find the one new mask that an old one belongs to."""
+    by_identity = [n for n in news if _is_same_chip(n, old)]
+    by_name = [n for n in news if n.name == old.name]
+    by_number = [n for n in news if _has_same_number(n, old)]
+    by_shape = [n for n in news if n.bad.shape == old.bad.shape]
+    candidates = by_identity or by_name or by_number or by_shape
+    if len(candidates) != 1:
+        there = ", ".join(printable(mask.name) for mask in news) or "none"
+        which = "several new masks" if candidates else "no new mask"
+        raise InputError(
+            f"{printable(old.name)}: belongs to {which}; there are {there}; compare with a folder"
+        )
+    return candidates[0], old
+
+
+def _difference(new: _Mask | None, old: _Mask | None) -> Difference:
+    both = [mask for mask in (new, old) if mask is not None]
+    if len({mask.bad.shape for mask in both}) > 1:
+        shapes = " and ".join("x".join(map(str, mask.bad.shape)) for mask in both)
+        raise InputError(f"{printable(both[0].name)}: new and old differ in shape: {shapes}")
+    identities = [mask.identity for mask in both if mask.identity is not None]
+    if len(set(identities)) > 1:
+        new_one, old_one = identities
+        raise InputError(
+            f"{printable(both[1].name)}: the old mask is that of {old_one}, not of {new_one}"
+        )
+    nothing = np.zeros_like(both[0].bad)
+    now, before = (nothing if mask is None else mask.bad for mask in (new, old))
+    return Difference(
+        mask=both[0].name,
+        old=None if old is None else int(before.sum()),
+        new=None if new is None else int(now.sum()),
+        gained=(now & ~before).sum(axis=0, dtype=np.int64),
+        lost=(before & ~now).sum(axis=0, dtype=np.int64),
+    )

@@ -1,0 +1,272 @@
+"""Why a pixel is bad: what every exposure tells of it. Nothing is written."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from staticmask_cli.errors import InputError, printable
+from staticmask_cli.exposures.chips import Chip
+from staticmask_cli.exposures.instruments import ChipIdentity, flag_names
+from staticmask_cli.exposures.pixels import chip_arrays
+from staticmask_cli.masking.gathering import Progress
+from staticmask_cli.masking.measure import pixel_hash, record_of
+from staticmask_cli.masking.run import jobs_of
+from staticmask_cli.masking.survey import survey
+from staticmask_cli.masks.naming import mask_names
+from staticmask_cli.masks.records import ChipRecord
+from staticmask_cli.reports.report import Journal
+from staticmask_cli.settings import Settings
+from staticmask_cli.statistics.bad_pixels import BadPixels, Criteria, find_bad_pixels
+from staticmask_cli.statistics.votes import needed
+
+#: A pixel as DS9 counts: column and row, the first being 1.
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelInChip:
+    """What one chip of one exposure tells of a pixel.
+
+    Attributes
+    ----------
+    file : str
+        The exposure's file, without its folder.
+    extver : int
+        Version of the SCI extension.
+    value : float
+        The pixel, in the exposure's units.
+    mode, rms, threshold : float
+        The sky's; NaN if there is none to be found.
+    low, flagged : bool
+        Whether the pixel is below the threshold, and whether its flags call
+        it bad under ``final_bits``.
+    seen : bool
+        Whether it holds a number.
+    counts : bool
+        Whether the chip takes part in the mask.
+    dq : int or None
+        Its DQ value, as 16 bits without sign; None if there is none.
+    dq_names : tuple of str
+        The names of its bits.
+    """
+
+    file: str
+    extver: int
+    value: float
+    mode: float
+    rms: float
+    threshold: float
+    low: bool
+    flagged: bool
+    seen: bool
+    counts: bool
+    dq: int | None
+    dq_names: tuple[str, ...]
+
+    @property
+    def sigmas_below(self) -> float:
+        """How many rms the pixel lies below the mode."""
+        return (self.mode - self.value) / self.rms if self.rms > 0 else math.nan
+
+    def state(self) -> str:
+        """Return in a word what the chip makes of the pixel."""
+        if self.low or self.flagged:
+            return "+".join(["low"] * self.low + ["DQ"] * self.flagged)
+        if not self.counts:
+            return "no sky"
+        return "good" if self.seen else "no number"
+
+    def line(self) -> str:
+        """Return it in a line."""
+        dq = "-" if self.dq is None else " ".join([str(self.dq), *self.dq_names])
+        return (
+            f"  {printable(self.file)} SCI,{self.extver}: {self.state()}  value {self.value:.6g}  "
+            f"mode {self.mode:.6g}  rms {self.rms:.6g}  threshold {self.threshold:.6g}  "
+            f"sigmas below {self.sigmas_below:.3g}  DQ {dq}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one chip tells of each pixel; None where it has none."""
+
+    record: ChipRecord
+    pixels: list[PixelInChip | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One pixel of one mask.
+
+    Attributes
+    ----------
+    mask : str
+        The mask's file name.
+    identity : ChipIdentity
+        The silicon it belongs to.
+    place : tuple of int
+        Column and row, the first being 1.
+    chips : tuple of PixelInChip
+        What each chip tells of it; empty if it lies outside of the mask.
+    needed : int
+        In how many of them it must be bad.
+    """
+
+    mask: str
+    identity: ChipIdentity
+    place: Place
+    chips: tuple[PixelInChip, ...]
+    needed: int
+
+    @property
+    def count(self) -> int:
+        """In how many chips it is bad."""
+        return sum(chip.low or chip.flagged for chip in self.chips)
+
+    @property
+    def coverage(self) -> int:
+        """In how many chips it was seen."""
+        return sum(chip.seen and chip.counts for chip in self.chips)
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it is bad in the mask."""
+        return self.count >= self.needed
+
+    def document(self) -> dict[str, Any]:
+        """Return it in types that JSON has, which has no NaN."""
+        chips = [
+            {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in asdict(chip).items()
+            }
+            | {"file": printable(chip.file), "state": chip.state()}
+            for chip in self.chips
+        ]
+        told = {"count": self.count, "coverage": self.coverage, "is_bad": self.is_bad}
+        return asdict(self) | {"place": list(self.place), "chips": chips} | told
+
+    def lines(self) -> list[str]:
+        """Return a line on the mask, and one for each exposure."""
+        x, y = self.place
+        head = f"{self.mask}  {x},{y}"
+        if not self.chips:
+            shape = f"{self.identity.columns} columns and {self.identity.rows} rows"
+            return [f"{head}  outside: the mask has {shape}"]
+        verdict = "bad" if self.is_bad else "good"
+        count = f"bad in {self.count} of {self.coverage} that saw it, {self.needed} needed"
+        return [f"{head}  {verdict}  {count}", *(chip.line() for chip in self.chips)]
+
+
+def explain(
+    settings: Settings,
+    places: Sequence[Place],
+    *,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> tuple[Explanation, ...]:
+    """Tell what every exposure says of some pixels, reading each once.
+
+    Parameters
+    ----------
+    settings : Settings
+        As for a run.
+    places : sequence of tuple
+        Columns and rows, the first being 1.
+    journal : Journal, optional
+        Learns what became of every exposure.
+    progress : callable, optional
+        Told after each exposure how many are done.
+
+    Returns
+    -------
+    tuple of Explanation
+        By mask, then in the order of `places`.
+
+    Raises
+    ------
+    InputError
+        All that is wrong with the exposures, or a place that lies outside of
+        every mask.
+    """
+    found: dict[ChipIdentity, list[list[PixelInChip]]] = {}
+    question = functools.partial(_asked, settings, places)
+    exposures = survey(
+        settings, question, jobs_of(settings), any_flags=True, journal=journal, progress=progress
+    )
+    for exposure in exposures:
+        for chip, asked in exposure.answers:
+            if chip.extver in exposure.duplicates:
+                continue
+            of_one = found.setdefault(chip.identity, [[] for _ in places])
+            for told, pixel in zip(of_one, asked.pixels, strict=True):
+                if pixel is not None:
+                    told.append(pixel)
+    names = mask_names(dict.fromkeys(found), settings.prefix)
+    explained = [
+        Explanation(
+            mask=names[identity],
+            identity=identity,
+            place=place,
+            chips=tuple(chips),
+            needed=needed(settings.min_exposures, sum(chip.seen and chip.counts for chip in chips)),
+        )
+        for identity, of_one in sorted(found.items(), key=lambda item: names[item[0]])
+        for place, chips in zip(places, of_one, strict=True)
+    ]
+    outside = [
+        f"--explain {x},{y}: lies outside of every mask"
+        for x, y in places
+        if not any(e.chips for e in explained if e.place == (x, y))
+    ]
+    if outside:
+        raise InputError(*outside)
+    return tuple(explained)
+
+
+def _asked(settings: Settings, places: Sequence[Place], chip: Chip) -> _Asked:
+    """Read a chip; return what it tells of each pixel."""
+    rows, columns = chip.identity.shape
+    criteria = Criteria(static_sig=settings.static_sig, good_bits=chip.good_bits)
+    with chip_arrays(chip) as (pixels, flags):
+        found = find_bad_pixels(pixels, flags, criteria)
+        record = record_of(chip, found, pixel_hash(chip, pixels, flags))
+        told = [
+            _pixel(chip, record, found, pixels, flags, (y - 1, x - 1))
+            if x <= columns and y <= rows
+            else None
+            for x, y in places
+        ]
+    return _Asked(record, told)
+
+
+def _pixel(
+    chip: Chip,
+    record: ChipRecord,
+    found: BadPixels,
+    pixels: NDArray[Any],
+    flags: NDArray[Any] | None,
+    at: tuple[int, int],
+) -> PixelInChip:
+    """Put together what is known of the pixel at a row and column."""
+    dq = None if flags is None else int(flags[at]) & 0xFFFF
+    return PixelInChip(
+        file=chip.file,
+        extver=chip.extver,
+        value=float(pixels[at]),
+        mode=record.mode,
+        rms=record.rms,
+        threshold=record.threshold,
+        low=bool(found.low[at]),
+        flagged=found.flagged is not None and bool(found.flagged[at]),
+        seen=found.unseen is None or not found.unseen[at],
+        counts=found.used,
+        dq=dq,
+        dq_names=() if dq is None else flag_names(dq, chip.identity.instrument),
+    )

@@ -1,0 +1,246 @@
+"""One run: exposures to masks. Orchestration only; no arithmetic, no printing."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from staticmask_cli.errors import InputError, OutputError, printable
+from staticmask_cli.exposures.fits_files import read_association
+from staticmask_cli.exposures.inputs import resolve
+from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.files.atomic import folder_problems
+from staticmask_cli.masking.committing import OvertakenError, commit, foresee
+from staticmask_cli.masking.gathering import Gathering, Progress
+from staticmask_cli.masks.quality import Verdict, against
+from staticmask_cli.masks.records import ChipRecord
+from staticmask_cli.masks.updating import HeldMasks
+from staticmask_cli.reports.report import Journal, Report, chip_line
+from staticmask_cli.settings import Settings
+from staticmask_cli.threads import Threads
+
+log = logging.getLogger(__name__)
+
+# So often exposures are gathered anew because another run has added some of them meanwhile.
+_ATTEMPTS = 10
+
+
+def make_masks(
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    write: bool = True,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    journal: Journal | None = None,
+) -> Report:
+    """Make one static mask for every detector chip in the exposures.
+
+    Parameters
+    ----------
+    settings : Settings
+        What to do.
+    dry_run : bool
+        Whether to stop short of reading pixels and of writing.
+    write : bool
+        Whether to write the masks that were made.
+    executor : Executor, optional
+        Does the measuring in place of threads of our own; it is not shut
+        down. ``settings.jobs`` still tells how much it is given at a time.
+    progress : callable, optional
+        Told after each exposure how many are done.
+    journal : Journal, optional
+        Learns what the run does while it does it; what it has learned stays
+        also if the run fails. Warnings that it has already are not logged again.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    InputError
+        Everything that is wrong with the exposures; nothing was written. With
+        ``settings.keep_going`` only if none is left.
+    OutputError
+        If a mask cannot be written, or exposures cannot be added to it.
+    """
+    journal = Journal() if journal is None else journal
+    journal.dry_run = dry_run
+    heard = len(journal.warnings)  # those of the configuration
+    shows = write and not dry_run and bool(settings.report or settings.preview)
+    if shows:
+        # Not above: pictures are seldom asked for, and need more than masks do.
+        from staticmask_cli.reports import showing  # noqa: PLC0415
+
+        showing.check(settings)
+        journal.unfinished += showing.asked(settings)
+    if settings.static:
+        _make(settings, executor, progress, journal, write=write and not dry_run)
+    for warning in journal.warnings[heard:]:
+        log.warning("%s", warning)
+    if write:
+        tell_verdicts(_news(journal, settings), settings)
+    report = Report(
+        settings=settings,
+        masks=journal.masks,
+        exposures=tuple(journal.exposures),
+        warnings=tuple(journal.warnings),
+        dry_run=dry_run,
+    )
+    if shows and report.masks:
+        with journal.timed("show"):
+            showing.show(report)
+    if shows:
+        for option in showing.asked(settings):
+            journal.unfinished.remove(option)
+    return report
+
+
+def _make(
+    settings: Settings,
+    executor: Executor | None,
+    progress: Progress | None,
+    journal: Journal,
+    *,
+    write: bool,
+) -> None:
+    with journal.timed("resolve"):
+        paths, unresolved = resolve(settings.input, read_association)
+    warnings = list(journal.warnings)
+    for _ in range(_ATTEMPTS):
+        try:
+            _gather_and_commit(
+                settings, paths, unresolved, executor, progress, journal, write=write
+            )
+        except OvertakenError:
+            log.debug("another run has changed the masks meanwhile; once more")
+            journal.warnings, journal.exposures = list(warnings), []
+        else:
+            return
+    raise OutputError(
+        f"{printable(settings.output_dir)}: other runs kept changing masks of the same exposures; "
+        "nothing was written, run again"
+    )
+
+
+def _gather_and_commit(
+    settings: Settings,
+    paths: Sequence[Path],
+    unresolved: Mapping[str, str],
+    executor: Executor | None,
+    progress: Progress | None,
+    journal: Journal,
+    *,
+    write: bool,
+) -> None:
+    folder = Path(settings.output_dir)
+    closed = folder_problems(folder) if write else []
+    held = HeldMasks(settings) if settings.update else None
+    jobs = jobs_of(settings)
+    with journal.timed("measure"), _workers(jobs, executor) as workers:
+        measures = None if journal.dry_run or closed else workers
+        gathering = Gathering(settings, measures, jobs, held, journal)
+        for problem, name in unresolved.items():
+            gathering.fail(name, [problem])
+        gathering.run(paths, progress)
+    lost = held.problems if held else []
+    if lost or closed or (gathering.problems and not settings.keep_going):
+        wrong = [*gathering.problems, *lost, *closed]
+        raise (InputError if gathering.problems else OutputError)(*wrong)
+    _tell_chips(journal)
+    there = {i for i in gathering.found if held and held.held(i)}
+    made = {
+        i: g for i, g in gathering.found.items() if g.gives_something or (i in there and g.has_good)
+    }
+    if not made:
+        nothing = "no exposure is left to make a mask of"
+        hint = "" if gathering.problems else "; see --include-empty"
+        raise InputError(*gathering.problems, *journal.warnings, nothing + hint)
+    # A mask that is there tells also of what could not be added to it.
+    made |= {i: g for i, g in gathering.found.items() if i in there}
+    for of_one in made.values():
+        of_one.records += gathering.failed
+    given = {path.name for path in paths} | {record.file for record in gathering.failed}
+    with journal.timed("write"):
+        if write:
+            commit(made, held, given, settings, jobs, journal)
+        else:
+            foresee(made, held, given, settings, journal)
+    _settle_copies(journal)
+    for problem in gathering.problems:
+        log.error("%s; left out", problem)
+
+
+def _settle_copies(journal: Journal) -> None:
+    """Report of each chip what the masks have: which of several copies counts they decide."""
+    rows = {(mask.identity, row.key): row for mask in journal.masks for row in mask.chips}
+
+    def settled(identity: ChipIdentity, record: ChipRecord) -> ChipRecord:
+        row = rows.get((identity, record.in_table().key), record)
+        return (
+            record if row.used == record.used else replace(record, used=row.used, reason=row.reason)
+        )
+
+    journal.exposures = [
+        replace(exposure, chips=tuple((i, settled(i, record)) for i, record in exposure.chips))
+        for exposure in journal.exposures
+    ]
+
+
+def tell_verdicts(verdicts: Iterable[Verdict], settings: Settings) -> None:
+    """Log verdicts: as errors if they decide the exit status."""
+    for verdict in verdicts:
+        log.log(logging.ERROR if settings.strict else logging.WARNING, "%s", verdict)
+
+
+def _news(journal: Journal, settings: Settings) -> list[Verdict]:
+    """Return the verdicts that a user has not heard of; all of them if they decide the status."""
+    keys = {r.in_table().key for e in journal.exposures if e.state == "read" for _, r in e.chips}
+    found: list[Verdict] = []
+    for mask in journal.masks:
+        if mask.state == "written" or settings.strict:
+            found += against(mask.judgement.mask)
+        for record, verdicts in zip(mask.chips, mask.judgement.chips, strict=False):
+            if record.key in keys or settings.strict:
+                found += against(verdicts)
+    return found
+
+
+def _tell_chips(journal: Journal) -> None:
+    """Log what was measured, and warn of what a user should know of single chips."""
+    records = sorted(
+        ((e.path, r) for e in journal.exposures if e.state != "failed" for _, r in e.chips),
+        key=lambda pair: (pair[1].file, pair[1].extver),
+    )
+    for path, record in records:
+        log.info("%s", chip_line(record))
+        if record.reason:
+            journal.warnings.append(f"{printable(path)}: SCI,{record.extver}: {record.reason}")
+
+
+@contextmanager
+def _workers(jobs: int, executor: Executor | None) -> Iterator[Executor]:
+    """Lend an executor; our own ends at once if the run does, what waits being dropped."""
+    if executor is not None:
+        yield executor
+        return
+    threads = Threads(jobs, thread_name_prefix="staticmask")
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)
+
+
+def jobs_of(settings: Settings) -> int:
+    """Return how many chips a run measures at a time."""
+    if settings.jobs:
+        return settings.jobs
+    if hasattr(os, "sched_getaffinity"):  # the cores that a batch system gave us
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,226 @@
+"""What a run found: frozen results, and the lines in which they are told."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from staticmask_cli._version import __version__
+from staticmask_cli.errors import printable
+from staticmask_cli.masks.held import read_mask
+from staticmask_cli.masks.quality import Judgement, Verdict
+from staticmask_cli.masks.records import ChipRecord, count_exposures
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from staticmask_cli.exposures.instruments import ChipIdentity
+    from staticmask_cli.masks.builder import MaskAccumulator
+    from staticmask_cli.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskReport:
+    """One mask.
+
+    Attributes
+    ----------
+    path : str
+        Its file.
+    identity : ChipIdentity
+        The silicon it belongs to.
+    chips : tuple of ChipRecord
+        What each chip of each exposure gave to it, or why it gave nothing.
+    bad : int or None
+        Bad pixels; None after a dry run.
+    state : str
+        ``written``, ``unchanged`` (it held all exposures already) or ``planned``.
+    judgement : Judgement
+        Whether to trust it; its `chips` belong to those of `chips`.
+    pixels : MaskAccumulator or None
+        The mask that is in the file; None after a dry run.
+    """
+
+    path: str
+    identity: ChipIdentity
+    chips: tuple[ChipRecord, ...]
+    bad: int | None
+    state: str
+    judgement: Judgement = field(default_factory=Judgement)
+    pixels: MaskAccumulator | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the mask's array as it stands in the file; None after a dry run."""
+        if self.pixels is None:
+            return None
+        return hashlib.sha256(self.pixels.mask().data).hexdigest()
+
+    @property
+    def total(self) -> int:
+        """Number of pixels."""
+        return self.identity.rows * self.identity.columns
+
+    @property
+    def exposures(self) -> int:
+        """Number of exposures that took part."""
+        return count_exposures(self.chips)
+
+    def read(self) -> NDArray[np.int16]:
+        """Read the mask from its file: rows x columns, int16, 1 good, 0 bad.
+
+        The file is looked for at `path`, which may be relative to the folder
+        in which the run was made; after a dry run there is none.
+        """
+        return read_mask(self.path)
+
+    def line(self) -> str:
+        """Return the result line: ``path  bad/total  percent  exposures``."""
+        bad = "-" if self.bad is None else str(self.bad)
+        percent = "-" if self.bad is None else f"{100 * self.bad / self.total:.4f}"
+        return f"{printable(self.path)}  {bad}/{self.total}  {percent}  {self.exposures}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposureReport:
+    """What became of one exposure.
+
+    Attributes
+    ----------
+    path : str
+        The file, as it was named or found.
+    state : str
+        ``read``: measured; ``known``: the masks hold it already; ``verified``:
+        so, and its pixels are the same; ``duplicate``: its pixels are those of
+        another exposure, with which it counts once; ``left out``: it has no exposure time
+        or no good pixel; ``failed``: it cannot be used; ``not read``: in a dry
+        run, or because the run failed, it was not come to.
+    reasons : tuple of str
+        What is wrong with it, a line each.
+    chips : tuple
+        Identity and record of each of its chips that takes part or is left
+        out; empty if it could not be opened.
+    """
+
+    path: str
+    state: str
+    reasons: tuple[str, ...] = ()
+    chips: tuple[tuple[ChipIdentity, ChipRecord], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A whole run.
+
+    Attributes
+    ----------
+    settings : Settings
+        What it was told to do.
+    masks : tuple of MaskReport
+        The masks, by name; after a dry run those that would be made.
+    exposures : tuple of ExposureReport
+        What became of every exposure that was given.
+    warnings : tuple of str
+        What a user should know before trusting them.
+    dry_run : bool
+        Whether nothing was measured or written.
+    version : str
+        Version of this program.
+    """
+
+    settings: Settings
+    masks: tuple[MaskReport, ...] = ()
+    exposures: tuple[ExposureReport, ...] = ()
+    warnings: tuple[str, ...] = ()
+    dry_run: bool = False
+    version: str = __version__
+
+    def lines(self) -> list[str]:
+        """Return the lines for standard output: the masks, or what a dry run would do."""
+        if not self.dry_run:
+            return [mask.line() for mask in self.masks]
+        known = "check" if self.settings.verify else "skip "
+        verbs = {"known": known, "left out": "skip ", "failed": "fail "}
+        exposures = [
+            f"{verbs.get(exposure.state, 'read ')}  {printable(exposure.path)}"
+            for exposure in self.exposures
+        ]
+        keeping = {"planned": "write", "unchanged": "keep "}
+        return exposures + [f"{keeping[mask.state]}  {mask.line()}" for mask in self.masks]
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The reasons not to trust the masks."""
+        return tuple(verdict for mask in self.masks for verdict in mask.judgement.against)
+
+    @property
+    def failed(self) -> tuple[ExposureReport, ...]:
+        """The exposures that could not be used, and were left out."""
+        return tuple(exposure for exposure in self.exposures if exposure.state == "failed")
+
+
+@dataclass(slots=True)
+class Journal:
+    """What a run has done so far: all that is known of one that fails.
+
+    Attributes
+    ----------
+    exposures : list of ExposureReport
+        Those that are done.
+    masks : tuple of MaskReport
+        Those that are on disk, or planned.
+    warnings : list of str
+        As in `Report`.
+    timings : dict
+        Seconds that each stage took: resolve, measure, write.
+    dry_run : bool
+        As in `Report`.
+    answer : list of dict, or None
+        What was found out in place of a run, of types that JSON has.
+    unfinished : list of str
+        What else is to be written when the masks are in place, and is not yet.
+    """
+
+    exposures: list[ExposureReport] = field(default_factory=list)
+    masks: tuple[MaskReport, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    dry_run: bool = False
+    answer: list[dict[str, Any]] | None = None
+    unfinished: list[str] = field(default_factory=list)
+
+    def warn(self, warning: str) -> None:
+        """Note a warning, and tell it at once."""
+        self.warnings.append(warning)
+        log.warning("%s", warning)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Note how long a stage takes."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timings[stage] = time.monotonic() - began
+
+
+def chip_line(record: ChipRecord) -> str:
+    """Return what was measured on one chip, in a line."""
+    name = f"{printable(record.file)} SCI,{record.extver}"
+    if not record.nbins:
+        return f"{name}: {record.reason or 'to be used'}"
+    line = (
+        f"{name}: mode {record.mode:.6g}  rms {record.rms:.6g}  "
+        f"threshold {record.threshold:.6g}  low pixels {record.low}"
+    )
+    if record.flagged:
+        line += f"  DQ pixels {record.flagged}"
+    return f"{line}  ({record.reason})" if record.reason else line

@@ -1,0 +1,232 @@
+"""What a run did, as a JSON document for scripts; its schema is ``summary.schema.json``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from staticmask_cli._version import __version__
+from staticmask_cli.errors import ConfigError, printable
+from staticmask_cli.files.side_files import SideFile
+from staticmask_cli.settings import Settings, as_number
+
+if TYPE_CHECKING:
+    from staticmask_cli.exposures.instruments import ChipIdentity
+    from staticmask_cli.masks.quality import Verdict
+    from staticmask_cli.masks.records import ChipRecord
+    from staticmask_cli.reports.report import ExposureReport, Journal, MaskReport
+
+#: The schema's version. A key may come in without a new one, none goes or changes its meaning.
+SCHEMA_VERSION = 1
+
+SCHEMA_FILE = Path(__file__).parent / "summary.schema.json"
+
+_STANDARD_OUTPUT = "-"
+
+
+class Summary:
+    """The summary of one run, filled in as the run goes on.
+
+    Parameters
+    ----------
+    file : str or None
+        Where it goes: a file, ``-`` for standard output, None for nowhere.
+
+    Attributes
+    ----------
+    settings : Settings or None
+        The settings of the run, once they are known.
+    origins : mapping of str to str
+        Where each of them was set.
+    journal : Journal or None
+        What it did, if it began.
+    """
+
+    def __init__(self, file: str | None) -> None:
+        self._file = file
+        self._began = time.monotonic()
+        self._started = dt.datetime.now(dt.UTC)
+        self.settings: Settings | None = None
+        self.origins: Mapping[str, str] = {}
+        self.journal: Journal | None = None
+
+    @property
+    def takes_standard_output(self) -> bool:
+        """Whether nothing else may go there."""
+        return self._file == _STANDARD_OUTPUT
+
+    def check(self) -> None:
+        """Make sure that it can be written, before the run and not after it.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot.
+        """
+        if self._file is None or self.takes_standard_output:
+            return
+        if problem := self._side(self._file).problem():
+            self.forget()
+            raise ConfigError(problem)
+
+    def forget(self) -> None:
+        """Write nothing."""
+        self._file = None
+
+    def write(self, status: int, errors: tuple[str, ...], echo: Callable[[str], None]) -> None:
+        """Write it: whole, or not at all, and not a second time.
+
+        Parameters
+        ----------
+        status : int
+            The exit status.
+        errors : tuple of str
+            What the run failed of, a line each.
+        echo : callable
+            Writes to standard output.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        file = self._file
+        if file is None:
+            return
+        text = json.dumps(self.document(status, errors), indent=1, allow_nan=False) + "\n"
+        self.forget()
+        unfinished = self.journal.unfinished if self.journal else []
+        unfinished.append("--summary")
+        if file == _STANDARD_OUTPUT:
+            echo(text)
+        else:
+            self._side(file).write(text.encode("ascii"))
+        unfinished.remove("--summary")
+
+    def _side(self, file: str) -> SideFile:
+        return SideFile(file, "--summary", "summary", b'{\n "schema_version": ')
+
+    def document(self, status: int, errors: tuple[str, ...]) -> dict[str, Any]:
+        """Return the document, of types that JSON has."""
+        journal = self.journal
+        masks = journal.masks if journal else ()
+        paths = {mask.identity: mask.path for mask in masks}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "program": "staticmask",
+            "version": __version__,
+            "started": self._started.isoformat(timespec="milliseconds"),
+            "timings": {
+                stage: round(seconds, 6)
+                for stage, seconds in [
+                    *(journal.timings.items() if journal else ()),
+                    ("total", time.monotonic() - self._began),
+                ]
+            },
+            "exit_status": status,
+            "dry_run": journal.dry_run if journal else False,
+            "settings": self._settings(),
+            "exposures": [_exposure(e, paths) for e in (journal.exposures if journal else ())],
+            "masks": [_mask(mask) for mask in masks],
+            "answer": journal.answer if journal else None,
+            "warnings": list(map(printable, journal.warnings if journal else ())),
+            "errors": list(map(printable, errors)),
+        }
+
+    def _settings(self) -> dict[str, Any] | None:
+        if self.settings is None:
+            return None
+        found = {}
+        for name, origin in self.origins.items():
+            value = getattr(self.settings, name)
+            if isinstance(value, tuple):
+                value = list(map(printable, value))
+            elif isinstance(value, Fraction):
+                value = as_number(value)
+            elif value is not None and not isinstance(value, (bool, int, float)):
+                value = printable(value)
+            found[name] = {"value": value, "origin": printable(origin)}
+        return found
+
+
+def _exposure(exposure: ExposureReport, paths: dict[ChipIdentity, str]) -> dict[str, Any]:
+    return {
+        "path": printable(exposure.path),
+        "state": exposure.state,
+        "reasons": list(map(printable, exposure.reasons)),
+        "chips": [
+            _record(record) | {"identity": _identity(identity), "mask": _path(paths.get(identity))}
+            for identity, record in exposure.chips
+        ],
+    }
+
+
+def _record(record: ChipRecord) -> dict[str, Any]:
+    return {
+        "file": printable(record.file),
+        "extver": record.extver,
+        "used": record.used,
+        "reason": printable(record.reason),
+        "mode": _finite(record.mode),
+        "rms": _finite(record.rms),
+        "threshold": _finite(record.threshold),
+        "nbins": record.nbins,
+        "low": record.low,
+        "flagged": record.flagged,
+        "seen": record.seen,
+        "lowest": _finite(record.lowest),
+        "median": _finite(record.median),
+        "noise": _finite(record.noise),
+        "clumped": record.clumped,
+        "header_hash": record.header_hash,
+        "datasum": printable(record.datasum),
+        "pixel_hash": record.pixel_hash,
+    }
+
+
+def _mask(mask: MaskReport) -> dict[str, Any]:
+    chips = mask.judgement.chips or ((),) * len(mask.chips)  # none after a dry run
+    return {
+        "path": _path(mask.path),
+        "state": mask.state,
+        "identity": _identity(mask.identity),
+        "bad": mask.bad,
+        "total": mask.total,
+        "exposures": mask.exposures,
+        "sha256": mask.sha256,
+        "verdicts": list(map(_verdict, mask.judgement.mask)),
+        "chips": [
+            _record(record) | {"verdicts": list(map(_verdict, verdicts))}
+            for record, verdicts in zip(mask.chips, chips, strict=True)
+        ],
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "name": verdict.name,
+        "value": verdict.value,
+        "limit": verdict.limit,
+        "against": verdict.is_against,
+        "text": verdict.text,
+    }
+
+
+def _identity(identity: ChipIdentity) -> dict[str, Any]:
+    return asdict(identity)
+
+
+def _path(path: str | None) -> str | None:
+    return None if path is None else printable(path)
+
+
+def _finite(number: float) -> float | None:
+    """JSON has no NaN."""
+    return number if math.isfinite(number) else None

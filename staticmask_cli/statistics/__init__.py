@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: the sky, low pixels, votes, and what noise alone gives."""

@@ -1,0 +1,294 @@
+"""On what the limits of the verdicts and the advice on votes rest: two tables, in Markdown.
+
+    python tests/evidence.py [--real FILE ...] [--seeds 4] [--exposures 4 8 16] [--jobs 2]
+
+makes the synthetic fields of fields.py in a temporary folder, makes masks of
+them as a user does, and prints how often each verdict speaks, with the smallest
+and the largest of the numbers that it holds against its limit; then how many of
+the known defects a mask has, and how many pixels that are none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import astuple, dataclass
+from fractions import Fraction
+from functools import partial
+from itertools import groupby
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from staticmask_cli import create_masks
+from staticmask_cli.reports.report import MaskReport
+from staticmask_cli.statistics.chance import bad_by_chance
+from tests.support import fields
+from tests.support.makers import REAL
+
+Shape = tuple[int, int]
+
+SHAPES = ((1024, 1024), (256, 256))  # most detectors; NICMOS and small subarrays
+SIGMA = 4.0
+
+# Row of the table: kind of field and how it is made. With the first three
+# nothing is wrong but what a mask is made for.
+FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "clean": ("clean", {}),
+    "defective": ("defective", {}),
+    "faint": ("defective", {"sky": 2.0}),
+    "crowded": ("crowded", {}),
+    "nebulous": ("nebulous", {}),
+    "dark": ("dark", {}),
+    "shadow": ("shadow", {}),
+}
+# Column: what is judged, and the verdict.
+VERDICTS = (
+    ("chip", "low"),
+    ("chip", "mode"),
+    ("chip", "rms"),
+    ("chip", "groups"),
+    ("mask", "groups"),
+    ("mask", "alone"),
+    ("mask", "bad"),
+    ("mask", "depth"),
+)
+VOTES = (1, 2, 0.5)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """The numbers of one verdict on several chips or masks, and how many are against it."""
+
+    values: tuple[float, ...] = ()
+    against: int = 0
+
+    def __add__(self, other: Spoken) -> Spoken:
+        return Spoken(self.values + other.values, self.against + other.against)
+
+    def __str__(self) -> str:
+        if not self.values:
+            return "-"
+        percent = 100 * self.against / len(self.values)
+        return f"{percent:.0f} % ({_short(min(self.values))} to {_short(max(self.values))})"
+
+
+Judged = dict[tuple[str, str], Spoken]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a mask has of a field's defects."""
+
+    defects: int = 0
+    hits: int = 0
+    false: int = 0
+    by_chance: float = 0.0
+    chips: int = 0
+    pixels: int = 0
+
+    def __add__(self, other: Found) -> Found:
+        return Found(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}".replace("-0.00", "0.00") if abs(value) < 10 else f"{value:.0f}"
+
+
+def judged(paths: Iterable[Path], sigma: float, **settings: Any) -> Judged:
+    """Make masks and return what the verdicts say of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = create_masks(paths, output_dir=folder, jobs=1, static_sig=sigma, **settings)
+    total: Judged = {}
+    for mask in report.masks:
+        chips = [("chip", v) for of_chip in mask.judgement.chips for v in of_chip]
+        for subject, verdict in [*chips, *(("mask", v) for v in mask.judgement.mask)]:
+            key = subject, verdict.name
+            said = Spoken((verdict.value,), int(verdict.is_against))
+            total[key] = total.get(key, Spoken()) + said
+    return total
+
+
+def judged_field(job: tuple[str, Shape, int, int, float]) -> Judged:
+    """Make one synthetic field, and judge its mask."""
+    logging.disable()
+    name, shape, seed, count, sigma = job
+    kind, options = FIELDS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        made = fields.field(kind, seed, count, shape, **options)
+        return judged(made.write(Path(folder)), sigma)
+
+
+def found_in_field(
+    job: tuple[str, tuple[float, float], Shape, int, int],
+) -> dict[float, Found]:
+    """Make one field with defects and its masks, and compare: number of votes to what is found."""
+    logging.disable()
+    kind, depth, shape, seed, count = job
+    made = fields.field(kind, seed, count, shape, depth=depth)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = made.write(Path(folder))
+        make = partial(create_masks, paths, output_dir=folder, jobs=1)
+        return {n: _compared(make(min_exposures=n).masks[0], made, n) for n in VOTES}
+
+
+def _compared(mask: MaskReport, made: fields.Field, votes: float) -> Found:
+    is_bad = mask.read() == 0
+    good = int((~made.defects).sum())
+    return Found(
+        defects=int(made.defects.sum()),
+        hits=int((is_bad & made.defects).sum()),
+        false=int((is_bad & ~made.defects).sum()),
+        by_chance=bad_by_chance({len(made.exposures): good}, SIGMA, Fraction(str(votes))),
+        chips=1,
+        pixels=is_bad.size,
+    )
+
+
+def summed(maps: Iterable[dict[Any, Any]]) -> dict[Any, Any]:
+    """Add up what several fields gave."""
+    total: dict[Any, Any] = {}
+    for one in maps:
+        for key, value in one.items():
+            total[key] = total[key] + value if key in total else value
+    return total
+
+
+def _in_order(
+    work: Callable[[Any], Any], jobs: list[tuple[Any, ...]], processes: int
+) -> Iterator[Any]:
+    """Do the jobs in processes; threads would wait for one another."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(work, jobs)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    head = list(head)
+    for row in (head, ["---"] * len(head), *rows):
+        print("| " + " | ".join(row) + " |")
+
+
+def verdicts(
+    shape: Shape, sigma: float, seeds: int, count: int, real: list[Path], processes: int
+) -> None:
+    """Print how often the verdicts speak."""
+    jobs = [(name, shape, seed, count, sigma) for name in FIELDS for seed in range(seeds)]
+    results = zip(jobs, _in_order(judged_field, jobs, processes), strict=True)
+    found = {
+        name: summed(judgement for _, judgement in of_one)
+        for name, of_one in groupby(results, key=lambda pair: pair[0][0])
+    }
+    found |= {f"real: {_label(path)}": judged([path], sigma) for path in real}
+    print(f"\n{seeds} fields of each kind, {count} exposures of {shape[0]} x {shape[1]}, ", end="")
+    print(f"static_sig {sigma:g}\n")
+    _table(
+        ["field", *(f"{subject}: {name}" for subject, name in VERDICTS)],
+        ([name, *(str(row.get(key, "-")) for key in VERDICTS)] for name, row in found.items()),
+    )
+
+
+def _label(path: Path) -> str:
+    identities = {mask.identity for mask in create_masks(path, dry_run=True).masks}
+    return ", ".join(f"{i.label} {i.rows} x {i.columns}" for i in identities)
+
+
+def measured(real: list[Path]) -> None:
+    """Print what was measured on real exposures: numbers that do not depend on sigma."""
+    rows = []
+    for path in real:
+        with tempfile.TemporaryDirectory() as folder:
+            masks = create_masks(path, output_dir=folder, static_sig=SIGMA).masks
+        for record in (record for mask in masks for record in mask.chips):
+            numbers = (record.mode, record.median, record.noise, record.rms, record.lowest)
+            ratios = (record.mode - record.median, record.rms)
+            cells = [*numbers, *(number / record.noise for number in ratios)]
+            name = f"{_label(path)}, SCI,{record.extver}"
+            rows.append([name, *(f"{cell:.4g}" for cell in cells)])
+    print("\nThe real exposures, in their units\n")
+    _table(
+        [
+            *("exposure", "mode", "median", "noise", "rms", "lowest pixel of a sample"),
+            *("(mode - median) / noise", "rms / noise"),
+        ],
+        rows,
+    )
+
+
+def votes(shape: Shape, seeds: int, counts: list[int], processes: int) -> None:
+    """Print what masks find with more or fewer votes."""
+    trials = {
+        "deep": ("defective", fields.DEEP),
+        "shallow": ("defective", fields.SHALLOW),
+        "shadow": ("shadow", fields.DEEP),
+    }
+    jobs = [(*t, shape, seed, n) for n in counts for t in trials.values() for seed in range(seeds)]
+    results = list(zip(jobs, _in_order(found_in_field, jobs, processes), strict=True))
+    rows = []
+    for count in counts:
+        of = {
+            name: summed(r for job, r in results if job[:2] == trial and job[-1] == count)
+            for name, trial in trials.items()
+        }
+        for n in VOTES:
+            deep, shallow, shadow = (of[name][n] for name in trials)
+            plain = deep + shallow
+            rows.append(
+                [
+                    f"{count}",
+                    f"{n:g}",
+                    *(f"{100 * part.hits / part.defects:.2f} %" for part in (deep, shallow)),
+                    f"{plain.false / plain.chips:.1f}",
+                    f"{1e6 * plain.false / plain.pixels:.1f}",
+                    f"{plain.by_chance / plain.chips:.1f}",
+                    f"{shadow.false / shadow.chips:.0f}",
+                ]
+            )
+    print(f"\n{seeds} fields of each kind, exposures of {shape[0]} x {shape[1]}, ", end="")
+    print(f"static_sig {SIGMA:g}; a defect is deep at {_range(fields.DEEP)} times the noise below")
+    print(f"the sky, shallow at {_range(fields.SHALLOW)}\n")
+    _table(
+        [
+            "exposures",
+            "min_exposures",
+            "deep defects found",
+            "shallow ones",
+            "false, a chip",
+            "a million pixels",
+            "expected, a chip",
+            "false with a shadow in one exposure",
+        ],
+        rows,
+    )
+
+
+def _range(depth: tuple[float, float]) -> str:
+    return f"{depth[0]:g} to {depth[1]:g}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=4, help="fields of each kind")
+    parser.add_argument("--shape", type=int, nargs=2, action="append", help="of a chip; repeatable")
+    parser.add_argument("--exposures", type=int, nargs="+", default=[4, 8, 16])
+    parser.add_argument("--sigma", type=float, nargs="+", default=[SIGMA], help="for the verdicts")
+    parser.add_argument("--real", type=Path, nargs="+", default=[], help="further real exposures")
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    logging.disable()  # what verdicts say is what is counted here
+    shapes = [tuple(shape) for shape in arguments.shape or SHAPES]
+    seeds, jobs = arguments.seeds, arguments.jobs
+    print("Verdicts: share of chips or masks spoken against, and the smallest and largest number")
+    for shape in shapes:
+        for sigma in arguments.sigma:
+            real = [REAL, *arguments.real] if shape == shapes[0] else []
+            verdicts(shape, sigma, seeds, arguments.exposures[0], real, jobs)
+    measured([REAL, *arguments.real])
+    print("\nVotes: what a mask has of the detector's defects, and what it has besides")
+    votes(shapes[0], seeds, arguments.exposures, jobs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,541 @@
+"""The one gate for FITS that comes in: exposures, associations and masks read back."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import re
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import astropy
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from staticmask_cli import InputError, StaticMaskError, create_masks
+from staticmask_cli.exposures import fits_files
+from tests.support.makers import association, exposure, sky
+from tests.support.runs import Run, expected, flagged, only, run, science, simple, small
+
+SHAPE = (16, 20)
+NAME = "ACSHRC_16x20_1_staticMask.fits"
+
+
+def patched(path: Path, *changes: tuple[bytes, bytes]) -> Path:
+    """Change a file's bytes; each change keeps the length."""
+    raw = path.read_bytes()
+    for old, new in changes:
+        assert old in raw, old
+        raw = raw.replace(old, new.ljust(len(old)), 1)
+    path.write_bytes(raw)
+    return path
+
+
+def card(keyword: str, value: object) -> bytes:
+    return f"{keyword:<8}= {value!s:>20}".encode()
+
+
+def one_error(result: subprocess.CompletedProcess[str], *pieces: str, status: int = 1) -> None:
+    assert result.returncode == status, result.stderr
+    (line,) = set(result.stderr.splitlines())  # masks that are compared with themselves: twice
+    assert line.startswith("staticmask: error: ")
+    for piece in pieces:
+        assert piece in line
+
+
+# What headers claim.
+
+CLAIMS = {
+    "NAXIS is 99999999999": (card("NAXIS", 2), card("NAXIS", 99999999999)),
+    "NAXIS is -1": (card("NAXIS", 2), card("NAXIS", -1)),
+    "no NAXIS1": (card("NAXIS1", 20), card("NAXIX1", 20)),
+    "BITPIX is 3": (card("BITPIX", -32), card("BITPIX", 3)),
+    "BITPIX is T": (card("BITPIX", -32), card("BITPIX", "T")),
+}
+
+
+@pytest.mark.parametrize("said", CLAIMS)
+def test_an_exposure_whose_header_makes_no_sense_is_an_error(
+    said: str, staticmask: Run, tmp_path: Path
+) -> None:
+    patched(small(tmp_path / "bad_flt.fits"), CLAIMS[said])
+    small(tmp_path / "good_flt.fits", 2)
+    result = staticmask("*_flt.fits", "-k")
+    assert result.returncode == 3, result.stderr
+    assert result.stderr.count(f"bad_flt.fits: is damaged: HDU 1: {said}") == 1
+
+
+def test_a_compressed_array_of_endless_axes_is_an_error(tmp_path: Path) -> None:
+    path = simple(tmp_path / "x.fits.fz", [fits.CompImageHDU(sky(1), name="SCI")])
+    patched(path, (card("ZNAXIS", 2), card("ZNAXIS", 99999999999)))
+    with pytest.raises(InputError, match="HDU 1: ZNAXIS is 99999999999"):
+        run(path, out=tmp_path / "out")
+
+
+def test_so_is_an_association_or_a_twin(staticmask: Run, tmp_path: Path) -> None:
+    path = association(tmp_path / "x_asn.fits", [("J1", "EXP-DTH", True)])
+    patched(path, CLAIMS["NAXIS is 99999999999"])
+    one_error(staticmask("x_asn.fits"), "x_asn.fits: is damaged: HDU 1: NAXIS is 99999999999")
+    small(tmp_path / "u_c0m.fits", primary={"INSTRUME": "WFPC2"}, chips=[{"DETECTOR": 1}])
+    patched(small(tmp_path / "u_c1m.fits"), CLAIMS["NAXIS is 99999999999"])
+    one_error(staticmask("u_c0m.fits", "--final-bits", "0"), "u_c1m.fits: is damaged")
+
+
+def mask(folder: Path, *, counts: bool = True, seed: int = 1) -> Path:
+    """Make a mask."""
+    path = small(folder / "a_flt.fits", seed)
+    create_masks(path, output_dir=folder / "m", counts=counts)
+    return folder / "m" / NAME
+
+
+USES = {
+    "update": ("[ab]_flt.fits", "-o", "m", "--update"),
+    "recount": ("m", "--recount", "-m", "2"),
+    "compare": ("m", "--compare", "m"),
+    "beside": ("b_flt.fits", "-o", "m"),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        (card("NAXIS", 2), card("NAXIS", 99999999999)),
+        (card("BITPIX", 16), card("BITPIX", 3)),
+        (b"INSTRUME= 'ACS     '", card("INSTRUME", 12)),
+        (b"DETECTOR= 'HRC     '", card("DETECTOR", "T")),
+        (card("BINAXIS1", 1), card("BINAXIS1", 1.5)),
+        (card("XCORNER", 0), b"XCORNER = '0'"),
+        (b"TTYPE1  = 'FILE    '", card("TTYPE1", 7)),
+        (b"TFORM2  = 'J       '", b"TFORM2  = 'A       '"),
+        (b"XTENSION= 'BINTABLE'", b"XTENSION= 'IMAGE   '"),
+        (card("TFIELDS", 21), card("TFIELDS", 99999999999)),
+        (card("SIMPLE", "T"), card("SIMPLE", "F")),
+    ],
+    ids=lambda change: change[1].decode(),
+)
+def test_a_mask_whose_headers_make_no_sense_is_never_a_bug_and_never_added_to(
+    change: tuple[bytes, bytes], use: str, staticmask: Run, tmp_path: Path
+) -> None:
+    path = patched(mask(tmp_path), change)
+    small(tmp_path / "b_flt.fits", 2)
+    before = path.read_bytes()
+    result = staticmask(*USES[use])
+    # A mask of ours that is damaged behind its primary header is redone when asked for.
+    is_redone = use == "beside" and before.index(change[1].strip()) > 2880
+    status = 0 if is_redone else 2 if use == "compare" else 1
+    assert result.returncode == status, result.stderr
+    assert is_redone or len(set(result.stderr.splitlines())) == 1, result.stderr
+    assert (path.read_bytes() == before) != is_redone
+
+
+def cut_after_the_table(path: Path) -> None:
+    with fits.open(path) as hdus:
+        info = hdus[1].fileinfo()
+    path.write_bytes(path.read_bytes()[: info["datLoc"] + info["datSpan"]])
+
+
+def bad_byte_in_a_later_header(path: Path) -> None:
+    raw = path.read_bytes()
+    place = raw.index(b"XTENSION", raw.index(b"XTENSION") + 1)
+    path.write_bytes(raw[:place] + b"\xff" + raw[place + 1 :])
+
+
+def other_comment_in_the_last_header(path: Path) -> None:
+    raw = path.read_bytes()
+    place = raw.rindex(b"/ extension name") + 2
+    path.write_bytes(raw[:place] + b"E" + raw[place + 1 :])
+
+
+def extension_too_many(path: Path) -> None:
+    extra = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros(SHAPE, "i2"))]).writeto(extra)
+    path.write_bytes(path.read_bytes() + extra.getvalue()[2880:])
+
+
+def line_end(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\n")
+
+
+@pytest.mark.parametrize("use", ["update", "recount"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(cut_after_the_table, bad_byte_in_a_later_header, other_comment_in_the_last_header),
+        *(extension_too_many, line_end),
+    ],
+)
+def test_a_mask_that_is_damaged_in_any_part_is_neither_added_to_nor_recounted(
+    harm: Callable[[Path], None], use: str, staticmask: Run, tmp_path: Path
+) -> None:
+    path = mask(tmp_path)
+    small(tmp_path / "b_flt.fits", 2)
+    harm(path)
+    before = path.read_bytes()
+    one_error(staticmask(*USES[use]), f"m/{NAME}: is damaged")
+    assert path.read_bytes() == before
+
+
+def test_what_a_gzipped_mask_may_unpack_to_is_limited(staticmask: Run, tmp_path: Path) -> None:
+    path = mask(tmp_path, counts=False)
+    raw = path.read_bytes()[:5760].replace(card("NAXIS2", 16), card("NAXIS2", 10**8), 1)
+    with gzip.open(path, "wb") as file:
+        file.write(raw + bytes(2**20))
+    for use in ("recount", "compare"):
+        one_error(
+            staticmask(*USES[use]), "claims to unpack to", status=2 if use == "compare" else 1
+        )
+
+
+def test_five_hundred_changed_bytes_in_masks_are_errors_or_the_same_mask(tmp_path: Path) -> None:
+    path = mask(tmp_path)
+    raw = path.read_bytes()
+    more = small(tmp_path / "b_flt.fits", 2)
+    good = create_masks(more, output_dir=path.parent, update=True).masks[0].read()
+    rng = np.random.default_rng(8)
+    ends = {"added": 0, "refused": 0}
+    for number in range(500):
+        changed = bytearray(raw)
+        place = int(rng.integers(len(raw)))
+        while number % 2 and raw[place] in b" \0":
+            place = int(rng.integers(len(raw)))
+        changed[place] = int(rng.integers(256))
+        path.write_bytes(changed)
+        try:
+            report = create_masks(more, output_dir=path.parent, update=True)
+        except StaticMaskError:
+            ends["refused"] += 1
+        else:
+            np.testing.assert_array_equal(report.masks[0].read(), good)
+            ends["added"] += 1
+    assert ends["refused"] > 400, ends
+
+
+def test_what_our_own_code_raises_while_a_file_is_open_stays_a_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*_: object, **__: object) -> None:
+        raise TypeError("ours")
+
+    monkeypatch.setattr(fits_files, "_describe", bug)
+    with pytest.raises(TypeError, match="ours"):
+        run(small(tmp_path / "a_flt.fits"), out=tmp_path / "out")
+
+
+# How files end.
+
+
+@pytest.mark.parametrize(
+    "tail", [b"\n", b"\r\n", b"\x1a", b" \t\n", bytes(2880 * 20), bytes(2880 * 1200), b" " * 9000]
+)
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_filling_after_the_last_hdu_is_a_warning(
+    tail: bytes, gzipped: bool, tmp_path: Path
+) -> None:
+    path = exposure(tmp_path / "x.fits", [sky(1)])
+    raw = path.read_bytes() + tail
+    path.write_bytes(gzip.compress(raw) if gzipped else raw)
+    report = run(path, out=tmp_path / "out")
+    assert report.warnings == (f"{path}: {len(tail)} bytes after its last HDU are ignored",)
+    np.testing.assert_array_equal(only(report), expected([sky(1)]))
+
+
+@pytest.mark.parametrize("tail", [b"x", b"\n" * 100 + b"\xff", bytes(5760) + b"SCI"])
+def test_anything_else_after_the_last_hdu_is_an_error(tail: bytes, tmp_path: Path) -> None:
+    path = exposure(tmp_path / "x.fits", [sky(1)])
+    path.write_bytes(path.read_bytes() + tail)
+    with pytest.raises(InputError, match="the header of HDU 3 is not FITS"):
+        run(path, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_a_file_that_ends_within_its_padding_is_a_warning(gzipped: bool, tmp_path: Path) -> None:
+    path = small(tmp_path / "x.fits")
+    raw = path.read_bytes()[:-100]
+    path.write_bytes(gzip.compress(raw) if gzipped else raw)
+    (warning,) = run(path, out=tmp_path / "out").warnings
+    assert warning == f"{path}: ends within the padding of HDU 1; was it cut?"
+
+
+def test_a_chip_without_dq_array_is_a_warning_where_no_nextend_tells(tmp_path: Path) -> None:
+    path = exposure(tmp_path / "x.fits", [sky(1), sky(2)], flags=[np.zeros((64, 80), "i2")] * 2)
+    with fits.open(path) as hdus:
+        del hdus[0].header["NEXTEND"]
+        hdus.writeto(tmp_path / "whole.fits")
+        fits.HDUList(hdus[:-1]).writeto(tmp_path / "cut.fits")
+        hdus[0].header["INSTRUME"] = "NIRCAM"
+        fits.HDUList(hdus[:-1]).writeto(tmp_path / "other.fits")
+    assert run(tmp_path / "whole.fits", out=tmp_path / "out").warnings == ()
+    assert run(tmp_path / "other.fits", out=tmp_path / "out").warnings == ()
+    (warning,) = run(tmp_path / "cut.fits", out=tmp_path / "out").warnings
+    assert warning.endswith("cut.fits: SCI,2: no DQ extension, and no NEXTEND; was it cut?")
+
+
+def zipped(raw: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.fits", raw)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("packer", "pack"), [("bzip2", bz2.compress), ("xz", lzma.compress), ("zip", zipped)]
+)
+def test_files_of_other_compressors_are_errors_that_name_them(
+    packer: str, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = small(tmp_path / "x_flt.fits")
+    path.write_bytes(pack(path.read_bytes()))
+    with pytest.raises(InputError, match=f"x_flt.fits: is compressed with {packer}; unpack it"):
+        run(path, out=tmp_path / "out")
+
+
+# What headers hold.
+
+
+@pytest.mark.parametrize("character", [b"\n", b"\t", b"\0", b"\x7f"])
+@pytest.mark.parametrize("kind", ["plain", "scaled", "packed"])
+def test_control_characters_in_values_that_masks_do_not_need_are_harmless(
+    kind: str, character: bytes, tmp_path: Path
+) -> None:
+    pixels = np.round(sky(1)).astype("u2" if kind == "scaled" else "i2")
+    hdu = fits.CompImageHDU(pixels, name="SCI") if kind == "packed" else science(pixels)
+    hdu.header.update(OBSERVER="OBSERVER")
+    path = patched(simple(tmp_path / "x.fits", [hdu]), (b"'OBSERVER'", b"'A 4.7" + character))
+    np.testing.assert_array_equal(only(run(path, out=tmp_path / "out")), expected([pixels]))
+
+
+@pytest.mark.parametrize(
+    ("primary", "chip"),
+    [
+        ({"EXPTIME": "400"}, {"CCDCHIP": "2"}),
+        ({"EXPTIME": 400}, {"CCDCHIP": 2.0}),
+        ({"EXPTIME": " 400.0"}, {"CCDCHIP": 2, "EXTVER": 1.0}),
+        ({"NEXTEND": "1"}, {"CCDCHIP": 2, "EXTVER": "1"}),
+        ({}, {"CCDCHIP": 2, "LTV1": "0.0", "LTM1_1": "1", "BINAXIS1": "1", "BINAXIS2": 1.0}),
+        ({}, {"CCDCHIP": 2, "NGOODPIX": "5"}),
+    ],
+)
+def test_numbers_may_be_written_as_text_or_with_a_point(
+    primary: dict, chip: dict, tmp_path: Path
+) -> None:
+    wfc = {"INSTRUME": "ACS", "DETECTOR": "WFC"}
+    path = simple(tmp_path / "x.fits", [science(sky(1), **chip)], **wfc | primary)
+    report = run(path, out=tmp_path / "out")
+    assert report.warnings == ()
+    assert (report.masks[0].identity.number, report.masks[0].identity.xbin) == (1, 1)
+    np.testing.assert_array_equal(only(report), expected([sky(1)]))
+
+
+@pytest.mark.parametrize(
+    ("primary", "chip", "said"),
+    [
+        ({"EXPTIME": "0.0"}, {"CCDCHIP": 2}, "EXPTIME is 0"),
+        ({"EXPTIME": "1_0"}, {"CCDCHIP": 2}, "EXPTIME is '1_0', not a number"),
+        ({"EXPTIME": True}, {"CCDCHIP": 2}, "EXPTIME is 'True', not a number"),
+        ({}, {"CCDCHIP": 1.5}, "CCDCHIP is '1.5', not a whole number"),
+        ({}, {"CCDCHIP": 2, "EXTVER": "one"}, "EXTVER is 'one', not a number"),
+        ({}, {"CCDCHIP": 2, "BINAXIS1": "two"}, "BINAXIS1 is 'two', not a number"),
+    ],
+)
+def test_what_is_no_number_is_an_error_that_names_it(
+    primary: dict, chip: dict, said: str, tmp_path: Path
+) -> None:
+    wfc = {"INSTRUME": "ACS", "DETECTOR": "WFC"}
+    path = simple(tmp_path / "x.fits", [science(sky(1), **chip)], **wfc | primary)
+    with pytest.raises(InputError, match=re.escape(said)):
+        run(path, out=tmp_path / "out")
+
+
+# Flags are bits in every storage.
+
+
+def dq(dtype: str = "i2") -> np.ndarray:
+    flags = ((np.random.default_rng(5).random((64, 80)) < 0.02) * 16).astype(dtype)
+    flags[0, 0], flags[5, 5] = np.array([-32768, -1], "i2").astype(dtype)
+    return flags
+
+
+def plain(flags: np.ndarray) -> fits.ImageHDU:
+    return fits.ImageHDU(flags, name="DQ", ver=1)
+
+
+def packed(flags: np.ndarray, kind: str = "RICE_1") -> fits.CompImageHDU:
+    hdu = fits.CompImageHDU(flags, name="DQ", compression_type=kind)
+    hdu.header["EXTVER"] = 1
+    return hdu
+
+
+@pytest.mark.parametrize("good", [0, 16, 32768])
+@pytest.mark.parametrize("dtype", ["i2", "u2", "i4"])
+@pytest.mark.parametrize("store", [plain, packed])
+def test_no_value_of_a_dq_array_is_taken_for_none(
+    store: Callable[[np.ndarray], fits.ImageHDU], dtype: str, good: int, tmp_path: Path
+) -> None:
+    hdu = store(dq(dtype))
+    hdu.header["BLANK"] = 16 - 32768 if dtype == "u2" else 16
+    path = simple(tmp_path / "x.fits", [science(sky(1)), hdu])
+    result = only(run(path, out=tmp_path / "out", final_bits=good))
+    wide = dq(dtype).astype("i8") & (0xFFFFFFFF if dtype == "i4" else 0xFFFF)
+    bad = (wide & ~good) != 0
+    np.testing.assert_array_equal(result, expected([sky(1)]) & ~bad)
+    if dtype == "i2":
+        np.testing.assert_array_equal(result, expected([sky(1)]) & flagged(dq(), good))
+
+
+def test_zblank_of_a_dq_array_is_no_value_either(tmp_path: Path) -> None:
+    path = simple(tmp_path / "x.fits", [science(sky(1)), packed(dq(), "GZIP_1")])
+    with fits.open(path, mode="update", disable_image_compression=True) as hdus:
+        hdus[-1].header["ZBLANK"] = 16
+    result = only(run(path, out=tmp_path / "out", final_bits=0))
+    np.testing.assert_array_equal(result, expected([sky(1)]) & flagged(dq()))
+
+
+def test_nor_is_blank_in_a_twin_whose_extensions_are_called_sci(tmp_path: Path) -> None:
+    wfpc2 = {"INSTRUME": "WFPC2"}
+    path = simple(tmp_path / "u_c0m.fits", [science(sky(1), DETECTOR=1)], **wfpc2)
+    simple(tmp_path / "u_c1m.fits", [science(dq(), DETECTOR=1, BLANK=16)], **wfpc2)
+    result = only(run(path, out=tmp_path / "out", final_bits=0))
+    np.testing.assert_array_equal(result, expected([sky(1)]) & flagged(dq()))
+
+
+def test_blank_of_compressed_science_takes_no_part(tmp_path: Path) -> None:
+    pixels = np.round(sky(1)).astype("i2")
+    pixels[3, 3] = pixels[9, 9:12] = -32768
+    hdu = fits.CompImageHDU(pixels, name="SCI", compression_type="RICE_1")
+    hdu.header["BLANK"] = -32768
+    path = simple(tmp_path / "x.fits", [hdu])
+    seen = np.where(pixels == -32768, np.nan, pixels).astype("f4")
+    np.testing.assert_array_equal(only(run(path, out=tmp_path / "out")), expected([seen]))
+
+
+def test_tiles_that_this_astropy_cannot_read_are_its_error_and_not_the_files(
+    tmp_path: Path,
+) -> None:
+    hdu = fits.CompImageHDU(sky(1), name="SCI", quantize_level=4, quantize_method=-1)
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
+    file.seek(0)
+    with fits.open(file, disable_image_compression=True) as hdus:
+        table = hdus[1]
+        rows = len(table.data)
+        tiles, raw = np.empty(rows, object), np.empty(rows, object)
+        for row in range(rows):
+            tiles[row] = np.array([] if row == 5 else table.data["COMPRESSED_DATA"][row], "u1")
+            raw[row] = np.array(sky(1)[5] if row == 5 else [], ">f4")
+        columns = [
+            fits.Column("COMPRESSED_DATA", "1PB()", array=tiles),
+            fits.Column("UNCOMPRESSED_DATA", "1PE()", array=raw),
+            *(fits.Column(name, "D", array=table.data[name]) for name in ("ZSCALE", "ZZERO")),
+        ]
+        new = fits.BinTableHDU.from_columns(columns, name="SCI")
+        cards = [c for c in table.header.cards if c.keyword.startswith("Z")]
+        new.header.extend(cards)
+    path = simple(tmp_path / "x.fits", [new])
+    try:
+        assert run(path, out=tmp_path / "out").masks[0].bad == 20
+    except InputError as error:
+        assert f"astropy {astropy.__version__} reports: " in str(error)  # noqa: PT017 - old ones
+
+
+# Surroundings.
+
+
+def test_nul_in_a_list_is_an_error_for_every_line(staticmask: Run, tmp_path: Path) -> None:
+    (tmp_path / "list").write_bytes(b"a\0b\n@a\0b\na\0*b\n$A\0\n~a\0/b\n")
+    result = staticmask("@list")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 5
+    assert "Traceback" not in result.stderr
+
+
+def test_400_nested_lists_are_an_error_in_one_line(staticmask: Run, tmp_path: Path) -> None:
+    for number in range(400):
+        (tmp_path / f"l{number}").write_text(f"@l{number + 1}\n")
+    (tmp_path / "l400").write_text("a_flt.fits\n")
+    one_error(staticmask("@l0"), "@lists are nested more than")
+
+
+def test_a_removed_working_folder_is_an_error_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    code = (
+        "import os, shutil, sys; from staticmask_cli.cli.main import main; "
+        "os.chdir('gone'); shutil.rmtree('../gone'); main(sys.argv[1:])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, "*.fits"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(fits_files.__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    one_error(result, "the working folder cannot be used", status=2)
+
+
+def test_a_pattern_into_a_folder_that_may_only_be_listed_is_an_error(
+    staticmask: Run, tmp_path: Path
+) -> None:
+    path = small(tmp_path / "sub/x_flt.fits")
+    path.parent.chmod(0o644)
+    try:
+        if os.access(path, os.R_OK):
+            pytest.skip("root may look everywhere")
+        result = staticmask("sub/*")
+    finally:
+        path.parent.chmod(0o755)
+    one_error(result, "sub/x_flt.fits: permission to read it is denied")
+
+
+@pytest.mark.parametrize("arguments", [("-o", "m"), ("--sweep", "3,4")])
+def test_no_more_threads_is_an_error_in_one_line(
+    arguments: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from staticmask_cli.cli.main import main  # noqa: PLC0415
+
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    small(tmp_path / "a_flt.fits")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    with pytest.raises(SystemExit) as caught:
+        main(["a_flt.fits", *arguments])
+    assert caught.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a thread cannot be started" in line
+
+
+# DATASUM.
+
+
+@pytest.mark.parametrize("store", [science, lambda a: packed(a, "GZIP_2")])
+def test_verify_warns_of_data_that_do_not_match_their_datasum(
+    store: Callable[[np.ndarray], fits.ImageHDU], tmp_path: Path
+) -> None:
+    hdu = store(np.round(sky(1)).astype("i2"))
+    hdu.name = "SCI"
+    path = simple(tmp_path / "x.fits", [hdu])
+    with fits.open(path, disable_image_compression=True) as hdus:
+        hdus.writeto(path, checksum=True, overwrite=True)
+    options = {"out": tmp_path / "m", "update": True, "verify": True}
+    assert run(path, **options).warnings == ()
+    assert run(path, **options).warnings == ()
+    old = re.findall(rb"DATASUM = '\d+ *'", path.read_bytes())[1]  # the first is the primary's
+    patched(path, (old, old.replace(b"1", b"2") if b"1" in old else b"DATASUM = '1'"))
+    report = run(path, out=tmp_path / "n", update=True, verify=True)
+    (warning,) = report.warnings
+    assert warning.startswith(f"{path}: SCI,1: the data do not match DATASUM")
+    assert run(path, out=tmp_path / "n", update=True, verify=True).warnings == (warning,)
+    assert run(path, out=tmp_path / "n", update=True).warnings == ()

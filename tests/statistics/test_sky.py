@@ -1,0 +1,220 @@
+"""The statistic: equal to its plain form on everything that could upset the fast one."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from staticmask_cli.statistics import clipping, rounds
+from staticmask_cli.statistics import sky as statistics
+from staticmask_cli.statistics.sky import low_pixels, sky_statistics
+from tests.support.makers import sky
+from tests.support.plain import plain_statistics
+
+HOSTILE = (
+    "normal",
+    "heavy_tails",
+    "one_sided",
+    "ties",
+    "two_values",
+    "few_values",
+    "constant",
+    "sparse_counts",
+    "subnormal",
+    "1e30s",
+    "1e18",
+    "negative_zero",
+    "half_bright",
+    "whole_numbers",
+    "far_from_zero",
+)
+
+
+def hostile(kind: str, seed: int, shape: tuple[int, int]) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(40, 6, shape)
+    outliers = rng.random(shape) < 0.01
+    made = {
+        "normal": lambda: noise,
+        "heavy_tails": lambda: rng.standard_cauchy(shape) * 10,
+        "one_sided": lambda: rng.exponential(3, shape),
+        "ties": lambda: np.round(noise / 4),
+        "two_values": lambda: rng.choice([0.0, 1.0], shape, p=[0.7, 0.3]),
+        "few_values": lambda: rng.choice(rng.normal(0, 5, 5), shape),
+        "constant": lambda: np.full(shape, rng.normal()),
+        "sparse_counts": lambda: rng.poisson(0.05, shape),
+        "subnormal": lambda: rng.normal(0, 1e-40, shape),
+        "1e30s": lambda: np.where(outliers, rng.choice([1e30, -1e30], shape), noise),
+        "1e18": lambda: noise * 1e18,
+        "negative_zero": lambda: np.where(rng.random(shape) < 0.5, -0.0, np.round(noise - 40)),
+        "half_bright": lambda: np.where(rng.random(shape) < 0.4, noise * 30, noise),
+        "whole_numbers": lambda: np.round(noise),
+        "far_from_zero": lambda: noise / 100 + 60000,
+    }[kind]()
+    return np.asarray(made, dtype=np.float32)
+
+
+def assert_equal_to_plain(pixels: np.ndarray) -> None:
+    with np.errstate(all="ignore"):
+        mode, rms, nbins = plain_statistics(pixels)
+    found = sky_statistics(pixels)
+    assert found.nbins == nbins
+    np.testing.assert_equal((found.mode, found.rms), (mode, rms))
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (7, 5), (61, 67), (401, 517)])
+def test_statistics_equal_the_plain_ones(kind: str, shape: tuple[int, int]) -> None:
+    # The largest shape is more than one block of a pass, and not a whole number of them.
+    assert shape[0] * shape[1] < rounds.BLOCK or (shape[0] * shape[1]) % rounds.BLOCK
+    for seed in range(3):
+        assert_equal_to_plain(hostile(kind, seed, shape))
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("first", [1e6, -1e6, 1e30, -0.0, np.nan, np.inf, -np.inf])
+def test_statistics_equal_the_plain_ones_whatever_comes_first(kind: str, first: float) -> None:
+    pixels = hostile(kind, 5, (61, 67))
+    pixels[0, 0] = first
+    assert_equal_to_plain(pixels)
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_pixels_that_are_not_finite_take_no_part_wherever_they_stand(kind: str) -> None:
+    pixels = hostile(kind, 6, (61, 67))
+    pixels[3, 4:9] = np.nan, np.inf, -np.inf, np.nan, np.inf
+    assert_equal_to_plain(pixels)
+    found = sky_statistics(pixels)
+    assert not found.all_finite
+    assert not low_pixels(pixels, found, 4.0)[3, 4:9].any()
+
+
+@given(
+    hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=12),
+        elements=st.floats(width=32, allow_nan=True, allow_infinity=True)
+        | st.sampled_from([0.0, -0.0, 1.0, 2.0, 1e-45, 3e38]),
+    )
+)
+def test_statistics_equal_the_plain_ones_on_any_float32(pixels: np.ndarray) -> None:
+    if np.isfinite(pixels).any():
+        assert_equal_to_plain(pixels)
+    else:
+        assert sky_statistics(pixels).n == 0
+
+
+def test_an_array_without_pixels_has_no_sky() -> None:
+    for pixels in (np.empty((0, 4), np.float32), np.full((3, 3), np.nan, np.float32)):
+        found = sky_statistics(pixels)
+        assert found.n == 0
+        assert not found.is_usable
+        assert math.isnan(found.mode)
+        assert not low_pixels(pixels, found, 4.0).any()
+
+
+def test_the_core_is_what_makes_it_fast_and_is_found_on_a_sky() -> None:
+    pixels = sky(1, (401, 517)).ravel()
+    core = clipping._split(pixels)
+    assert 0.9 < core.n / pixels.size < 1
+    assert core.n + core.tails.size == pixels.size
+    inside = pixels[(pixels >= core.low) & (pixels <= core.high)]
+    assert core.n == inside.size
+    assert core.total == pytest.approx(inside.sum(dtype=float), rel=1e-14)  # order of summation
+    assert core.squares == pytest.approx((inside.astype(float) ** 2).sum(), rel=1e-13)
+
+
+def test_no_whole_round_is_needed_on_a_sky(monkeypatch: pytest.MonkeyPatch) -> None:
+    def whole(*_: object) -> None:
+        raise AssertionError("looked at all pixels once more")
+
+    monkeypatch.setattr(clipping, "measure_round", whole)
+    sky_statistics(sky(2, (401, 517)))
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_the_interval_of_the_rms_holds_the_rms(kind: str) -> None:
+    pixels = hostile(kind, 8, (61, 67)).ravel()
+    with np.errstate(all="ignore"):
+        core = clipping._split(pixels)
+        limits = core.lower, core.upper
+        if not core.is_inside(limits):
+            pytest.skip("this sky has no core")
+        mean, smallest, largest = clipping._mean_and_rms_range(core, limits)
+        exact = rounds.measure_round(pixels, limits, float(pixels[0]))
+    assert mean == exact.mean
+    assert smallest <= exact.rms <= largest or not math.isfinite(largest)
+
+
+@pytest.mark.parametrize("nbins", [5, 60, 254])
+@pytest.mark.parametrize("size", [1, 2, 999, rounds.BLOCK + 1, 2 * rounds.BLOCK])
+def test_counting_in_pairs_equals_the_definition(nbins: int, size: int) -> None:
+    rng = np.random.default_rng(nbins + size)
+    values = rng.normal(0, 1, size).astype(np.float32)
+    low, dz = np.float32(-3), np.float32(6 / (nbins - 1))
+    counts = statistics._count(values, low, dz, nbins)
+    pairs = statistics._count_in_pairs(values, low, np.float32(1) / dz, nbins)
+    assert [counts.get(k, 0) for k in range(1, nbins - 1)] == pairs[1:-1].tolist()
+    # At the ends it may count what lies beyond, never less.
+    assert pairs[0] >= counts.get(0, 0)
+    assert pairs[-1] >= counts.get(nbins - 1, 0)
+
+
+def test_bins_beyond_memory_are_counted_where_there_are_pixels() -> None:
+    # Each round throws out the largest group of outliers that is left, so the
+    # last one's limits are as wide as its rms is small; and the first pixel,
+    # outside them, makes them the histogram's range.
+    core = np.tile([0.0, 1e-3, -1e-3, 0.0], 2000)
+    outliers = [1e11, *[1e10] * 20, *[1e7] * 20, *[2e4] * 20]
+    pixels = np.concatenate([outliers, core]).astype(np.float32)[None]
+    found = sky_statistics(pixels)
+    mode, rms, nbins = plain_statistics(pixels)
+    assert nbins > statistics._DENSE_BINS
+    assert (found.mode, found.rms, found.nbins) == (mode, rms, nbins)
+
+
+@pytest.mark.parametrize("dtype", ["f4", ">f4", "f8", ">f8", "i2", "i4", "u1", "u2"])
+def test_no_input_is_changed(dtype: str) -> None:
+    pixels = sky(3).clip(0, 250).astype(dtype)
+    before = pixels.copy()
+    pixels.flags.writeable = False
+    found = sky_statistics(pixels)
+    low_pixels(pixels, found, 2.0)
+    np.testing.assert_array_equal(pixels, before)
+
+
+def test_injected_low_pixels_are_found_exactly() -> None:
+    rng = np.random.default_rng(4)
+    pixels = rng.normal(100, 5, (200, 220)).clip(85, 130).astype(np.float32)
+    injected = rng.random(pixels.shape) < 1e-3
+    pixels[injected] = rng.uniform(-50, 70, injected.sum())
+    found = low_pixels(pixels, sky_statistics(pixels), 4.0)
+    np.testing.assert_array_equal(found, injected)
+
+
+def test_a_float64_pixel_is_compared_as_it_is_not_as_rounded() -> None:
+    pixels = sky(5).astype(np.float64)
+    below, on_it = np.argwhere(low_pixels(pixels, sky_statistics(pixels), 8.0))[:2].tolist()
+    for _ in range(5):  # until the two pixels no longer move the threshold
+        threshold = sky_statistics(pixels).threshold(4.0)
+        pixels[*below] = np.nextafter(threshold, -np.inf)
+        pixels[*on_it] = threshold
+    found = sky_statistics(pixels)
+    assert found.threshold(4.0) == threshold
+    assert np.float32(pixels[*below]) == np.float32(pixels[*on_it])
+    low = low_pixels(pixels, found, 4.0)
+    assert low[*below]
+    assert not low[*on_it]
+
+
+def test_a_larger_sigma_never_finds_more() -> None:
+    pixels = sky(6)
+    found = sky_statistics(pixels)
+    counts = [np.count_nonzero(low_pixels(pixels, found, s)) for s in (0, 1, 2, 3, 4, 5, 1e9)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[3] > counts[-1] == 0
