@@ -19,10 +19,10 @@ from staticmask_cli.config.merging import (
     suggestion,
 )
 from staticmask_cli.config.spec import keys
-from staticmask_cli.errors import ConfigError, printable
+from staticmask_cli.errors import ConfigError
 from staticmask_cli.masking.gathering import Progress
 from staticmask_cli.masking.run import make_masks
-from staticmask_cli.reports.report import Journal, Report
+from staticmask_cli.reports.report import Report, RunRecord
 from staticmask_cli.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -59,13 +59,13 @@ def create_masks(
     report: str | os.PathLike[str] | None = None,
     preview: str | os.PathLike[str] | None = None,
     strict: bool | None = None,
-    limit_low: float | None = None,
-    limit_mode: float | None = None,
-    limit_rms: float | None = None,
-    limit_groups: float | None = None,
-    limit_alone: float | None = None,
-    limit_depth: float | None = None,
-    limit_bad: float | None = None,
+    max_low_excess: float | None = None,
+    max_mode_offset: float | None = None,
+    max_rms_ratio: float | None = None,
+    max_clustered: float | None = None,
+    max_single_exposure: float | None = None,
+    max_threshold_depth: float | None = None,
+    max_bad: float | None = None,
     dry_run: bool = False,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -121,11 +121,11 @@ def create_masks(
     report, preview : str or path, optional
         File and folder for pictures of the masks; they need matplotlib.
     strict : bool, optional
-        Log verdicts against masks as errors. The masks are written, and nothing
-        is raised; ``report.verdicts`` tells.
-    limit_low, limit_mode, limit_rms, limit_groups, limit_alone, limit_depth, limit_bad : float, \
-        optional
-        Beyond what verdicts speak up.
+        Log failed quality checks as errors, not as warnings. The masks are written
+        and nothing is raised; see ``report.failed_checks``.
+    max_low_excess, max_mode_offset, max_rms_ratio : float, optional
+    max_clustered, max_single_exposure, max_threshold_depth, max_bad : float, optional
+        The limits of the quality checks.
     dry_run : bool
         Find out which masks would be made; measure and write nothing.
     executor : concurrent.futures.Executor, optional
@@ -171,13 +171,13 @@ def create_masks(
         report=report,
         preview=preview,
         strict=strict,
-        limit_low=limit_low,
-        limit_mode=limit_mode,
-        limit_rms=limit_rms,
-        limit_groups=limit_groups,
-        limit_alone=limit_alone,
-        limit_depth=limit_depth,
-        limit_bad=limit_bad,
+        max_low_excess=max_low_excess,
+        max_mode_offset=max_mode_offset,
+        max_rms_ratio=max_rms_ratio,
+        max_clustered=max_clustered,
+        max_single_exposure=max_single_exposure,
+        max_threshold_depth=max_threshold_depth,
+        max_bad=max_bad,
     )
     if executor is not None and not isinstance(executor, Executor):
         raise ConfigError(f"executor: {executor!r} is not a concurrent.futures.Executor")
@@ -188,7 +188,7 @@ def create_masks(
         dry_run=dry_run,
         executor=executor,
         progress=progress,
-        journal=_journal(merged),
+        run_record=_journal(merged),
     )
 
 
@@ -223,18 +223,18 @@ def _merged(
     return merge(config_file=None if config is None else as_name(config, "config"), flags=flags)
 
 
-def _journal(merged: Configuration) -> Journal:
-    """Return a run's journal, with the warnings of its configuration."""
-    journal = Journal()
+def _journal(merged: Configuration) -> RunRecord:
+    """Return a run's run_record, with the warnings of its configuration."""
+    run_record = RunRecord()
     for warning in (*merged.warnings, *merged.of_a_run):
-        journal.warn(warning)
-    return journal
+        run_record.warn(warning)
+    return run_record
 
 
 def _check_known(given: Iterable[str], kind: str) -> None:
     unknown = [name for name in given if name not in keys()]
     if unknown:
-        raise ConfigError(*(f"'{printable(n)}' is no {kind}{suggestion(n)}" for n in unknown))
+        raise ConfigError(*(f"'{n}' is no {kind}{suggestion(n)}" for n in unknown))
 
 
 def createMask(  # noqa: N802 - DrizzlePac's name
@@ -295,7 +295,7 @@ def createMask(  # noqa: N802 - DrizzlePac's name
         if edited is None:
             return None
         merged = edited
-    return make_masks(merged.settings, journal=_journal(merged))
+    return make_masks(merged.settings, run_record=_journal(merged))
 
 
 def _source(config: Name | Mapping[str, Any] | None) -> tuple[str | None, Mapping[str, Any] | None]:
@@ -307,7 +307,7 @@ def _source(config: Name | Mapping[str, Any] | None) -> tuple[str | None, Mappin
 
 def _names_input(file: str | None, mapping: Mapping[str, Any] | None) -> bool:
     if file is not None:
-        mapping = parse(Path(os.path.expanduser(file)), printable(file))  # noqa: PTH111
+        mapping = parse(Path(os.path.expanduser(file)), file)  # noqa: PTH111
     if mapping is None:
         return False
     entries, _ = read_mapping(mapping, "configObj").layer.get("input", (None, ""))
@@ -336,7 +336,7 @@ def as_name(value: Any, argument: str) -> str:
         return name
     hint = "; give its name" if hasattr(value, "read") else ""
     kind = type(value).__name__
-    raise ConfigError(f"{argument}: {printable(kind)} is not the name of a file{hint}")
+    raise ConfigError(f"{argument}: {kind} is not the name of a file{hint}")
 
 
 def _bits(bits: Any) -> Any:

@@ -125,7 +125,7 @@ def recount(
     min_exposures : float
         As for `create_masks`.
     **options
-        Limits of verdicts and ``lock_timeout``, as for `create_masks`.
+        Limits of checks and ``lock_timeout``, as for `create_masks`.
 
     Returns
     -------

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-#: Exit status if verdicts speak against a mask and are to decide it.
-NOT_TO_BE_TRUSTED = 4
+#: Exit status if quality checks failed and ``strict`` is set.
+CHECKS_FAILED = 4
 
 
 class StaticMaskError(Exception):
@@ -23,8 +23,9 @@ class StaticMaskError(Exception):
     exit_status = 1
 
     def __init__(self, *problems: str) -> None:
-        super().__init__(*problems)
-        self.problems = problems
+        # Names of files and values of headers in them may hold any character.
+        self.problems = tuple(map(printable, problems))
+        super().__init__(*self.problems)
 
     def __str__(self) -> str:
         return "\n".join(self.problems)

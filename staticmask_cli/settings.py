@@ -100,9 +100,10 @@ class Settings:
     report, preview : str or None
         File and folder for pictures of the masks.
     strict : bool
-        Whether a verdict against a mask shows in the exit status.
-    limit_low, limit_mode, limit_rms, limit_groups, limit_alone, limit_depth, limit_bad : float
-        Beyond what `verdicts` speak up.
+        Whether a failed quality check sets the exit status.
+    max_low_excess, max_mode_offset, max_rms_ratio : float
+    max_clustered, max_single_exposure, max_threshold_depth, max_bad : float
+        The limits of the quality checks.
     """
 
     input: tuple[str, ...]
@@ -126,13 +127,13 @@ class Settings:
     report: str | None
     preview: str | None
     strict: bool
-    limit_low: float
-    limit_mode: float
-    limit_rms: float
-    limit_groups: float
-    limit_alone: float
-    limit_depth: float
-    limit_bad: float
+    max_low_excess: float
+    max_mode_offset: float
+    max_rms_ratio: float
+    max_clustered: float
+    max_single_exposure: float
+    max_threshold_depth: float
+    max_bad: float
 
     @property
     def recipe(self) -> Recipe:

@@ -134,7 +134,7 @@ def test_every_argument_reaches_the_settings(tmp_path):
         min_exposures=1,
         counts=True,
         strict=True,
-        limit_rms=2,
+        max_rms_ratio=2,
     )
     settings = report.settings
     assert settings.input == ("j2_flt.fits",)
@@ -149,7 +149,7 @@ def test_every_argument_reaches_the_settings(tmp_path):
     assert settings.min_exposures == 1
     assert settings.counts is True
     assert settings.strict is True
-    assert settings.limit_rms == 2.0
+    assert settings.max_rms_ratio == 2.0
     (mask,) = report.masks
     assert mask.path == str(tmp_path / "out" / "combo_64x80_1_staticMask.fits")
     assert fits.getval(mask.path, "STATSIG") == 3.0
@@ -355,8 +355,8 @@ def test_the_report_is_frozen_and_tells_of_every_chip(tmp_path):
         for chip in mask.chips:
             assert chip.used
             assert chip.reason == ""
-            assert chip.low > 0
-            assert chip.flagged == 0
+            assert chip.n_low > 0
+            assert chip.n_flagged == 0
             assert chip.nbins > 1
             assert chip.threshold == chip.mode - 4.5 * chip.rms
     for frozen, name in [

@@ -45,9 +45,7 @@ def start_log_file(name: str) -> None:
     except OutputError as error:
         raise ConfigError(*(f"--log-file: {line}" for line in error.problems)) from None
     except OSError as error:
-        raise ConfigError(
-            f"--log-file: {printable(name)}: cannot be written: {error.strerror}"
-        ) from None
+        raise ConfigError(f"--log-file: {name}: cannot be written: {error.strerror}") from None
     file.setFormatter(
         _Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     )

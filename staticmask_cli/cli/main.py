@@ -22,7 +22,7 @@ from staticmask_cli.cli.options import OPTIONS, complete, key_options
 from staticmask_cli.cli.terminal import echo, shown_progress
 from staticmask_cli.config import merging, spec
 from staticmask_cli.errors import (
-    NOT_TO_BE_TRUSTED,
+    CHECKS_FAILED,
     ConfigError,
     OutputError,
     StaticMaskError,
@@ -33,7 +33,7 @@ from staticmask_cli.files.signals import INTERRUPTED, held_off, interruptible, l
 from staticmask_cli.reports.summary import Summary
 
 if TYPE_CHECKING:
-    from staticmask_cli.reports.report import Journal
+    from staticmask_cli.reports.report import RunRecord
 
 _TROUBLE = 2
 _LEFT_OUT = 3
@@ -71,7 +71,7 @@ STATICMASK_<OPTION>. Flags win over the environment, that over --config FILE,
 that over the packaged defaults.
 
 Exit status: 0 done, 1 the run failed, 2 wrong usage or configuration, 3 masks
-written but exposures left out (--keep-going), 4 masks written but verdicts
+written but exposures left out (--keep-going), 4 masks written but checks
 against them (--strict), 70 an error in staticmask itself, 130 interrupted; after
 --compare 0 same, 1 different, 2 trouble.
 """
@@ -169,7 +169,7 @@ def main(**options: Any) -> None:
         with interruptible():
             status = _finish(options, summary, *_attempt(options, summary))
     except KeyboardInterrupt:
-        status = _finish(options, summary, INTERRUPTED, (_interruption(summary.journal),))
+        status = _finish(options, summary, INTERRUPTED, (_interruption(summary.run_record),))
     let_pass()
     log.debug("ended with exit status %d", status)
     sys.exit(status)
@@ -199,14 +199,14 @@ def _finish(options: dict[str, Any], summary: Summary, status: int, errors: tupl
     return status
 
 
-def _interruption(journal: Journal | None) -> str:
+def _interruption(run_record: RunRecord | None) -> str:
     """Return what an interrupted run has done and what not, in a line."""
-    masks = journal.masks if journal and not journal.dry_run else ()
+    masks = run_record.masks if run_record and not run_record.dry_run else ()
     line = "interrupted"
-    if written := [printable(mask.path) for mask in masks if mask.state == "written"]:
+    if written := [mask.path for mask in masks if mask.state == "written"]:
         line += f"; these masks are in place: {', '.join(written)}"
-    if journal and masks and journal.unfinished:
-        line += f"; not finished: {', '.join(journal.unfinished)}"
+    if run_record and masks and run_record.unfinished:
+        line += f"; not finished: {', '.join(run_record.unfinished)}"
     return line
 
 
@@ -249,7 +249,7 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
     with held_off():
         gc.disable()
         from staticmask_cli.masking.run import make_masks  # noqa: PLC0415
-        from staticmask_cli.reports.report import Journal  # noqa: PLC0415
+        from staticmask_cli.reports.report import RunRecord  # noqa: PLC0415
 
         gc.freeze()
         gc.enable()
@@ -257,32 +257,35 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
     # wait for their turn; at Python's 5 ms that took 4 % of a long run.
     sys.setswitchinterval(2e-4)
     with shown_progress(quiet=options["quiet"]) as progress:
-        journal = summary.journal = Journal(warnings=list(merged.warnings))
+        run_record = summary.run_record = RunRecord(warnings=list(merged.warnings))
         is_printed = not options["quiet"] and not summary.takes_standard_output
-        journal.unfinished += ["standard output"] * is_printed
+        run_record.unfinished += ["standard output"] * is_printed
         if question is not None:
             lines, status = questions.answer(
                 question,
                 merged.settings,
-                journal,
+                run_record,
                 verbose=options["verbose"] > 0,
                 progress=progress,
             )
         else:
             for warning in merged.of_a_run:
-                journal.warn(warning)
+                run_record.warn(warning)
             report = make_masks(
-                merged.settings, dry_run=options["dry_run"], progress=progress, journal=journal
+                merged.settings,
+                dry_run=options["dry_run"],
+                progress=progress,
+                run_record=run_record,
             )
             lines, status = report.lines(), 0
-            if report.verdicts and merged.settings.strict:
-                status = NOT_TO_BE_TRUSTED
+            if report.failed_checks and merged.settings.strict:
+                status = CHECKS_FAILED
     for line in lines:
         log.debug("%s", line)
     if is_printed:
-        echo("".join(f"{line}\n" for line in lines))
-        journal.unfinished.remove("standard output")
-    is_left_out = any(exposure.state == "failed" for exposure in journal.exposures)
+        echo("".join(f"{printable(line)}\n" for line in lines))
+        run_record.unfinished.remove("standard output")
+    is_left_out = any(exposure.state == "failed" for exposure in run_record.exposures)
     # After a comparison diff's statuses hold; what was left out has been told.
     return status or (_LEFT_OUT if is_left_out and options["compare"] is None else 0)
 

@@ -33,13 +33,13 @@ OPTIONS: dict[str, tuple[str | None, str | None]] = {
     "report": (None, "FILE"),
     "preview": (None, "DIR"),
     "strict": (None, None),
-    "limit_low": (None, "FLOAT"),
-    "limit_mode": (None, "FLOAT"),
-    "limit_rms": (None, "FLOAT"),
-    "limit_groups": (None, "FLOAT"),
-    "limit_alone": (None, "FLOAT"),
-    "limit_depth": (None, "FLOAT"),
-    "limit_bad": (None, "FLOAT"),
+    "max_low_excess": (None, "FLOAT"),
+    "max_mode_offset": (None, "FLOAT"),
+    "max_rms_ratio": (None, "FLOAT"),
+    "max_clustered": (None, "FLOAT"),
+    "max_single_exposure": (None, "FLOAT"),
+    "max_threshold_depth": (None, "FLOAT"),
+    "max_bad": (None, "FLOAT"),
 }
 
 

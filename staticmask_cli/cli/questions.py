@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from staticmask_cli.errors import NOT_TO_BE_TRUSTED, ConfigError, printable
+from staticmask_cli.errors import CHECKS_FAILED, ConfigError
 from staticmask_cli.exposures.inputs import are_masks
 from staticmask_cli.settings import Settings
 
 if TYPE_CHECKING:
     from staticmask_cli.masking.gathering import Progress
-    from staticmask_cli.reports.report import Journal
+    from staticmask_cli.reports.report import RunRecord
 
 # What a look at the exposures depends on.
 _LOOK = frozenset(
@@ -33,8 +33,14 @@ TAKES: dict[str, frozenset[str]] = {
     "recount": frozenset(
         {
             *("input", "min_exposures", "jobs", "lock_timeout", "strict"),
-            *("limit_low", "limit_mode", "limit_rms", "limit_groups", "limit_alone"),
-            *("limit_depth", "limit_bad"),
+            *(
+                "max_low_excess",
+                "max_mode_offset",
+                "max_rms_ratio",
+                "max_clustered",
+                "max_single_exposure",
+            ),
+            *("max_threshold_depth", "max_bad"),
         }
     ),
 }
@@ -108,7 +114,7 @@ def _sigmas(text: str) -> tuple[float, ...]:
         return checked_sigmas(map(float, text.split(",")))
     except ValueError:  # a ConfigError, too
         raise ConfigError(
-            f"--sweep: '{printable(text)}' is not a list of numbers > 0, such as 3,3.5,4"
+            f"--sweep: '{text}' is not a list of numbers > 0, such as 3,3.5,4"
         ) from None
 
 
@@ -133,7 +139,7 @@ def _place(text: str) -> tuple[int, int]:
         return checked_place(int(match[1]), int(match[2])) if match else checked_place(0, 0)
     except ConfigError:
         raise ConfigError(
-            f"--explain: '{printable(text)}' is not a pixel's column and row, from 1, such as 17,5"
+            f"--explain: '{text}' is not a pixel's column and row, from 1, such as 17,5"
         ) from None
 
 
@@ -158,7 +164,7 @@ def as_asked(settings: Settings) -> Settings:
 def answer(
     question: Question,
     settings: Settings,
-    journal: Journal,
+    run_record: RunRecord,
     *,
     verbose: bool,
     progress: Progress | None,
@@ -170,7 +176,7 @@ def answer(
     question : Question
     settings : Settings
         As for a run.
-    journal : Journal
+    run_record : RunRecord
         Learns of masks that were written.
     verbose : bool
         Whether all is wanted.
@@ -187,56 +193,56 @@ def answer(
     # Not above: what is asked must be understood before numpy is waited for.
     settings = as_asked(settings)
     run: Callable[[], tuple[list[str], int]] = {
-        "sweep": lambda: _sweep(question, settings, journal, progress),
-        "explain": lambda: _explain(question, settings, journal, progress),
-        "compare": lambda: _compare(question, settings, journal, progress, verbose=verbose),
-        "recount": lambda: _recount(settings, journal),
+        "sweep": lambda: _sweep(question, settings, run_record, progress),
+        "explain": lambda: _explain(question, settings, run_record, progress),
+        "compare": lambda: _compare(question, settings, run_record, progress, verbose=verbose),
+        "recount": lambda: _recount(settings, run_record),
     }[question.name]
     return run()
 
 
 def _sweep(
-    question: Question, settings: Settings, journal: Journal, progress: Progress | None
+    question: Question, settings: Settings, run_record: RunRecord, progress: Progress | None
 ) -> tuple[list[str], int]:
     from staticmask_cli.masking.sweeping import SWEEP_HEADING, sweep  # noqa: PLC0415
 
-    rows = sweep(settings, question.sigmas, journal=journal, progress=progress)
-    journal.answer = [row.document() for row in rows]
+    rows = sweep(settings, question.sigmas, run_record=run_record, progress=progress)
+    run_record.answer = [row.document() for row in rows]
     return [SWEEP_HEADING, *(row.line() for row in rows)], 0
 
 
 def _explain(
-    question: Question, settings: Settings, journal: Journal, progress: Progress | None
+    question: Question, settings: Settings, run_record: RunRecord, progress: Progress | None
 ) -> tuple[list[str], int]:
     from staticmask_cli.masking.explaining import explain  # noqa: PLC0415
 
-    explained = explain(settings, question.places, journal=journal, progress=progress)
-    journal.answer = [explanation.document() for explanation in explained]
+    explained = explain(settings, question.places, run_record=run_record, progress=progress)
+    run_record.answer = [explanation.document() for explanation in explained]
     return [line for explanation in explained for line in explanation.lines()], 0
 
 
 def _compare(
     question: Question,
     settings: Settings,
-    journal: Journal,
+    run_record: RunRecord,
     progress: Progress | None,
     *,
     verbose: bool,
 ) -> tuple[list[str], int]:
     from staticmask_cli.masking.comparing import compare  # noqa: PLC0415
 
-    differences = compare(settings, question.old, journal=journal, progress=progress)
-    journal.answer = [difference.document() for difference in differences]
+    differences = compare(settings, question.old, run_record=run_record, progress=progress)
+    run_record.answer = [difference.document() for difference in differences]
     lines = [line for d in differences for line in d.lines(every_column=verbose)]
     return lines, 0 if all(d.is_same for d in differences) else 1
 
 
-def _recount(settings: Settings, journal: Journal) -> tuple[list[str], int]:
+def _recount(settings: Settings, run_record: RunRecord) -> tuple[list[str], int]:
     from staticmask_cli.masking.recounting import recount  # noqa: PLC0415
-    from staticmask_cli.masking.run import tell_verdicts  # noqa: PLC0415
+    from staticmask_cli.masking.run import log_failed_checks  # noqa: PLC0415
 
-    recount(settings, journal=journal)
-    verdicts = [verdict for mask in journal.masks for verdict in mask.judgement.against]
-    tell_verdicts(verdicts, settings)
-    status = NOT_TO_BE_TRUSTED if verdicts and settings.strict else 0
-    return [mask.line() for mask in journal.masks], status
+    recount(settings, run_record=run_record)
+    checks = [check for mask in run_record.masks for check in mask.quality.failed]
+    log_failed_checks(checks, settings)
+    status = CHECKS_FAILED if checks and settings.strict else 0
+    return [mask.line() for mask in run_record.masks], status

@@ -15,7 +15,7 @@ from configobj.validate import ValidateError
 
 from staticmask_cli.config.checks import is_given, native, validator
 from staticmask_cli.config.spec import DEFAULTS_FILE, Layer, default, keys
-from staticmask_cli.errors import ConfigError, printable
+from staticmask_cli.errors import ConfigError
 from staticmask_cli.settings import Settings
 
 ENVIRONMENT_PREFIX = "STATICMASK_"
@@ -144,12 +144,12 @@ class _Sorted:
 
     def section(self, title: str | None, content: Mapping[str, Any]) -> None:
         """Take in one section; `title` is None for the keys before any."""
-        shown = f"[{printable(title)}]" if title is not None else ""
+        shown = f"[{title}]" if title is not None else ""
         homes = {key.section for key in keys().values()}
         home = next((s for s in homes if s and title and _same(s, title)), None)
         if title is None or home is not None:
             for name, value in content.items():
-                self._key(name, value, home, f"{shown} {printable(name)}".strip())
+                self._key(name, value, home, f"{shown} {name}".strip())
         elif _same(title, "_rules_"):
             return
         elif self._drizzle:
@@ -219,7 +219,7 @@ def _lines(path: Path, origin: str) -> list[str]:
 
 def _cut(text: object) -> str:
     """Return text fit for a line of a message."""
-    shown = printable(text)
+    shown = str(text)
     return shown if len(shown) <= _LONGEST_QUOTE else shown[: _LONGEST_QUOTE - 3] + "..."
 
 
@@ -275,11 +275,11 @@ def merge(
     if config_file is not None:
         name = str(config_file)
         if not name.strip() or "\0" in name:
-            raise ConfigError(f"'{printable(name)}' is no name of a configuration file")
+            raise ConfigError(f"'{name}' is no name of a configuration file")
         path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's can raise
         # Read once, for it may be a pipe.
-        lines = files[printable(name)] = _lines(path, printable(name))
-        sources.append(read_mapping(parse(lines, printable(name)), printable(name)))
+        lines = files[name] = _lines(path, name)
+        sources.append(read_mapping(parse(lines, name), name))
     if mapping is not None:
         sources.append(read_mapping(mapping, mapping_name))
     sources.append(_environment(environment or {}))
@@ -344,7 +344,7 @@ def _environment(environment: Mapping[str, str]) -> Source:
             # A stray variable must not stop a night's run, but it must be heard of.
             close = difflib.get_close_matches(name, keys(), n=1)
             hint = f"; did you mean '{ENVIRONMENT_PREFIX}{close[0].upper()}'?" if close else ""
-            found.warnings.append(f"{printable(variable)} in the environment is no option{hint}")
+            found.warnings.append(f"{variable} in the environment is no option{hint}")
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from staticmask_cli.errors import InputError, printable
+from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.dq_bits import good_bits
 from staticmask_cli.exposures.fits_files import scan
 from staticmask_cli.exposures.headers import Hdu, HeaderError, ImageArray, as_float, as_integer
@@ -115,9 +115,7 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
     primary = hdus[0].header
     reason = None if settings.any_product else why_refused(primary, path.name)
     if reason is not None:
-        raise InputError(
-            f"{printable(path)}: {reason}; give calibrated exposures, or use --any-product"
-        )
+        raise InputError(f"{path}: {reason}; give calibrated exposures, or use --any-product")
     flags = None
     if settings.final_bits is not None:
         flags = _flags(path, hdus, primary)
@@ -130,12 +128,12 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
         science = _selected(hdus, settings.group)
         left_out = None if settings.include_empty else _no_good_pixels(science)
     except ValueError as error:
-        raise InputError(f"{printable(path)}: {printable(error)}") from None
+        raise InputError(f"{path}: {error}") from None
     for hdu in science:
         try:
             chips.append(_chip(path, hdu, primary, hdus, flags, settings, left_out))
         except ValueError as error:
-            problems.append(f"{printable(path)}: SCI,{hdu.version}: {printable(error)}")
+            problems.append(f"{path}: SCI,{hdu.version}: {error}")
     if problems:
         raise InputError(*problems)
     notes = (*notes, *_missing_extensions(path, hdus, science))
@@ -161,7 +159,7 @@ def _missing_extensions(path: Path, hdus: Sequence[Hdu], science: Sequence[Hdu])
         lacking = [f"SCI,{hdu.version}" for hdu in science if hdu.version not in flagged]
         if lacking:
             warning = f"{', '.join(lacking)}: no DQ extension, and no NEXTEND; was it cut?"
-    return () if warning is None else (f"{printable(path)}: {warning}",)
+    return () if warning is None else (f"{path}: {warning}",)
 
 
 def _selected(hdus: Sequence[Hdu], group: Group | None) -> list[Hdu]:
@@ -256,7 +254,7 @@ def _flags(
         return own
     if not os.path.exists(twin):  # noqa: PTH110 - Path's can raise
         raise InputError(
-            f"{printable(path)}: its DQ file {printable(twin.name)} is missing; "
+            f"{path}: its DQ file {twin.name} is missing; "
             "put it beside, or leave final_bits at None"
         )
     # The twin's flags are in extensions that are often called SCI, too.
@@ -268,7 +266,7 @@ def _by_version(path: Path, hdus: Sequence[Hdu]) -> dict[int, ImageArray]:
     for hdu in hdus:
         if hdu.array is not None:
             if hdu.version in arrays:
-                raise InputError(f"{printable(path)}: has two DQ arrays of EXTVER {hdu.version}")
+                raise InputError(f"{path}: has two DQ arrays of EXTVER {hdu.version}")
             arrays[hdu.version] = replace(hdu.array, is_flags=True)
     return arrays
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from staticmask_cli.errors import InputError, printable
+from staticmask_cli.errors import InputError
 
 BLOCK_SIZE = 2880  # FITS files come in blocks of so many bytes
 
@@ -105,8 +105,7 @@ def measure_extent(path: Path, most: int | None = None) -> Extent:
         for mark, packer in _OTHERWISE_PACKED.items():
             if beginning.startswith(mark):
                 raise InputError(
-                    f"{printable(path)}: is compressed with {packer}; unpack it, or use gzip or "
-                    "fpack instead"
+                    f"{path}: is compressed with {packer}; unpack it, or use gzip or fpack instead"
                 )
         packed = path.stat().st_size
         file.seek(0)
@@ -151,7 +150,7 @@ class _Walk:
         return Extent(self._size is None, tuple(places), (note,) if note else ())
 
     def _error(self, reason: str) -> InputError:
-        return InputError(f"{printable(self._path)}: {reason}")
+        return InputError(f"{self._path}: {reason}")
 
     def _header(self, block: bytes, number: int) -> bytes:
         """Read a header to the end of its last block; return its cards, without END."""
@@ -249,5 +248,5 @@ def _integer(values: dict[bytes, bytes], keyword: bytes, absent: bytes = b"") ->
     try:
         return int(float(value)) if b"." in value else int(value)
     except (ValueError, OverflowError):
-        shown = printable(value[:20].decode("latin-1"))
+        shown = value[:20].decode("latin-1")
         raise ValueError(f"{keyword.decode()} is {shown}, not a whole number") from None

@@ -15,7 +15,7 @@ from typing import Any
 import astropy
 from astropy.io import fits
 
-from staticmask_cli.errors import InputError, printable
+from staticmask_cli.errors import InputError
 from staticmask_cli.exposures import products
 from staticmask_cli.exposures.extent import Extent, Place, measure_extent
 from staticmask_cli.exposures.headers import (
@@ -78,7 +78,7 @@ def open_fits(
         If the file cannot be read, is not FITS, damaged or truncated, or claims
         to be larger than it can be.
     """
-    shown = printable(path)
+    shown = path
     with silenced():
         try:
             _check_regular(path)
@@ -95,10 +95,10 @@ def open_fits(
             raise InputError(f"{shown}: does not fit into memory; fewer --jobs need less") from None
         except Exception as error:
             if isinstance(error, _READING):
-                reason = printable(error).rstrip(".")
+                reason = str(error).rstrip(".")
             elif _was_raised_in_astropy(error):
                 reason = (
-                    f"astropy {astropy.__version__} reports: {printable(error).rstrip('.')}; "
+                    f"astropy {astropy.__version__} reports: {str(error).rstrip('.')}; "
                     "if the file is sound, try a newer astropy"
                 )
             else:
@@ -119,9 +119,9 @@ def _check_regular(path: Path) -> None:
         raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{printable(path)}: cannot be read: {reason}") from None
+        raise InputError(f"{path}: cannot be read: {reason}") from None
     if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
-        raise InputError(f"{printable(path)}: is not a regular file")
+        raise InputError(f"{path}: is not a regular file")
 
 
 def scan(path: Path) -> tuple[tuple[Hdu, ...], tuple[str, ...]]:
@@ -150,8 +150,8 @@ def scan(path: Path) -> tuple[tuple[Hdu, ...], tuple[str, ...]]:
                 for index, place in enumerate(extent.places)
             )
         except HeaderError as error:
-            raise InputError(f"{printable(path)}: {printable(error)}") from None
-    return found, tuple(f"{printable(path)}: {note}" for note in extent.notes)
+            raise InputError(f"{path}: {error}") from None
+    return found, tuple(f"{path}: {note}" for note in extent.notes)
 
 
 def _describe(path: Path, index: int, hdu: Any, place: Place, *, gzipped: bool) -> Hdu:
@@ -192,7 +192,7 @@ def _describe(path: Path, index: int, hdu: Any, place: Place, *, gzipped: bool) 
         stamp=file_stamp(path.stat()),
         # Of those that tell one exposure from another.
         header_hash=place.header_hash if name in ("SCI", "DQ") else "",
-        datasum=printable(header.get("DATASUM", "")),
+        datasum=str(header.get("DATASUM", "")),
         offset=place.offset if as_it_is and constant is None else None,
         has_blank=bitpix > 0 and "BLANK" in hdu.header,
         gzipped=gzipped,
@@ -229,8 +229,6 @@ def read_association(path: Path) -> list[tuple[str, str, bool]]:
         table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
         present = {str(name).upper() for name in table.columns.names} if table else set()
         if table is None or table.data is None or not present.issuperset(wanted):
-            raise InputError(
-                f"{printable(path)}: is not an association: no table with {', '.join(wanted)}"
-            )
+            raise InputError(f"{path}: is not an association: no table with {', '.join(wanted)}")
         columns = [table.data[name].tolist() for name in wanted]
     return [(str(n), str(t), bool(p)) for n, t, p in zip(*columns, strict=True)]

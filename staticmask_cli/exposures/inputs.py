@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from staticmask_cli.errors import InputError, printable
+from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.products import MASK_ENDING, MASK_ENDINGS, calibration_of, flags_twin
 
 ASSOCIATION_SUFFIXES = ("_asn.fits", "_asc.fits", "_asn.fits.gz", "_asc.fits.gz")
@@ -134,8 +134,8 @@ class _Walk:
             self._problem(text, _why_absent(text), lists)
 
     def _problem(self, path: Path | str, reason: str, lists: tuple[Path, ...]) -> None:
-        origin = f" (named in {printable(lists[-1])})" if lists else ""
-        line = f"{printable(path)}: {reason}{origin}"
+        origin = f" (named in {lists[-1]})" if lists else ""
+        line = f"{path}: {reason}{origin}"
         self.problems.setdefault(line, str(path))
 
     def _pattern(self, pattern: str, lists: tuple[Path, ...]) -> None:
@@ -214,7 +214,7 @@ class _Walk:
             if not held:
                 self._problem(path, "this folder holds no mask", lists)
         elif is_dir:
-            example = printable(path / "*flt.fits")
+            example = path / "*flt.fits"
             self._problem(path, f"is a folder; give a pattern such as '{example}'", lists)
         elif self._read_association and path.name.lower().endswith(ASSOCIATION_SUFFIXES):
             self._association(path, self._read_association, lists)
@@ -240,14 +240,14 @@ class _Walk:
             self._problem(path, "the association has no exposure that is present", lists)
         for member in (name.strip().lower() for name in members):
             if "/" in member or not member:
-                self._problem(path, f"'{printable(member)}' is no name of a member", lists)
+                self._problem(path, f"'{member}' is no name of a member", lists)
                 continue
             stem, suffixes = _asked_for(member)
             found = self._beside(path, [stem + s + e for s in suffixes for e in _MEMBER_ENDINGS])
             if found is None:
                 tried = f"no file with suffix {', '.join(suffixes)}"
                 reason = tried if any(suffixes) else "file not found"
-                self._problem(path, f"its {what} {printable(stem)} is missing: {reason}", lists)
+                self._problem(path, f"its {what} {stem} is missing: {reason}", lists)
             else:
                 self._file(found, lists)
 

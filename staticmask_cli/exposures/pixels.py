@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from staticmask_cli.errors import InputError, printable
+from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.fits_files import open_fits
 from staticmask_cli.exposures.headers import HeaderError, ImageArray, as_float, file_stamp
@@ -52,7 +52,7 @@ def chip_arrays(chip: Chip) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]
     except MemoryError:
         size = " x ".join(map(str, chip.science.shape))
         raise InputError(
-            f"{printable(chip.science.path)}: SCI,{chip.extver}: its {size} pixels do not fit "
+            f"{chip.science.path}: SCI,{chip.extver}: its {size} pixels do not fit "
             "into memory; fewer --jobs need less"
         ) from None
 
@@ -81,9 +81,9 @@ def _read_by_astropy(path: Path, array: ImageArray) -> NDArray[Any]:
             if array.is_flags:
                 scale, zero = as_float(hdu.header, "BSCALE", 1), as_float(hdu.header, "BZERO", 0)
     except HeaderError as error:
-        raise InputError(f"{printable(path)}: {array.name}: {printable(error)}") from None
+        raise InputError(f"{path}: {array.name}: {error}") from None
     if pixels.shape != array.shape:  # None, if a table of tiles has no rows
-        raise InputError(f"{printable(path)}: is damaged: {array.name} has no pixels")
+        raise InputError(f"{path}: is damaged: {array.name} has no pixels")
     return _scaled(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), scale, zero)
 
 
@@ -123,13 +123,13 @@ def _check_unchanged(path: Path, array: ImageArray) -> None:
     try:
         stamp = file_stamp(path.stat())
     except OSError as error:
-        raise InputError(f"{printable(path)}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     if stamp != array.stamp:
         raise InputError(_changed(path))
 
 
 def _changed(path: Path) -> str:
-    return f"{printable(path)}: changed while it was read; run again"
+    return f"{path}: changed while it was read; run again"
 
 
 def _read_plain(path: Path, array: ImageArray, offset: int) -> NDArray[Any]:
@@ -148,7 +148,7 @@ def _read_plain(path: Path, array: ImageArray, offset: int) -> NDArray[Any]:
                 pixels[start : start + wanted.size] = wanted
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{printable(path)}: cannot be read: {reason}") from None
+        raise InputError(f"{path}: cannot be read: {reason}") from None
     return pixels.reshape(array.shape)
 
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from staticmask_cli.errors import printable
-
 #: Suffixes of calibrated exposures. Of two that one exposure can have the more
 #: corrected one stands first: with correction for CTE before without.
 CALIBRATED = ("flc", "flt", "crc", "crj", "sfl", "cal", "c0m", "c0h")
@@ -172,4 +170,4 @@ def _root(name: str) -> str:
 
 
 def _text(primary: Mapping[str, Any], keyword: str) -> str:
-    return printable(primary.get(keyword, "")).strip()
+    return str(primary.get(keyword, "")).strip()

@@ -16,7 +16,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.errors import OutputError
 from staticmask_cli.threads import Threads
 
 #: What a file was when it was looked at: device, inode, size, time of change; None: missing.
@@ -137,8 +137,8 @@ def put_in_place(
         except OutputError as error:
             problems += error.problems
     if problems and written:
-        old = ", ".join(printable(path.name) for path in parts if path not in written)
-        new = ", ".join(printable(path.name) for path in written)
+        old = ", ".join(path.name for path in parts if path not in written)
+        new = ", ".join(path.name for path in written)
         problems.append(f"{new}: new; {old}: as before; run again")
     return written, problems
 
@@ -146,7 +146,7 @@ def put_in_place(
 def _overtaken(path: Path, before: State) -> list[str]:
     if state_of(path) == before:
         return []
-    return [f"{printable(path)}: changed since it was read, and is left as it is; run again"]
+    return [f"{path}: changed since it was read, and is left as it is; run again"]
 
 
 def part_of(path: Path) -> Path:
@@ -192,7 +192,7 @@ def _writing(path: Path) -> Iterator[None]:
     except OSError as error:
         # astropy puts a sentence and the number before what the system said.
         reason = error.strerror or re.sub(r".*\[Errno \d+\] ", "", str(error))
-        raise OutputError(f"{printable(path)}: cannot be written: {printable(reason)}") from None
+        raise OutputError(f"{path}: cannot be written: {reason}") from None
 
 
 @contextlib.contextmanager
@@ -222,10 +222,10 @@ def folder_problems(folder: Path) -> list[str]:
     while not os.path.exists(existing) and existing != existing.parent:  # noqa: PTH110 - never raises
         existing = existing.parent
     if not existing.is_dir():
-        return [f"{printable(folder)}: {printable(existing)} is a file, not a folder"]
+        return [f"{folder}: {existing} is a file, not a folder"]
     if not os.access(existing, os.W_OK | os.X_OK):
         what = "cannot be written to" if existing == folder else "cannot be made"
         read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
         why = "read-only file system" if read_only else "permission denied"
-        return [f"{printable(folder)}: the folder {what}: {why}"]
+        return [f"{folder}: the folder {what}: {why}"]
     return []

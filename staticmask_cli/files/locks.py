@@ -32,7 +32,7 @@ from functools import partial
 from io import FileIO
 from pathlib import Path
 
-from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.errors import OutputError
 from staticmask_cli.files.atomic import clear_parts
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def _take(path: Path, timeout: float) -> tuple[FileIO, bool]:
             if left <= 0:
                 who = holder or "another run"
                 raise OutputError(
-                    f"{printable(path.parent)}: {who} has held {LOCK_NAME} for {timeout:g} s; "
+                    f"{path.parent}: {who} has held {LOCK_NAME} for {timeout:g} s; "
                     "run again when it is done, or raise --lock-timeout"
                 )
         time.sleep(min(pause, left))
@@ -206,8 +206,8 @@ def _holder(file: FileIO, path: Path) -> str:
     """Return who has the lock, or had it last, as far as that has been written down."""
     text = os.pread(file.fileno(), _LONGEST_TEXT, 0)
     if text and not text.startswith(_MARK):
-        raise OutputError(f"{printable(path)}: is in the way and no lock; move it away")
-    who = printable(text.removeprefix(_MARK).decode("utf-8", "replace").strip())
+        raise OutputError(f"{path}: is in the way and no lock; move it away")
+    who = text.removeprefix(_MARK).decode("utf-8", "replace").strip()
     return f"another run ({who})" if who else "another run"
 
 
@@ -226,7 +226,7 @@ def _sign(file: FileIO) -> None:
 def _why_not(path: Path, error: OSError) -> str:
     if os.path.lexists(path):
         return (
-            f"{printable(path)}: cannot be used as a lock: {error.strerror}; "
+            f"{path}: cannot be used as a lock: {error.strerror}; "
             "remove it if no run is writing there"
         )
-    return f"{printable(path.parent)}: the folder cannot be locked: {error.strerror}"
+    return f"{path.parent}: the folder cannot be locked: {error.strerror}"

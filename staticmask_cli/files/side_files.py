@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.errors import OutputError
 from staticmask_cli.files.atomic import folder_problems, made_folder, part_of
 
 _FITS = (".fits", ".fits.gz", ".fits.fz")
@@ -53,7 +53,7 @@ class SideFile:
     def problem(self) -> str | None:
         """Return why it cannot be written, if it cannot: a line for the user."""
         reason = next(self._reasons(), None)
-        return f"{self.option}: {printable(self.name)}: {printable(reason)}" if reason else None
+        return f"{self.option}: {self.name}: {reason}" if reason else None
 
     def _reasons(self) -> Iterator[str]:
         """Find reasons; each is looked for only if there is none before it."""
@@ -126,7 +126,7 @@ class SideFile:
                     part.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
-                f"{self.option}: {printable(self.name)}: cannot be written: {error.strerror}"
+                f"{self.option}: {self.name}: cannot be written: {error.strerror}"
             ) from None
 
 

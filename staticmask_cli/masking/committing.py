@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.errors import OutputError
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.files.atomic import made_folder, put_in_place, staged, state_of
 from staticmask_cli.files.locks import locked
@@ -23,10 +23,10 @@ from staticmask_cli.masks.duplicates import are_of_one_exposure
 from staticmask_cli.masks.held import HeldMask, other_identity
 from staticmask_cli.masks.naming import documented_name, mask_names, possible_names
 from staticmask_cli.masks.output import mask_hdus
-from staticmask_cli.masks.quality import Judgement, judge
+from staticmask_cli.masks.quality import Quality, check_quality
 from staticmask_cli.masks.records import ChipRecord, merged
 from staticmask_cli.masks.updating import HeldMasks, find, is_no_mask
-from staticmask_cli.reports.report import Journal, MaskReport
+from staticmask_cli.reports.report import MaskReport, RunRecord
 from staticmask_cli.settings import Settings
 
 
@@ -36,7 +36,7 @@ def commit(
     given: Collection[str],
     settings: Settings,
     jobs: int,
-    journal: Journal,
+    run_record: RunRecord,
 ) -> None:
     """Judge and write the masks.
 
@@ -56,7 +56,7 @@ def commit(
         Of the run.
     jobs : int
         Masks to write at a time.
-    journal : Journal
+    run_record : RunRecord
         Learns of the masks, once they are there; if some cannot be written, of the others.
 
     Raises
@@ -73,18 +73,18 @@ def commit(
             for identity in gathered
             for name in possible_names(identity, settings.prefix)
         }
-        planned = _plan(gathered, before, given, settings, journal.warnings, pixels=True)
+        planned = _plan(gathered, before, given, settings, run_record.warnings, pixels=True)
         files = {
             folder / p.name: partial(
-                mask_hdus, p.mask, identity, p.records, settings.recipe, p.judgement
+                mask_hdus, p.mask, identity, p.records, settings.recipe, p.quality
             )
             for identity, p in planned.items()
             if p.state == "planned"
         }
-        # No signal comes between masks, nor before the journal has learned of them.
+        # No signal comes between masks, nor before the run_record has learned of them.
         with staged(files, jobs) as parts, held_off():
             written, problems = put_in_place(parts, states)
-            journal.masks = tuple(
+            run_record.masks = tuple(
                 replace(mask, state="written") if mask.state == "planned" else mask
                 for mask in _reports(planned, settings, pixels=True)
                 if mask.state == "unchanged" or Path(mask.path) in written
@@ -101,7 +101,7 @@ class _Planned:
     records: list[ChipRecord]
     mask: MaskAccumulator
     state: str
-    judgement: Judgement
+    quality: Quality
 
 
 class OvertakenError(Exception):
@@ -117,12 +117,12 @@ def foresee(
     before: HeldMasks | None,
     given: Collection[str],
     settings: Settings,
-    journal: Journal,
+    run_record: RunRecord,
 ) -> None:
-    """Tell the journal which masks `commit` would write; in a dry run without their pixels."""
-    pixels = not journal.dry_run
-    planned = _plan(gathered, before, given, settings, journal.warnings, pixels=pixels)
-    journal.masks = _reports(planned, settings, pixels=pixels)
+    """Tell the run_record which masks `commit` would write; in a dry run without their pixels."""
+    pixels = not run_record.dry_run
+    planned = _plan(gathered, before, given, settings, run_record.warnings, pixels=pixels)
+    run_record.masks = _reports(planned, settings, pixels=pixels)
 
 
 def _plan(
@@ -144,11 +144,11 @@ def _plan(
         records = _joined(of_one, old, given, settings)
         is_same = old is not None and list(map(_row, old.records)) == list(map(_row, records))
         name, mask = names[identity], of_one.mask
-        judgement = Judgement()
+        quality = Quality()
         if pixels:
-            judgement = judge(name, identity, mask, records, settings.recipe, settings)
+            quality = check_quality(name, identity, mask, records, settings.recipe, settings)
         state = "unchanged" if is_same else "planned"
-        planned[identity] = _Planned(name, records, mask, state, judgement)
+        planned[identity] = _Planned(name, records, mask, state, quality)
     return planned
 
 
@@ -211,7 +211,7 @@ def _joined(
     if old and old.bits is not None:
         counting = [record for record in old.records if record.used]
         numbers = of_one.mask.add_mask(
-            old.bits, [record.alone for record in counting], len(counting), old.counts
+            old.bits, [record.unique for record in counting], len(counting), old.counts
         )
         places = of_one.mask.alone()
         alone = {r.pixel_hash: places[n] for r, n in zip(counting, numbers, strict=True)}
@@ -219,7 +219,7 @@ def _joined(
     nothing = np.empty(0, np.uint32)
     allow = settings.allow_duplicates
     return [
-        replace(r, alone=alone.get(r.pixel_hash, nothing) if r.used else nothing)
+        replace(r, unique=alone.get(r.pixel_hash, nothing) if r.used else nothing)
         for r in merged(stay, of_one.records, given, allow_duplicates=allow)
     ]
 
@@ -234,7 +234,7 @@ def _reports(
             chips=tuple(p.records),
             bad=p.mask.bad if pixels else None,
             state=p.state,
-            judgement=p.judgement,
+            quality=p.quality,
             pixels=p.mask if pixels else None,
         )
         for identity, p in planned.items()
@@ -260,7 +260,7 @@ def _names(
     taken = {i: other(documented_name(i, prefix), i) for i in identities}
     names = mask_names(taken, prefix) | dict(kept)
     notes += [
-        f"{printable(folder / name)}: is not a static mask, and is replaced"
+        f"{folder / name}: is not a static mask, and is replaced"
         for identity, name in names.items()
         if identity not in kept
         if os.path.lexists(folder / name) and is_no_mask(folder / name, identity)
@@ -276,7 +276,7 @@ def _names(
             reason += "; the older mask of that name is left as it is"
         notes.append(f"{name} is the mask of {identity}, not {documented}: {reason}")
         if (owner := other(name, identity)) is not None:
-            raise OutputError(f"{printable(folder / name)}: is the mask of {owner}; move it away")
+            raise OutputError(f"{folder / name}: is the mask of {owner}; move it away")
     if len(set(names.values())) < len(names):
         raise OutputError("two chips would get the same mask file; use different folders")
     return names

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from staticmask_cli.errors import InputError, printable
+from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.inputs import are_masks, is_folder, resolve_masks
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.exposures.products import MASK_ENDING
 from staticmask_cli.masking.gathering import Progress
 from staticmask_cli.masking.run import make_masks
 from staticmask_cli.masks.held import read_any
-from staticmask_cli.reports.report import Journal
+from staticmask_cli.reports.report import RunRecord
 from staticmask_cli.settings import Settings
 
 # So many columns are listed unless all are asked for.
@@ -59,7 +59,7 @@ class Difference:
         """Return it in types that JSON has; columns count from 1."""
         columns = np.flatnonzero(self.gained + self.lost)
         return {
-            "mask": printable(self.mask),
+            "mask": self.mask,
             "old": self.old,
             "new": self.new,
             "gained": int(self.gained.sum()),
@@ -75,7 +75,7 @@ class Difference:
 
         Those that differ most come first; unless `every_column`, only ten.
         """
-        name = printable(self.mask)
+        name = self.mask
         if self.old is None:
             return [f"{name}  only new  {self.new}"]
         if self.new is None:
@@ -109,7 +109,7 @@ def compare(
     settings: Settings,
     old: str,
     *,
-    journal: Journal | None = None,
+    run_record: RunRecord | None = None,
     progress: Progress | None = None,
 ) -> tuple[Difference, ...]:
     """Compare masks with older ones.
@@ -121,7 +121,7 @@ def compare(
         masks or folders of them.
     old : str
         The older mask, or a folder of them; DrizzlePac's will do.
-    journal : Journal, optional
+    run_record : RunRecord, optional
         Learns what became of every exposure.
     progress : callable, optional
         Told after each exposure how many are done.
@@ -147,7 +147,7 @@ def compare(
     if problems:
         raise InputError(*problems)
     if not are_masks(settings.input):
-        report = make_masks(settings, write=False, journal=journal, progress=progress)
+        report = make_masks(settings, write=False, run_record=run_record, progress=progress)
         news = [
             _Mask(name=Path(m.path).name, identity=m.identity, bad=m.pixels.mask() == 0)
             for m in report.masks
@@ -172,7 +172,7 @@ def _read_masks(entries: Sequence[str]) -> tuple[list[_Mask], list[str]]:
             masks.append(_Mask(name=name, identity=identity, bad=bad))
     names = [mask.name for mask in masks]
     problems += [
-        f"{printable(name)}: is the name of several masks; compare one folder at a time"
+        f"{name}: is the name of several masks; compare one folder at a time"
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
@@ -221,10 +221,10 @@ def _partner(news: Sequence[_Mask], old: _Mask) -> tuple[_Mask, _Mask]:
     by_shape = [n for n in news if n.bad.shape == old.bad.shape]
     candidates = by_identity or by_name or by_number or by_shape
     if len(candidates) != 1:
-        there = ", ".join(printable(mask.name) for mask in news) or "none"
+        there = ", ".join(mask.name for mask in news) or "none"
         which = "several new masks" if candidates else "no new mask"
         raise InputError(
-            f"{printable(old.name)}: belongs to {which}; there are {there}; compare with a folder"
+            f"{old.name}: belongs to {which}; there are {there}; compare with a folder"
         )
     return candidates[0], old
 
@@ -233,13 +233,11 @@ def _difference(new: _Mask | None, old: _Mask | None) -> Difference:
     both = [mask for mask in (new, old) if mask is not None]
     if len({mask.bad.shape for mask in both}) > 1:
         shapes = " and ".join("x".join(map(str, mask.bad.shape)) for mask in both)
-        raise InputError(f"{printable(both[0].name)}: new and old differ in shape: {shapes}")
+        raise InputError(f"{both[0].name}: new and old differ in shape: {shapes}")
     identities = [mask.identity for mask in both if mask.identity is not None]
     if len(set(identities)) > 1:
         new_one, old_one = identities
-        raise InputError(
-            f"{printable(both[1].name)}: the old mask is that of {old_one}, not of {new_one}"
-        )
+        raise InputError(f"{both[1].name}: the old mask is that of {old_one}, not of {new_one}")
     nothing = np.zeros_like(both[0].bad)
     now, before = (nothing if mask is None else mask.bad for mask in (new, old))
     return Difference(

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from staticmask_cli.errors import InputError, printable
+from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.instruments import ChipIdentity, flag_names
 from staticmask_cli.exposures.pixels import chip_arrays
@@ -20,7 +20,7 @@ from staticmask_cli.masking.run import jobs_of
 from staticmask_cli.masking.survey import survey
 from staticmask_cli.masks.naming import mask_names
 from staticmask_cli.masks.records import ChipRecord
-from staticmask_cli.reports.report import Journal
+from staticmask_cli.reports.report import RunRecord
 from staticmask_cli.settings import Settings
 from staticmask_cli.statistics.bad_pixels import BadPixels, Criteria, find_bad_pixels
 from staticmask_cli.statistics.votes import needed
@@ -86,7 +86,7 @@ class PixelInChip:
         """Return it in a line."""
         dq = "-" if self.dq is None else " ".join([str(self.dq), *self.dq_names])
         return (
-            f"  {printable(self.file)} SCI,{self.extver}: {self.state()}  value {self.value:.6g}  "
+            f"  {self.file} SCI,{self.extver}: {self.state()}  value {self.value:.6g}  "
             f"mode {self.mode:.6g}  rms {self.rms:.6g}  threshold {self.threshold:.6g}  "
             f"sigmas below {self.sigmas_below:.3g}  DQ {dq}"
         )
@@ -140,15 +140,8 @@ class Explanation:
         return self.count >= self.needed
 
     def document(self) -> dict[str, Any]:
-        """Return it in types that JSON has, which has no NaN."""
-        chips = [
-            {
-                name: None if isinstance(value, float) and not math.isfinite(value) else value
-                for name, value in asdict(chip).items()
-            }
-            | {"file": printable(chip.file), "state": chip.state()}
-            for chip in self.chips
-        ]
+        """Return it as the summary has it."""
+        chips = [asdict(chip) | {"state": chip.state()} for chip in self.chips]
         told = {"count": self.count, "coverage": self.coverage, "is_bad": self.is_bad}
         return asdict(self) | {"place": list(self.place), "chips": chips} | told
 
@@ -159,16 +152,16 @@ class Explanation:
         if not self.chips:
             shape = f"{self.identity.columns} columns and {self.identity.rows} rows"
             return [f"{head}  outside: the mask has {shape}"]
-        verdict = "bad" if self.is_bad else "good"
+        state = "bad" if self.is_bad else "good"
         count = f"bad in {self.count} of {self.coverage} that saw it, {self.needed} needed"
-        return [f"{head}  {verdict}  {count}", *(chip.line() for chip in self.chips)]
+        return [f"{head}  {state}  {count}", *(chip.line() for chip in self.chips)]
 
 
 def explain(
     settings: Settings,
     places: Sequence[Place],
     *,
-    journal: Journal | None = None,
+    run_record: RunRecord | None = None,
     progress: Progress | None = None,
 ) -> tuple[Explanation, ...]:
     """Tell what every exposure says of some pixels, reading each once.
@@ -179,7 +172,7 @@ def explain(
         As for a run.
     places : sequence of tuple
         Columns and rows, the first being 1.
-    journal : Journal, optional
+    run_record : RunRecord, optional
         Learns what became of every exposure.
     progress : callable, optional
         Told after each exposure how many are done.
@@ -198,7 +191,12 @@ def explain(
     found: dict[ChipIdentity, list[list[PixelInChip]]] = {}
     question = functools.partial(_asked, settings, places)
     exposures = survey(
-        settings, question, jobs_of(settings), any_flags=True, journal=journal, progress=progress
+        settings,
+        question,
+        jobs_of(settings),
+        any_flags=True,
+        run_record=run_record,
+        progress=progress,
     )
     for exposure in exposures:
         for chip, asked in exposure.answers:

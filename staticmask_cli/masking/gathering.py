@@ -22,7 +22,7 @@ from staticmask_cli.masks.duplicates import Duplicates, problem
 from staticmask_cli.masks.held import REDO
 from staticmask_cli.masks.records import ChipRecord, same_pixels
 from staticmask_cli.masks.updating import HeldMasks
-from staticmask_cli.reports.report import ExposureReport, Journal
+from staticmask_cli.reports.report import ExposureReport, RunRecord
 from staticmask_cli.settings import Settings
 
 #: Called with the exposures that are done and how many there are in all.
@@ -128,7 +128,7 @@ class Gathering:
         How many chips it measures at a time.
     held : HeldMasks or None
         The masks on disk, if exposures are added to them.
-    journal : Journal
+    run_record : RunRecord
         Learns of every exposure.
 
     Attributes
@@ -145,7 +145,7 @@ class Gathering:
         workers: Executor | None,
         jobs: int,
         held: HeldMasks | None,
-        journal: Journal,
+        run_record: RunRecord,
     ) -> None:
         self.found: dict[ChipIdentity, Gathered] = {}
         self.failed: list[ChipRecord] = []
@@ -154,7 +154,7 @@ class Gathering:
         self._workers = workers
         self._jobs = jobs
         self._held = held
-        self._journal = journal
+        self._journal = run_record
         self._duplicates = Duplicates(allow=settings.allow_duplicates)
         self._ahead: deque[_UnderWay] = deque()
 
@@ -260,7 +260,7 @@ class Gathering:
                 problems += {problem(path, task.chip.extver, error)}.difference(problems)
             except BrokenExecutor:
                 raise StaticMaskError(
-                    f"{printable(path)}: a worker was killed while it was measured, by the system "
+                    f"{path}: a worker was killed while it was measured, by the system "
                     "for want of memory perhaps; nothing was written; fewer --jobs need less"
                 ) from None
             settled.append(one)
@@ -355,14 +355,14 @@ class Gathering:
         result = task.future.result() if task.future else None
         for name in task.sums.result() if task.sums else ():
             self._journal.warnings.append(
-                f"{printable(path)}: {printable(name)}: the data do not match DATASUM; they have "
+                f"{path}: {name}: the data do not match DATASUM; they have "
                 "changed since it was written"
             )
         if isinstance(result, Measured):
             return result
         if task.known is not None and result is not None and result != task.known.pixel_hash:
             raise InputError(
-                f"{printable(path)}: SCI,{task.chip.extver}: its pixels are not those that went "
+                f"{path}: SCI,{task.chip.extver}: its pixels are not those that went "
                 f"into the mask; {REDO}"
             )
         return None
@@ -375,7 +375,7 @@ def _as_named(path: Path, problem: str) -> str:
 
 
 def _failed(path: str, file: str, extver: int, problems: Sequence[str]) -> ChipRecord:
-    reasons = "; ".join(problem.removeprefix(f"{printable(path)}: ") for problem in problems)
+    reasons = "; ".join(printable(p).removeprefix(f"{printable(path)}: ") for p in problems)
     # A mask does not tell of folders: the exposures may move.
     reasons = reasons.replace(f"{printable(Path(path).absolute().parent)}/", "")
     return ChipRecord(file=file, extver=extver, reason=f"left out: {reasons}")

@@ -14,7 +14,7 @@ from staticmask_cli.exposures.fingerprint import fingerprint
 from staticmask_cli.exposures.pixels import chip_arrays, matches_datasum
 from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.statistics.bad_pixels import BadPixels, Criteria, find_bad_pixels
-from staticmask_cli.statistics.clusters import clumped
+from staticmask_cli.statistics.clusters import n_clustered
 from staticmask_cli.statistics.sky import sky_statistics
 from staticmask_cli.statistics.votes import Bits, pack, positions
 
@@ -113,13 +113,13 @@ def record_of(chip: Chip, found: BadPixels, pixel_hash: str) -> ChipRecord:
         rms=sky.rms,
         nbins=sky.nbins,
         threshold=found.threshold,
-        low=low.size,
-        flagged=0 if found.flagged is None else int(np.count_nonzero(found.flagged)),
-        seen=sky.seen,
+        n_low=low.size,
+        n_flagged=0 if found.flagged is None else int(np.count_nonzero(found.flagged)),
+        n_finite=sky.seen,
         lowest=sky.lowest,
         median=sky.median,
         noise=sky.noise,
-        clumped=clumped(low, found.low.shape[1]),
+        n_clustered=n_clustered(low, found.low.shape[1]),
         calibration=chip.calibration,
         header_hash=chip.header_hash,
         datasum=chip.datasum,

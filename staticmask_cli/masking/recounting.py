@@ -18,21 +18,21 @@ from staticmask_cli.masking.run import jobs_of
 from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.held import HeldMask, read_counted
 from staticmask_cli.masks.output import mask_hdus
-from staticmask_cli.masks.quality import judge
+from staticmask_cli.masks.quality import check_quality
 from staticmask_cli.masks.records import count_chips
-from staticmask_cli.reports.report import Journal, MaskReport
+from staticmask_cli.reports.report import MaskReport, RunRecord
 from staticmask_cli.settings import Settings
 
 
-def recount(settings: Settings, *, journal: Journal | None = None) -> tuple[MaskReport, ...]:
+def recount(settings: Settings, *, run_record: RunRecord | None = None) -> tuple[MaskReport, ...]:
     """Rewrite masks as a run with another ``min_exposures`` would have made them.
 
     Parameters
     ----------
     settings : Settings
         ``input`` names the masks, or folders of them; ``min_exposures`` and the
-        limits of verdicts count, all else is as the masks were made.
-    journal : Journal, optional
+        limits of checks count, all else is as the masks were made.
+    run_record : RunRecord, optional
         Learns of the masks, once they are there; if some cannot be written, of the others.
 
     Returns
@@ -48,7 +48,7 @@ def recount(settings: Settings, *, journal: Journal | None = None) -> tuple[Mask
         If a mask keeps no counts or is damaged, and then all stay as they
         were; or if one cannot be written, and then it says which are new.
     """
-    journal = Journal() if journal is None else journal
+    run_record = RunRecord() if run_record is None else run_record
     paths, lost = resolve_masks(settings.input)
     if lost:
         raise InputError(*lost)
@@ -60,13 +60,13 @@ def recount(settings: Settings, *, journal: Journal | None = None) -> tuple[Mask
             stack.enter_context(locked(folder, settings.lock_timeout))
         before = {_real(path): state_of(_real(path)) for path in paths}
         reports, files = _recounted(paths, settings)
-        # No signal comes between masks, nor before the journal has learned of them.
+        # No signal comes between masks, nor before the run_record has learned of them.
         with staged(files, jobs_of(settings)) as parts, held_off():
             written, problems = put_in_place(parts, before)
-            journal.masks = tuple(r for r in reports if _real(Path(r.path)) in written)
+            run_record.masks = tuple(r for r in reports if _real(Path(r.path)) in written)
         if problems:
             raise OutputError(*problems)
-    return journal.masks
+    return run_record.masks
 
 
 def _real(path: Path) -> Path:
@@ -87,7 +87,7 @@ def _recounted(
             continue
         mask = _accumulated(held, settings)
         recipe = replace(held.recipe, min_exposures=settings.min_exposures)
-        judgement = judge(path.name, held.identity, mask, held.records, recipe, settings)
+        quality = check_quality(path.name, held.identity, mask, held.records, recipe, settings)
         reports.append(
             MaskReport(
                 path=os.fspath(path),
@@ -95,13 +95,11 @@ def _recounted(
                 chips=held.records,
                 bad=mask.bad,
                 state="written",
-                judgement=judgement,
+                quality=quality,
                 pixels=mask,
             )
         )
-        files[_real(path)] = partial(
-            mask_hdus, mask, held.identity, held.records, recipe, judgement
-        )
+        files[_real(path)] = partial(mask_hdus, mask, held.identity, held.records, recipe, quality)
     if problems:
         raise OutputError(*problems)
     return reports, files
@@ -110,6 +108,6 @@ def _recounted(
 def _accumulated(held: HeldMask, settings: Settings) -> MaskAccumulator:
     mask = MaskAccumulator(held.identity.shape, settings.min_exposures, counts=True)
     if held.bits is not None:
-        alone = [record.alone for record in held.records]
+        alone = [record.unique for record in held.records]
         mask.add_mask(held.bits, alone, count_chips(held.records), held.counts)
     return mask

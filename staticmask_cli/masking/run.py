@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from staticmask_cli.errors import InputError, OutputError, printable
+from staticmask_cli.errors import InputError, OutputError
 from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.files.atomic import folder_problems
 from staticmask_cli.masking.committing import OvertakenError, commit, foresee
 from staticmask_cli.masking.gathering import Gathering, Progress
-from staticmask_cli.masks.quality import Verdict, against
+from staticmask_cli.masks.quality import QualityCheck, failed
 from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.masks.updating import HeldMasks
-from staticmask_cli.reports.report import Journal, Report, chip_line
+from staticmask_cli.reports.report import Report, RunRecord, chip_line
 from staticmask_cli.settings import Settings
 from staticmask_cli.threads import Threads
 
@@ -37,7 +37,7 @@ def make_masks(
     write: bool = True,
     executor: Executor | None = None,
     progress: Progress | None = None,
-    journal: Journal | None = None,
+    run_record: RunRecord | None = None,
 ) -> Report:
     """Make one static mask for every detector chip in the exposures.
 
@@ -54,7 +54,7 @@ def make_masks(
         down. ``settings.jobs`` still tells how much it is given at a time.
     progress : callable, optional
         Told after each exposure how many are done.
-    journal : Journal, optional
+    run_record : RunRecord, optional
         Learns what the run does while it does it; what it has learned stays
         also if the run fails. Warnings that it has already are not logged again.
 
@@ -70,35 +70,35 @@ def make_masks(
     OutputError
         If a mask cannot be written, or exposures cannot be added to it.
     """
-    journal = Journal() if journal is None else journal
-    journal.dry_run = dry_run
-    heard = len(journal.warnings)  # those of the configuration
+    run_record = RunRecord() if run_record is None else run_record
+    run_record.dry_run = dry_run
+    heard = len(run_record.warnings)  # those of the configuration
     shows = write and not dry_run and bool(settings.report or settings.preview)
     if shows:
         # Not above: pictures are seldom asked for, and need more than masks do.
         from staticmask_cli.reports import showing  # noqa: PLC0415
 
         showing.check(settings)
-        journal.unfinished += showing.asked(settings)
+        run_record.unfinished += showing.asked(settings)
     if settings.static:
-        _make(settings, executor, progress, journal, write=write and not dry_run)
-    for warning in journal.warnings[heard:]:
+        _make(settings, executor, progress, run_record, write=write and not dry_run)
+    for warning in run_record.warnings[heard:]:
         log.warning("%s", warning)
     if write:
-        tell_verdicts(_news(journal, settings), settings)
+        log_failed_checks(_news(run_record, settings), settings)
     report = Report(
         settings=settings,
-        masks=journal.masks,
-        exposures=tuple(journal.exposures),
-        warnings=tuple(journal.warnings),
+        masks=run_record.masks,
+        exposures=tuple(run_record.exposures),
+        warnings=tuple(run_record.warnings),
         dry_run=dry_run,
     )
     if shows and report.masks:
-        with journal.timed("show"):
+        with run_record.timed("show"):
             showing.show(report)
     if shows:
         for option in showing.asked(settings):
-            journal.unfinished.remove(option)
+            run_record.unfinished.remove(option)
     return report
 
 
@@ -106,25 +106,25 @@ def _make(
     settings: Settings,
     executor: Executor | None,
     progress: Progress | None,
-    journal: Journal,
+    run_record: RunRecord,
     *,
     write: bool,
 ) -> None:
-    with journal.timed("resolve"):
+    with run_record.timed("resolve"):
         paths, unresolved = resolve(settings.input, read_association)
-    warnings = list(journal.warnings)
+    warnings = list(run_record.warnings)
     for _ in range(_ATTEMPTS):
         try:
             _gather_and_commit(
-                settings, paths, unresolved, executor, progress, journal, write=write
+                settings, paths, unresolved, executor, progress, run_record, write=write
             )
         except OvertakenError:
             log.debug("another run has changed the masks meanwhile; once more")
-            journal.warnings, journal.exposures = list(warnings), []
+            run_record.warnings, run_record.exposures = list(warnings), []
         else:
             return
     raise OutputError(
-        f"{printable(settings.output_dir)}: other runs kept changing masks of the same exposures; "
+        f"{settings.output_dir}: other runs kept changing masks of the same exposures; "
         "nothing was written, run again"
     )
 
@@ -135,7 +135,7 @@ def _gather_and_commit(
     unresolved: Mapping[str, str],
     executor: Executor | None,
     progress: Progress | None,
-    journal: Journal,
+    run_record: RunRecord,
     *,
     write: bool,
 ) -> None:
@@ -143,9 +143,9 @@ def _gather_and_commit(
     closed = folder_problems(folder) if write else []
     held = HeldMasks(settings) if settings.update else None
     jobs = jobs_of(settings)
-    with journal.timed("measure"), _workers(jobs, executor) as workers:
-        measures = None if journal.dry_run or closed else workers
-        gathering = Gathering(settings, measures, jobs, held, journal)
+    with run_record.timed("measure"), _workers(jobs, executor) as workers:
+        measures = None if run_record.dry_run or closed else workers
+        gathering = Gathering(settings, measures, jobs, held, run_record)
         for problem, name in unresolved.items():
             gathering.fail(name, [problem])
         gathering.run(paths, progress)
@@ -153,7 +153,7 @@ def _gather_and_commit(
     if lost or closed or (gathering.problems and not settings.keep_going):
         wrong = [*gathering.problems, *lost, *closed]
         raise (InputError if gathering.problems else OutputError)(*wrong)
-    _tell_chips(journal)
+    _tell_chips(run_record)
     there = {i for i in gathering.found if held and held.held(i)}
     made = {
         i: g for i, g in gathering.found.items() if g.gives_something or (i in there and g.has_good)
@@ -161,25 +161,25 @@ def _gather_and_commit(
     if not made:
         nothing = "no exposure is left to make a mask of"
         hint = "" if gathering.problems else "; see --include-empty"
-        raise InputError(*gathering.problems, *journal.warnings, nothing + hint)
+        raise InputError(*gathering.problems, *run_record.warnings, nothing + hint)
     # A mask that is there tells also of what could not be added to it.
     made |= {i: g for i, g in gathering.found.items() if i in there}
     for of_one in made.values():
         of_one.records += gathering.failed
     given = {path.name for path in paths} | {record.file for record in gathering.failed}
-    with journal.timed("write"):
+    with run_record.timed("write"):
         if write:
-            commit(made, held, given, settings, jobs, journal)
+            commit(made, held, given, settings, jobs, run_record)
         else:
-            foresee(made, held, given, settings, journal)
-    _settle_copies(journal)
+            foresee(made, held, given, settings, run_record)
+    _settle_copies(run_record)
     for problem in gathering.problems:
         log.error("%s; left out", problem)
 
 
-def _settle_copies(journal: Journal) -> None:
+def _settle_copies(run_record: RunRecord) -> None:
     """Report of each chip what the masks have: which of several copies counts they decide."""
-    rows = {(mask.identity, row.key): row for mask in journal.masks for row in mask.chips}
+    rows = {(mask.identity, row.key): row for mask in run_record.masks for row in mask.chips}
 
     def settled(identity: ChipIdentity, record: ChipRecord) -> ChipRecord:
         row = rows.get((identity, record.in_table().key), record)
@@ -187,41 +187,41 @@ def _settle_copies(journal: Journal) -> None:
             record if row.used == record.used else replace(record, used=row.used, reason=row.reason)
         )
 
-    journal.exposures = [
+    run_record.exposures = [
         replace(exposure, chips=tuple((i, settled(i, record)) for i, record in exposure.chips))
-        for exposure in journal.exposures
+        for exposure in run_record.exposures
     ]
 
 
-def tell_verdicts(verdicts: Iterable[Verdict], settings: Settings) -> None:
-    """Log verdicts: as errors if they decide the exit status."""
-    for verdict in verdicts:
-        log.log(logging.ERROR if settings.strict else logging.WARNING, "%s", verdict)
+def log_failed_checks(checks: Iterable[QualityCheck], settings: Settings) -> None:
+    """Log checks: as errors if they decide the exit status."""
+    for check in checks:
+        log.log(logging.ERROR if settings.strict else logging.WARNING, "%s", check)
 
 
-def _news(journal: Journal, settings: Settings) -> list[Verdict]:
-    """Return the verdicts that a user has not heard of; all of them if they decide the status."""
-    keys = {r.in_table().key for e in journal.exposures if e.state == "read" for _, r in e.chips}
-    found: list[Verdict] = []
-    for mask in journal.masks:
+def _news(run_record: RunRecord, settings: Settings) -> list[QualityCheck]:
+    """Return the checks that a user has not heard of; all of them if they decide the status."""
+    keys = {r.in_table().key for e in run_record.exposures if e.state == "read" for _, r in e.chips}
+    found: list[QualityCheck] = []
+    for mask in run_record.masks:
         if mask.state == "written" or settings.strict:
-            found += against(mask.judgement.mask)
-        for record, verdicts in zip(mask.chips, mask.judgement.chips, strict=False):
+            found += failed(mask.quality.mask)
+        for record, checks in zip(mask.chips, mask.quality.chips, strict=False):
             if record.key in keys or settings.strict:
-                found += against(verdicts)
+                found += failed(checks)
     return found
 
 
-def _tell_chips(journal: Journal) -> None:
+def _tell_chips(run_record: RunRecord) -> None:
     """Log what was measured, and warn of what a user should know of single chips."""
     records = sorted(
-        ((e.path, r) for e in journal.exposures if e.state != "failed" for _, r in e.chips),
+        ((e.path, r) for e in run_record.exposures if e.state != "failed" for _, r in e.chips),
         key=lambda pair: (pair[1].file, pair[1].extver),
     )
     for path, record in records:
         log.info("%s", chip_line(record))
         if record.reason:
-            journal.warnings.append(f"{printable(path)}: SCI,{record.extver}: {record.reason}")
+            run_record.warnings.append(f"{path}: SCI,{record.extver}: {record.reason}")
 
 
 @contextmanager

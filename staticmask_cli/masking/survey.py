@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from staticmask_cli.errors import InputError, printable
+from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip, open_exposure
 from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.inputs import resolve
@@ -18,7 +18,7 @@ from staticmask_cli.exposures.products import best_first
 from staticmask_cli.masking.gathering import Progress
 from staticmask_cli.masks.duplicates import Duplicates, problem
 from staticmask_cli.masks.records import ChipRecord, same_pixels
-from staticmask_cli.reports.report import ExposureReport, Journal
+from staticmask_cli.reports.report import ExposureReport, RunRecord
 from staticmask_cli.settings import Settings
 from staticmask_cli.threads import Threads
 
@@ -62,7 +62,7 @@ def survey(
     jobs: int,
     *,
     any_flags: bool = False,
-    journal: Journal | None = None,
+    run_record: RunRecord | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Surveyed[Answer]]:
     """Ask every chip a question, several at a time, and yield the exposures in order.
@@ -77,7 +77,7 @@ def survey(
         Chips to read at a time.
     any_flags : bool
         As for `open_exposure`.
-    journal : Journal, optional
+    run_record : RunRecord, optional
         Learns what became of every exposure.
     progress : callable, optional
         Told after each exposure how many are done.
@@ -88,11 +88,11 @@ def survey(
         After the last exposure: all that is wrong with any, unless
         ``settings.keep_going`` and there is one without fault.
     """
-    journal = Journal() if journal is None else journal
+    run_record = RunRecord() if run_record is None else run_record
     duplicates = Duplicates(allow=settings.allow_duplicates)
     paths, unresolved = resolve(settings.input, read_association)
     for line, name in unresolved.items():
-        _fail(journal, name, [line])
+        _fail(run_record, name, [line])
     ahead: deque[tuple[Path, list[tuple[Chip, Future[Answer]]]]] = deque()
     report_progress = progress or (lambda *_: None)
     with Threads(jobs, thread_name_prefix="staticmask") as threads:
@@ -101,20 +101,20 @@ def survey(
                 try:
                     chips = open_exposure(path, settings, any_flags=any_flags).chips
                     for chip in filter(_is_left_out, chips):
-                        place = f"{printable(path)}: SCI,{chip.extver}"
-                        journal.warn(f"{place}: left out: {chip.left_out}")
+                        place = f"{path}: SCI,{chip.extver}"
+                        run_record.warn(f"{place}: left out: {chip.left_out}")
                     ahead.append((path, _asked(chips, question, threads)))
                 except InputError as error:
-                    _fail(journal, path, error.problems)
+                    _fail(run_record, path, error.problems)
                     report_progress(number + 1 - len(ahead), len(paths))
                 while len(ahead) > (jobs if number + 1 < len(paths) else 0):
-                    yield from _answered(journal, duplicates, *ahead.popleft())
+                    yield from _answered(run_record, duplicates, *ahead.popleft())
                     report_progress(number + 1 - len(ahead), len(paths))
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
-    failed = [exposure for exposure in journal.exposures if exposure.state == "failed"]
+    failed = [exposure for exposure in run_record.exposures if exposure.state == "failed"]
     problems = list(dict.fromkeys(reason for exposure in failed for reason in exposure.reasons))
-    is_none_left = all(exposure.state != "read" for exposure in journal.exposures)
+    is_none_left = all(exposure.state != "read" for exposure in run_record.exposures)
     if problems and (is_none_left or not settings.keep_going):
         raise InputError(*problems)
     if is_none_left:
@@ -123,8 +123,8 @@ def survey(
         log.error("%s; left out", line)
 
 
-def _fail(journal: Journal, path: Path | str, problems: Sequence[str]) -> None:
-    journal.exposures.append(
+def _fail(run_record: RunRecord, path: Path | str, problems: Sequence[str]) -> None:
+    run_record.exposures.append(
         ExposureReport(path=str(path), state="failed", reasons=tuple(problems))
     )
 
@@ -142,7 +142,7 @@ def _is_left_out(chip: Chip) -> bool:
 
 
 def _answered(
-    journal: Journal,
+    run_record: RunRecord,
     duplicates: Duplicates,
     path: Path,
     asked: list[tuple[Chip, Future[Answer]]],
@@ -157,7 +157,7 @@ def _answered(
             problems += error.problems
     copies = {}
     for chip, answer in answers:
-        place = f"{printable(path)}: SCI,{chip.extver}"
+        place = f"{path}: SCI,{chip.extver}"
         try:
             original = duplicates.original(chip.identity, answer.record)
         except ValueError as error:
@@ -170,11 +170,11 @@ def _answered(
     if problems:
         for chip, answer in answers:
             duplicates.drop(chip.identity, answer.record)
-        _fail(journal, path, problems)
+        _fail(run_record, path, problems)
         return
     for warning in copies.values():
-        journal.warn(warning)
+        run_record.warn(warning)
     state = "read" if answers else "left out"
-    journal.exposures.append(ExposureReport(path=str(path), state=state))
+    run_record.exposures.append(ExposureReport(path=str(path), state=state))
     if answers:
         yield Surveyed(path, answers, frozenset(copies))

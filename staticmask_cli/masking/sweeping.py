@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from staticmask_cli.errors import printable
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masking.gathering import Progress
@@ -16,7 +15,7 @@ from staticmask_cli.masking.survey import survey
 from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.naming import mask_names
 from staticmask_cli.masks.records import ChipRecord
-from staticmask_cli.reports.report import Journal
+from staticmask_cli.reports.report import RunRecord
 from staticmask_cli.settings import Settings
 from staticmask_cli.statistics.chance import bad_by_chance
 
@@ -79,7 +78,7 @@ def sweep(
     settings: Settings,
     sigmas: Sequence[float],
     *,
-    journal: Journal | None = None,
+    run_record: RunRecord | None = None,
     progress: Progress | None = None,
 ) -> tuple[SweepRow, ...]:
     """Count the bad pixels of all masks at several sigmas, reading each exposure once.
@@ -90,7 +89,7 @@ def sweep(
         As for a run; its ``static_sig`` does not count.
     sigmas : sequence of float
         Values of ``static_sig``.
-    journal : Journal, optional
+    run_record : RunRecord, optional
         Learns what became of every exposure.
     progress : callable, optional
         Told after each exposure how many are done.
@@ -107,13 +106,13 @@ def sweep(
     """
     masks: dict[ChipIdentity, list[MaskAccumulator]] = {}
 
-    journal = Journal() if journal is None else journal
+    run_record = RunRecord() if run_record is None else run_record
 
     def question(chip: Chip) -> _Swept:
         return _Swept(measure_at(chip, sigmas))
 
     for exposure in survey(
-        settings, question, jobs_of(settings), journal=journal, progress=progress
+        settings, question, jobs_of(settings), run_record=run_record, progress=progress
     ):
         for chip, swept in exposure.answers:
             if chip.identity not in masks:
@@ -123,7 +122,7 @@ def sweep(
                     for number, _ in enumerate(sigmas)
                 ]
             if swept.record.reason:
-                journal.warn(f"{printable(chip.file)}: SCI,{chip.extver}: {swept.record.reason}")
+                run_record.warn(f"{chip.file}: SCI,{chip.extver}: {swept.record.reason}")
             if swept.record.used and chip.extver not in exposure.duplicates:
                 for mask, measured in zip(masks[chip.identity], swept.at_each, strict=True):
                     mask.add(measured.bad, measured.unseen)

@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from staticmask_cli.errors import printable
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.records import ChipRecord
 
@@ -89,7 +88,7 @@ class Duplicates:
 def problem(path: Path, extver: int, error: ValueError) -> str:
     """Return the line on what is wrong with a chip, or with its exposure."""
     place = "" if isinstance(error, CalibrationError) else f"SCI,{extver}: "
-    return f"{printable(path)}: {place}{printable(error)}"
+    return f"{path}: {place}{error}"
 
 
 def are_of_one_exposure(some: Iterable[ChipRecord], others: Iterable[ChipRecord]) -> bool:

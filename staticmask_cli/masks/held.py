@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from staticmask_cli.errors import InputError, OutputError, printable
+from staticmask_cli.errors import InputError, OutputError
 from staticmask_cli.exposures.extent import Extent
 from staticmask_cli.exposures.fits_files import open_fits, scan
 from staticmask_cli.exposures.headers import HeaderError, as_float
@@ -70,9 +70,9 @@ def read_counted(path: Path) -> HeldMask:
     hint = "make it anew with --counts"
     held = read_held(path, pixels=True, hint=hint)
     if held.gzipped:
-        raise OutputError(f"{printable(path)}: is gzipped; unpack it first")
+        raise OutputError(f"{path}: is gzipped; unpack it first")
     if not held.has_counts:
-        raise OutputError(f"{printable(path)}: keeps no counts; {hint}")
+        raise OutputError(f"{path}: keeps no counts; {hint}")
     return held
 
 
@@ -106,7 +106,7 @@ def read_held(path: Path, *, pixels: bool, hint: str = REDO) -> HeldMask:
     except InputError as error:
         raise OutputError(*(f"{problem}; {hint}" for problem in error.problems)) from None
     except (_UselessError, HeaderError) as error:
-        raise OutputError(f"{printable(path)}: {error}; {hint}") from None
+        raise OutputError(f"{path}: {error}; {hint}") from None
     return held
 
 
@@ -172,7 +172,7 @@ def _check_sense(held: HeldMask) -> None:
     """Refuse numbers that no mask can have; checksums do not tell who made them."""
     rows, columns = held.identity.shape
     most = count_chips(held.records)
-    places = [int(record.alone.max(initial=0)) for record in held.records]
+    places = [int(record.unique.max(initial=0)) for record in held.records]
     makes_sense = (
         max(places, default=0) < rows * columns
         and held.recipe.min_exposures > 0
@@ -200,7 +200,7 @@ def _records(table: fits.BinTableHDU, *, pixels: bool) -> tuple[ChipRecord, ...]
     if not table.columns["ALONE"].format.startswith("PJ"):
         raise _UselessError(_NO_TABLE)
     return tuple(
-        replace(record, alone=places.astype(np.uint32))
+        replace(record, unique=places.astype(np.uint32))
         for record, places in zip(records, alone, strict=True)
     )
 
@@ -257,7 +257,7 @@ def other_identity(
         if overwrite and is_replaceable:
             return None
         hint = "use --overwrite to replace it" if is_replaceable else "move it away"
-        reason = f"{printable(path)}: exists but is not a static mask of this shape"
+        reason = f"{path}: exists but is not a static mask of this shape"
         problems = error.problems if isinstance(error, InputError) else (reason,)
         raise OutputError(*(f"{problem}; {hint}" for problem in problems)) from None
     return found if found != identity else None
@@ -304,11 +304,11 @@ def read_any(path: Path) -> tuple[ChipIdentity | None, NDArray[np.bool_]]:
     InputError
         If the file cannot be read, or holds something else.
     """
-    no_mask = f"{printable(path)}: is no static mask, an array of 0 and 1 in its primary HDU"
+    no_mask = f"{path}: is no static mask, an array of 0 and 1 in its primary HDU"
     try:
         with open_fits(path, disable_image_compression=True) as (hdus, _):
             if any(0 in _sums(hdu) for hdu in hdus):
-                raise InputError(f"{printable(path)}: is damaged, its checksums are wrong")
+                raise InputError(f"{path}: is damaged, its checksums are wrong")
             pixels = np.asarray(hdus[0].data)
             identity = _identity(hdus[0].header) if "CREATOR" in hdus[0].header else None
     except _UselessError:

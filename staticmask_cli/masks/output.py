@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from staticmask_cli._version import __version__
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.builder import MaskAccumulator
-from staticmask_cli.masks.quality import Judgement, against
-from staticmask_cli.masks.records import ChipRecord, count_chips, count_exposures
+from staticmask_cli.masks.quality import Quality, failed
+from staticmask_cli.masks.records import ChipRecord, as_text, count_chips, count_exposures
 from staticmask_cli.settings import Recipe, as_number
 
 CREATOR = f"staticmask {__version__}"
@@ -31,13 +31,13 @@ COLUMNS = (
     ("RMS", "rms", "D", "clipped rms of the sky"),
     ("NBINS", "nbins", "K", "bins of the histogram; no mode below 2"),
     ("THRESH", "threshold", "D", "mode - STATSIG x rms: lower pixels are bad"),
-    ("LOWPIX", "low", "K", "pixels below the threshold"),
-    ("DQPIX", "flagged", "K", "pixels that the DQ array calls bad"),
-    ("NPIX", "seen", "K", "pixels that are finite"),
+    ("LOWPIX", "n_low", "K", "pixels below the threshold"),
+    ("DQPIX", "n_flagged", "K", "pixels that the DQ array calls bad"),
+    ("NPIX", "n_finite", "K", "pixels that are finite"),
     ("LOWEST", "lowest", "D", "lowest finite pixel"),
     ("MEDIAN", "median", "D", "median, in the exposure's units"),
     ("NOISE", "noise", "D", "noise: how far below it 16 % of the pixels end"),
-    ("CLUMPED", "clumped", "K", "low pixels in solid groups"),
+    ("NCLUST", "n_clustered", "K", "low pixels that are clustered"),
     ("CALIBRAT", "calibration", "A", "root name of the exposure, and suffix"),
     ("HEADHASH", "header_hash", "A", "hash of its header; blank if it cannot be used"),
     ("DATASUM", "datasum", "A", "DATASUM of its SCI header"),
@@ -52,7 +52,7 @@ def mask_hdus(
     identity: ChipIdentity,
     records: Sequence[ChipRecord],
     recipe: Recipe,
-    judgement: Judgement,
+    quality: Quality,
 ) -> fits.HDUList:
     """Make a mask file in memory.
 
@@ -69,7 +69,7 @@ def mask_hdus(
         One for each chip that belongs to the identity, as `merged` returns them.
     recipe : Recipe
         How it was made.
-    judgement : Judgement
+    quality : Quality
         Whether to trust it; its `chips` belong to `records`.
 
     Returns
@@ -79,11 +79,11 @@ def mask_hdus(
         counts, COUNT and COVERAGE, tile-compressed; all with checksums.
     """
     primary = fits.PrimaryHDU(mask.mask())
-    extensions = [_table(records, judgement)]
+    extensions = [_table(records, quality)]
     if mask.keeps_counts:
         extensions.append(_compressed("COUNT", mask.count()))
         extensions.append(_compressed("COVERAGE", mask.coverage()))
-    names = sorted({verdict.name for verdict in judgement.against})
+    names = sorted({check.name for check in quality.failed})
     primary.header.extend(
         _card(*card)
         for card in (
@@ -106,12 +106,12 @@ def mask_hdus(
             ("NEXPOSUR", count_exposures(records), "exposures that took part"),
             ("NCHIPS", count_chips(records), "SCI extensions that took part"),
             ("NBAD", mask.bad, "bad pixels"),
-            ("VERDICTS", " ".join(names) or "none", "reasons not to trust this mask"),
-            ("NVERDICT", len(judgement.against), "verdicts against it or its exposures"),
+            ("QCFAILED", " ".join(names) or "none", "quality checks that failed"),
+            ("NQCFAIL", len(quality.failed), "failed checks of the mask and its chips"),
         )
     )
-    for verdict in against(judgement.mask):
-        primary.header.add_comment(f"verdict {verdict.short()}: {verdict.text}")
+    for check in failed(quality.mask):
+        primary.header.add_comment(as_text(f"check failed: {check.short()}: {check.text}"))
     hdus = fits.HDUList([primary, *extensions])
     for hdu in hdus:
         # "HDU checksum updated by staticmask", where astropy would put the time.
@@ -125,18 +125,18 @@ def _card(keyword: str, value: Any, comment: str) -> fits.Card:
     return fits.Card(keyword, value, comment if len(str(value)) < room else None)
 
 
-def _table(records: Sequence[ChipRecord], judgement: Judgement) -> fits.BinTableHDU:
+def _table(records: Sequence[ChipRecord], quality: Quality) -> fits.BinTableHDU:
     columns = []
     meanings = []
     for name, attribute, letter, meaning in COLUMNS:
         columns.append(_column(name, letter, [getattr(record, attribute) for record in records]))
         meanings.append(meaning)
-    spoken = ["; ".join(verdict.short() for verdict in against(c)) for c in judgement.chips]
-    columns.append(_column("VERDICTS", "A", spoken))
-    meanings.append("reasons not to trust it")
+    spoken = ["; ".join(check.short() for check in failed(c)) for c in quality.chips]
+    columns.append(_column("QCFAILED", "A", spoken))
+    meanings.append("quality checks that failed")
     places = np.empty(len(records), dtype=object)
     for number, record in enumerate(records):
-        places[number] = record.alone.astype(np.int32)
+        places[number] = record.unique.astype(np.int32)
     columns.append(fits.Column(name="ALONE", format="PJ()", array=places))
     meanings.append("pixels bad here alone: row x columns + column")
     # Not BinTableHDU.from_columns(), which imports astropy.table: 0.1 s, all for nothing.

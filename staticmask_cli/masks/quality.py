@@ -1,7 +1,7 @@
-"""Whether to trust a mask: numbers held against limits, each with a sentence for people.
+"""Quality checks: whether to trust a mask, each with its number, its limit and a sentence.
 
 Nothing here reads files or pixels: all of it follows from what a mask file
-holds, so that a mask that was added to, or recounted, is judged like a new one.
+holds, so that a mask that was updated or recounted is checked like a new one.
 """
 
 from __future__ import annotations
@@ -12,38 +12,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from staticmask_cli.errors import printable
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.records import ChipRecord, count_chips
 from staticmask_cli.settings import Recipe, Settings
 from staticmask_cli.statistics.chance import low_probability
-from staticmask_cli.statistics.clusters import clumped
+from staticmask_cli.statistics.clusters import n_clustered
 from staticmask_cli.statistics.votes import needed, positions
 
-# A share of bad pixels is taken of so many where fewer are bad: what becomes of a
-# handful of pixels is no reason to distrust a mask.
+# Shares of bad pixels are taken of at least this many: a handful of pixels is no
+# reason to distrust a mask.
 _HANDFUL = 100
-# So few pixels of a chip leave its mode to chance, and a mask of few good ones:
-# they are not judged.
+# With fewer pixels the mode of a chip is left to chance: it is not checked.
 _FEWEST = 30_000
-# Of a mask of fewer pixels a few percent are a handful.
+# In a smaller mask a few percent are a handful of pixels.
 _FEWEST_FOR_SHARE = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One number held against its limit.
+class QualityCheck:
+    """One quality check of a mask, or of one chip in it.
 
     Attributes
     ----------
     name : str
-        ``low``, ``mode``, ``rms``, ``groups``, ``alone``, ``votes``, ``bad`` or
-        ``depth``.
+        ``low_excess``, ``mode_offset``, ``rms_ratio``, ``clustered``,
+        ``single_exposure``, ``votes``, ``bad`` or ``threshold_depth``.
     subject : str
         Exposure and extension, or the mask's file name.
     value, limit : float
-        The number, and beyond what it speaks against the subject.
+        The number, and the largest value that passes.
     text : str
         What it means.
     setting : str
@@ -58,8 +56,8 @@ class Verdict:
     setting: str
 
     @property
-    def is_against(self) -> bool:
-        """Whether it is a reason not to trust the subject."""
+    def failed(self) -> bool:
+        """Whether the number is beyond its limit."""
         return self.value > self.limit
 
     def __str__(self) -> str:
@@ -71,55 +69,55 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """All that is to be said of one mask.
+class Quality:
+    """The quality checks of one mask.
 
     Attributes
     ----------
-    mask : tuple of Verdict
+    mask : tuple of QualityCheck
         Of the mask itself.
-    chips : tuple of tuple of Verdict
+    chips : tuple of tuple of QualityCheck
         Of each of its records.
     """
 
-    mask: tuple[Verdict, ...] = ()
-    chips: tuple[tuple[Verdict, ...], ...] = ()
+    mask: tuple[QualityCheck, ...] = ()
+    chips: tuple[tuple[QualityCheck, ...], ...] = ()
 
     @property
-    def against(self) -> tuple[Verdict, ...]:
-        """The reasons not to trust it."""
-        return against([*self.mask, *(verdict for chip in self.chips for verdict in chip)])
+    def failed(self) -> tuple[QualityCheck, ...]:
+        """The checks that failed."""
+        return failed([*self.mask, *(check for chip in self.chips for check in chip)])
 
 
-def against(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
-    """Return those that speak against their subject."""
-    return tuple(verdict for verdict in verdicts if verdict.is_against)
+def failed(checks: Iterable[QualityCheck]) -> tuple[QualityCheck, ...]:
+    """Return the checks that failed."""
+    return tuple(check for check in checks if check.failed)
 
 
-def judge(
+def check_quality(
     name: str,
     identity: ChipIdentity,
     mask: MaskAccumulator,
     records: Sequence[ChipRecord],
     recipe: Recipe,
     settings: Settings,
-) -> Judgement:
-    """Judge a mask of an identity and its chips; other parameters as for `mask_verdicts`."""
-    return Judgement(
+) -> Quality:
+    """Check a mask of an identity and its chips; other parameters as for `mask_checks`."""
+    return Quality(
         mask=(
-            *mask_verdicts(name, mask, records, recipe, settings),
-            *use_verdicts(name, identity, mask, records, recipe, settings),
+            *mask_checks(name, mask, records, recipe, settings),
+            *use_checks(name, identity, mask, records, recipe, settings),
         ),
         chips=tuple(
-            chip_verdicts(identity, record, recipe.static_sig, settings) for record in records
+            chip_checks(identity, record, recipe.static_sig, settings) for record in records
         ),
     )
 
 
-def chip_verdicts(
+def chip_checks(
     identity: ChipIdentity, record: ChipRecord, static_sig: float, settings: Settings
-) -> tuple[Verdict, ...]:
-    """Judge one chip of one exposure.
+) -> tuple[QualityCheck, ...]:
+    """Check one chip of one exposure.
 
     Parameters
     ----------
@@ -134,53 +132,52 @@ def chip_verdicts(
 
     Returns
     -------
-    tuple of Verdict
-        Those that can be given: none of a chip that has no sky, or next to no
-        pixels.
+    tuple of QualityCheck
+        The checks that apply; none if the chip has no sky or very few pixels.
     """
-    if not record.used or record.nbins < 2 or record.seen < _FEWEST:  # noqa: PLR2004 - no sky
+    if not record.used or record.nbins < 2 or record.n_finite < _FEWEST:  # noqa: PLR2004 - no sky
         return ()
-    subject = f"{printable(record.file)} SCI,{record.extver}"
-    chance = record.seen * low_probability(static_sig)
-    excess = 100 * (record.low - chance) / record.seen
-    share = _percent(record.clumped, record.low)
+    subject = f"{record.file} SCI,{record.extver}"
+    chance = record.n_finite * low_probability(static_sig)
+    excess = 100 * (record.n_low - chance) / record.n_finite
+    share = _percent(record.n_clustered, record.n_low)
     found = [
-        _verdict(
-            "low",
+        _check(
+            "low_excess",
             subject,
             excess,
             settings,
-            f"{record.low} pixels are low where noise alone gives {chance:.0f}, {excess:.3g} % of "
-            "the chip more; shadows, nebulosity or a wrong sky may be masked",
+            f"{record.n_low} low pixels, {chance:.0f} expected from noise; excess {excess:.3g} % "
+            "of the chip; shadows, nebulosity or a wrong sky may be masked",
         ),
-        _verdict(
-            "groups",
+        _check(
+            "clustered",
             subject,
             share,
             settings,
-            f"{record.clumped} of its {record.low} low pixels lie in solid groups, as "
-            "defects seldom do; holes of stars or nebulosity may be masked",
+            f"{record.n_clustered} of {record.n_low} low pixels are clustered, which is rare for "
+            "defects; holes of stars or nebulosity may be masked",
         ),
     ]
     if record.noise > 0 and not _counts_few_photons(identity, record):
         offset = abs(record.mode - record.median) / record.noise
         ratio = record.rms / record.noise
         found += [
-            _verdict(
-                "mode",
+            _check(
+                "mode_offset",
                 subject,
                 offset,
                 settings,
-                f"its mode {record.mode:.6g} lies {offset:.3g} times the noise from its median "
-                f"{record.median:.6g}; in a crowded or nebulous field that is not the sky",
+                f"the mode {record.mode:.6g} is {offset:.3g} times the noise from the median "
+                f"{record.median:.6g}; in a crowded or nebulous field it is not the sky",
             ),
-            _verdict(
-                "rms",
+            _check(
+                "rms_ratio",
                 subject,
                 ratio,
                 settings,
-                f"its rms {record.rms:.6g} is {ratio:.3g} times the noise {record.noise:.6g}; "
-                "stars or nebulosity widen it, and bad pixels escape",
+                f"the rms {record.rms:.6g} is {ratio:.3g} times the noise {record.noise:.6g}; "
+                "stars or nebulosity widen it, and bad pixels are missed",
             ),
         ]
     return tuple(found)
@@ -191,14 +188,14 @@ def _counts_few_photons(identity: ChipIdentity, record: ChipRecord) -> bool:
     return identity.counts_photons and record.threshold <= 0
 
 
-def mask_verdicts(
+def mask_checks(
     name: str,
     mask: MaskAccumulator,
     records: Sequence[ChipRecord],
     recipe: Recipe,
     settings: Settings,
-) -> tuple[Verdict, ...]:
-    """Judge a mask.
+) -> tuple[QualityCheck, ...]:
+    """Check the bad pixels of a mask.
 
     Parameters
     ----------
@@ -215,58 +212,58 @@ def mask_verdicts(
 
     Returns
     -------
-    tuple of Verdict
-        Those that can be given: none of a mask that has next to no pixels.
+    tuple of QualityCheck
+        The checks that apply; none if the mask has very few pixels.
     """
     if mask.shape[0] * mask.shape[1] < _FEWEST:
         return ()
     bad = mask.bad
-    groups = clumped(positions(mask.bits), mask.shape[1])
+    groups = n_clustered(positions(mask.bits), mask.shape[1])
     found = [
-        _verdict(
-            "groups",
+        _check(
+            "clustered",
             name,
             _percent(groups, bad),
             settings,
-            f"{groups} of its {bad} bad pixels lie in solid groups, as defects seldom do; "
+            f"{groups} of {bad} bad pixels are clustered, which is rare for defects; "
             "sources, nebulosity or flagged cosmic rays may be masked",
         )
     ]
     # If more votes than one are needed, none of an exposure's pixels hangs on it alone.
     if count_chips(records) > 1 and recipe.min_exposures == 1:
-        parts = [int(mask.contains(record.alone).sum()) for record in records]
+        parts = [int(mask.contains(record.unique).sum()) for record in records]
         worst = records[parts.index(max(parts))]
         alone, *others = sorted(parts, reverse=True)[: count_chips(records)]
         # What every exposure has alone, by chance or because its flags have
         # cosmic rays, speaks against none.
-        usual = max(float(np.median(others)), worst.seen * low_probability(recipe.static_sig))
+        usual = max(float(np.median(others)), worst.n_finite * low_probability(recipe.static_sig))
         excess = max(0.0, alone - usual)
         found.append(
-            _verdict(
-                "alone",
+            _check(
+                "single_exposure",
                 name,
                 _percent(excess, bad),
                 settings,
-                f"{alone} of its {bad} bad pixels are bad in {printable(worst.name)} alone; "
+                f"{alone} of {bad} bad pixels are bad only in {worst.name}; "
                 f"without it the mask would have {bad - alone}",
             )
         )
     return tuple(found)
 
 
-def use_verdicts(
+def use_checks(
     name: str,
     identity: ChipIdentity,
     mask: MaskAccumulator,
     records: Sequence[ChipRecord],
     recipe: Recipe,
     settings: Settings,
-) -> tuple[Verdict, ...]:
-    """Check whether a mask is of any use, also a small one; parameters as for `judge`."""
+) -> tuple[QualityCheck, ...]:
+    """Check whether a mask is of any use, also a small one; parameters as for `check_quality`."""
     chips = count_chips(records)
     votes = needed(recipe.min_exposures, chips)
     found = [
-        Verdict(
+        QualityCheck(
             name="votes",
             subject=name,
             value=votes,
@@ -279,13 +276,13 @@ def use_verdicts(
     if total >= _FEWEST_FOR_SHARE:
         percent = 100 * bad / total
         text = (
-            f"{bad} of its {total} pixels are bad, {percent:.3g} %, more than a detector has "
+            f"{bad} of {total} pixels are bad, {percent:.3g} %, more than a detector has "
             "defects; check static_sig and final_bits"
         )
-        found.append(_verdict("bad", name, percent, settings, text))
+        found.append(_check("bad", name, percent, settings, text))
     # How far each threshold lies below all pixels.
     depths = [
-        0.0 if record.low else max(0.0, (record.lowest - record.threshold) / record.noise)
+        0.0 if record.n_low else max(0.0, (record.lowest - record.threshold) / record.noise)
         for record in records
         if record.used and record.nbins > 1 and record.noise > 0
         if not _counts_few_photons(identity, record)
@@ -293,11 +290,11 @@ def use_verdicts(
     if depths:
         depth = min(*depths, sys.float_info.max)  # JSON has no infinity
         text = (
-            f"no exposure has a low pixel, each threshold lies {depth:.3g} times the noise or more "
+            f"no exposure has a low pixel: every threshold is at least {depth:.3g} times the noise "
             f"below the lowest pixel; static_sig {recipe.static_sig:g} is too large, or stars or "
             "nebulosity widen the rms"
         )
-        found.append(_verdict("depth", name, depth, settings, text))
+        found.append(_check("threshold_depth", name, depth, settings, text))
     return tuple(found)
 
 
@@ -305,7 +302,9 @@ def _percent(part: float, bad: int) -> float:
     return 100 * part / max(bad, _HANDFUL)
 
 
-def _verdict(name: str, subject: str, value: float, settings: Settings, text: str) -> Verdict:
-    limit = getattr(settings, f"limit_{name}")
-    setting = f"limit_{name} {limit:g}"
-    return Verdict(name=name, subject=subject, value=value, limit=limit, text=text, setting=setting)
+def _check(name: str, subject: str, value: float, settings: Settings, text: str) -> QualityCheck:
+    limit = getattr(settings, f"max_{name}")
+    setting = f"max_{name} {limit:g}"
+    return QualityCheck(
+        name=name, subject=subject, value=value, limit=limit, text=text, setting=setting
+    )

@@ -30,15 +30,15 @@ class ChipRecord:
         Bins of the histogram.
     threshold : float
         mode - static_sig x rms; NaN if not measured.
-    low : int
+    n_low : int
         Pixels below it.
-    flagged : int
+    n_flagged : int
         Pixels that the DQ array calls bad.
-    seen : int
+    n_finite : int
         Pixels that are finite.
     lowest, median, noise : float
         As `SkyStatistics` has them; NaN if not measured.
-    clumped : int
+    n_clustered : int
         Low pixels in solid groups, as detector defects seldom are; see `groups`.
     calibration : str
         Root name of the exposure and suffix, such as ``j8bt06ny_flt``; empty if
@@ -54,7 +54,7 @@ class ChipRecord:
         Whether it took part.
     reason : str
         Why it did not, or what it lacked; empty if nothing.
-    alone : ndarray of uint32
+    unique : ndarray of uint32
         Places in the flat array of the pixels that no other chip of the mask
         calls bad.
     """
@@ -65,13 +65,13 @@ class ChipRecord:
     rms: float = math.nan
     nbins: int = 0
     threshold: float = math.nan
-    low: int = 0
-    flagged: int = 0
-    seen: int = 0
+    n_low: int = 0
+    n_flagged: int = 0
+    n_finite: int = 0
     lowest: float = math.nan
     median: float = math.nan
     noise: float = math.nan
-    clumped: int = 0
+    n_clustered: int = 0
     calibration: str = ""
     header_hash: str = ""
     datasum: str = ""
@@ -79,7 +79,7 @@ class ChipRecord:
     used: bool = False
     reason: str = ""
     # What belongs to a mask, not to the chip: nothing that tells records apart.
-    alone: NDArray[np.uint32] = field(
+    unique: NDArray[np.uint32] = field(
         default_factory=lambda: np.empty(0, np.uint32), repr=False, compare=False
     )
 

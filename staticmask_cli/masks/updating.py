@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from staticmask_cli.errors import OutputError, printable
+from staticmask_cli.errors import OutputError
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.dq_bits import good_bits
 from staticmask_cli.exposures.instruments import DQ_BITS, ChipIdentity
@@ -116,15 +116,13 @@ def find(
             return path, held
         if path == documented:
             raise OutputError(
-                f"{printable(path)}: is the mask of {other}, not of {identity}; "
+                f"{path}: is the mask of {other}, not of {identity}; "
                 "--no-update makes a mask beside it"
             )
     for name in possible_names(identity, settings.prefix):
         packed = folder / f"{name}.gz"
         if os.path.lexists(packed):
-            raise OutputError(
-                f"{printable(packed)}: is gzipped; unpack it so that it can be updated"
-            )
+            raise OutputError(f"{packed}: is gzipped; unpack it so that it can be updated")
     return None
 
 
@@ -160,9 +158,7 @@ def _check_settings(path: Path, held: HeldMask, settings: Settings) -> None:
     if settings.keeps_counts and not held.has_counts:
         differ.append("no counts")
     if differ:
-        raise OutputError(
-            f"{printable(path)}: was made with {printable('; '.join(differ))}; {REDO}"
-        )
+        raise OutputError(f"{path}: was made with {'; '.join(differ)}; {REDO}")
 
 
 def _bits(text: str, names: dict[str, int]) -> int | None:

@@ -77,9 +77,9 @@ def overview(mask: MaskReport, shown: Exhibit) -> Caption:
     most = ""
     if mask.exposures > 1:
         most = ", of the exposures in this run the one with most bad pixels"
-    gave = _some(record.low, "low pixel")
+    gave = _some(record.n_low, "low pixel")
     if shown.flags is not None:
-        gave = f"{gave} and {record.flagged} flagged"
+        gave = f"{gave} and {record.n_flagged} flagged"
     shows = (
         f"{_exposure(shown)}{most}: {gave}. Pixels x 1 to {identity.columns}, y 1 to "
         f"{identity.rows}, counted as in DS9, row 1 at the bottom; {points}, black at "
@@ -135,7 +135,7 @@ def histogram(shown: Exhibit, counts: Histogram) -> Caption:
         f"The {shown.statistics.seen} pixels of this exposure that hold a number, in bins of "
         f"{width}; {beyond}. The clip limits are {CLIP:g} rms from the mean, in the last round."
     )
-    return [("", shows), ("bad", f"Below the threshold: {_some(shown.record.low, 'low pixel')}.")]
+    return [("", shows), ("bad", f"Below the threshold: {_some(shown.record.n_low, 'low pixel')}.")]
 
 
 def histogram_alt(shown: Exhibit, counts: Histogram) -> str:
@@ -143,6 +143,6 @@ def histogram_alt(shown: Exhibit, counts: Histogram) -> str:
     low, high = map(in_words, counts.limits)
     return (
         f"Histogram of {_exposure(shown)}: mode {in_words(counts.mode)}, clip limits {low} and "
-        f"{high}, threshold {in_words(counts.threshold)}; {shown.record.low} of "
+        f"{high}, threshold {in_words(counts.threshold)}; {shown.record.n_low} of "
         f"{shown.statistics.seen} pixels lie below the threshold."
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from staticmask_cli.errors import InputError, printable
+from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip, open_exposure
 from staticmask_cli.exposures.pixels import chip_arrays
 from staticmask_cli.masks.records import ChipRecord
@@ -81,7 +81,7 @@ def exhibit(mask: MaskReport, report: Report) -> Exhibit | str:
     if not candidates or mask.pixels is None:
         return "no exposure of this run went into this mask"
     # The first of several that give the same.
-    path, record = max(candidates, key=lambda pair: pair[1].low + pair[1].flagged)
+    path, record = max(candidates, key=lambda pair: pair[1].n_low + pair[1].n_flagged)
     try:
         chip = _chip(path, record, report)
         with chip_arrays(chip) as (pixels, flags):
@@ -103,7 +103,7 @@ def _chip(path: str, record: ChipRecord, report: Report) -> Chip:
     for chip in open_exposure(Path(path), report.settings).chips:
         if (chip.extver, chip.header_hash) == (record.extver, record.header_hash):
             return chip
-    raise InputError(f"{printable(path)}: SCI,{record.extver}: is no longer what was measured")
+    raise InputError(f"{path}: SCI,{record.extver}: is no longer what was measured")
 
 
 def _drawn(

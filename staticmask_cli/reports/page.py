@@ -8,9 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from staticmask_cli.errors import printable
 from staticmask_cli.exposures.instruments import flag_names
-from staticmask_cli.masks.quality import against
+from staticmask_cli.masks.quality import failed
 from staticmask_cli.reports import captions
 from staticmask_cli.reports.exhibits import Exhibit
 from staticmask_cli.reports.markup import NOTHING, Cell, decimals, image, table, text
@@ -52,7 +51,7 @@ def page(
         *(f"<p>{text(line)}</p>" for line in captions.introduction(report)),
         "</header>",
         "<main>",
-        _verdicts(report),
+        _checks(report),
         _notes(report),
         _masks(report),
         *(
@@ -80,34 +79,34 @@ def page(
     )
 
 
-def _verdicts(report: Report) -> str:
-    found = report.verdicts
-    unjudged = _unjudged(report)
+def _checks(report: Report) -> str:
+    found = report.failed_checks
+    unjudged = _unchecked(report)
     if not found and unjudged:
         return (
-            '<section class="verdicts"><h2>Nothing speaks against what could be judged</h2>\n'
+            '<section class="checks"><h2>Nothing speaks against what could be judged</h2>\n'
             f"<p>Not judged, for want of pixels or of a sky:</p>\n{_list(unjudged)}</section>"
         )
     if not found:
         return (
-            '<section class="verdicts"><h2>Nothing speaks against these masks</h2>\n'
+            '<section class="checks"><h2>Nothing speaks against these masks</h2>\n'
             "<p>No number that is held against a limit lies beyond it, neither of a mask nor of an "
             "exposure.</p></section>"
         )
     reasons = "reason" if len(found) == 1 else "reasons"
     return (
-        f'<section class="verdicts against"><h2>{len(found)} {reasons} for doubt</h2>\n'
+        f'<section class="checks failed"><h2>{len(found)} {reasons} for doubt</h2>\n'
         f"{_list(found)}</section>"
     )
 
 
-def _unjudged(report: Report) -> list[str]:
-    """Return the names of chips that no verdict was given of."""
+def _unchecked(report: Report) -> list[str]:
+    """Return the names of chips that no check was given of."""
     return [
         f"{record.file} SCI,{record.extver}"
         for mask in report.masks
-        for record, verdicts in zip(mask.chips, mask.judgement.chips, strict=True)
-        if record.used and not verdicts
+        for record, checks in zip(mask.chips, mask.quality.chips, strict=True)
+        if record.used and not checks
     ]
 
 
@@ -187,7 +186,7 @@ def _keyed(caption: Sequence[tuple[str, str]]) -> str:
 
 def _exposures(mask: MaskReport, shown: Exhibit | str, *, reads_flags: bool) -> str:
     records = mask.chips
-    judged = mask.judgement.chips or ((),) * len(records)
+    judged = mask.quality.chips or ((),) * len(records)
     pictured = None if isinstance(shown, str) else shown.record.in_table().key
     columns = (
         decimals([getattr(record, name) for record in records])
@@ -196,18 +195,18 @@ def _exposures(mask: MaskReport, shown: Exhibit | str, *, reads_flags: bool) -> 
     rows: list[list[Cell]] = []
     marked = set()
     numbered = zip(*columns, strict=True)
-    for record, verdicts, numbers in zip(records, judged, numbered, strict=True):
+    for record, checks, numbers in zip(records, judged, numbered, strict=True):
         name = text(record.file)
         if record.key == pictured:
             marked.add(len(rows))
             name += " (shown above)"
         mode, rms, threshold, median, noise = numbers
-        low = record.low if record.nbins else NOTHING
-        flagged = record.flagged if record.nbins and reads_flags else NOTHING
+        low = record.n_low if record.nbins else NOTHING
+        flagged = record.n_flagged if record.nbins and reads_flags else NOTHING
         used = "yes" if record.used else "no"
         if record.reason:
             used += f": {text(record.reason)}"
-        spoken = "; ".join(text(verdict.short()) for verdict in against(verdicts))
+        spoken = "; ".join(text(check.short()) for check in failed(checks))
         values = (record.extver, mode, rms, threshold, low, flagged, median, noise)
         cells = [("name", name), *(("number", str(value)) for value in values)]
         rows.append([*cells, ("text", used), ("text", spoken or "none")])
@@ -244,7 +243,7 @@ def _settings(report: Report) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, tuple):
-        return ", ".join(map(printable, value))
+        return ", ".join(map(str, value))
     return str(as_number(value) if isinstance(value, Fraction) else value)
 
 

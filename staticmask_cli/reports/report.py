@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from staticmask_cli._version import __version__
-from staticmask_cli.errors import printable
 from staticmask_cli.masks.held import read_mask
-from staticmask_cli.masks.quality import Judgement, Verdict
+from staticmask_cli.masks.quality import Quality, QualityCheck
 from staticmask_cli.masks.records import ChipRecord, count_exposures
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class MaskReport:
         Bad pixels; None after a dry run.
     state : str
         ``written``, ``unchanged`` (it held all exposures already) or ``planned``.
-    judgement : Judgement
+    quality : Quality
         Whether to trust it; its `chips` belong to those of `chips`.
     pixels : MaskAccumulator or None
         The mask that is in the file; None after a dry run.
@@ -54,7 +53,7 @@ class MaskReport:
     chips: tuple[ChipRecord, ...]
     bad: int | None
     state: str
-    judgement: Judgement = field(default_factory=Judgement)
+    quality: Quality = field(default_factory=Quality)
     pixels: MaskAccumulator | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -86,7 +85,7 @@ class MaskReport:
         """Return the result line: ``path  bad/total  percent  exposures``."""
         bad = "-" if self.bad is None else str(self.bad)
         percent = "-" if self.bad is None else f"{100 * self.bad / self.total:.4f}"
-        return f"{printable(self.path)}  {bad}/{self.total}  {percent}  {self.exposures}"
+        return f"{self.path}  {bad}/{self.total}  {percent}  {self.exposures}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,16 +149,15 @@ class Report:
         known = "check" if self.settings.verify else "skip "
         verbs = {"known": known, "left out": "skip ", "failed": "fail "}
         exposures = [
-            f"{verbs.get(exposure.state, 'read ')}  {printable(exposure.path)}"
-            for exposure in self.exposures
+            f"{verbs.get(exposure.state, 'read ')}  {exposure.path}" for exposure in self.exposures
         ]
         keeping = {"planned": "write", "unchanged": "keep "}
         return exposures + [f"{keeping[mask.state]}  {mask.line()}" for mask in self.masks]
 
     @property
-    def verdicts(self) -> tuple[Verdict, ...]:
+    def failed_checks(self) -> tuple[QualityCheck, ...]:
         """The reasons not to trust the masks."""
-        return tuple(verdict for mask in self.masks for verdict in mask.judgement.against)
+        return tuple(check for mask in self.masks for check in mask.quality.failed)
 
     @property
     def failed(self) -> tuple[ExposureReport, ...]:
@@ -168,7 +166,7 @@ class Report:
 
 
 @dataclass(slots=True)
-class Journal:
+class RunRecord:
     """What a run has done so far: all that is known of one that fails.
 
     Attributes
@@ -214,13 +212,13 @@ class Journal:
 
 def chip_line(record: ChipRecord) -> str:
     """Return what was measured on one chip, in a line."""
-    name = f"{printable(record.file)} SCI,{record.extver}"
+    name = f"{record.file} SCI,{record.extver}"
     if not record.nbins:
         return f"{name}: {record.reason or 'to be used'}"
     line = (
         f"{name}: mode {record.mode:.6g}  rms {record.rms:.6g}  "
-        f"threshold {record.threshold:.6g}  low pixels {record.low}"
+        f"threshold {record.threshold:.6g}  low pixels {record.n_low}"
     )
-    if record.flagged:
-        line += f"  DQ pixels {record.flagged}"
+    if record.n_flagged:
+        line += f"  DQ pixels {record.n_flagged}"
     return f"{line}  ({record.reason})" if record.reason else line

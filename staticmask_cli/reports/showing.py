@@ -9,7 +9,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from staticmask_cli.errors import ConfigError, OutputError, printable
+from staticmask_cli.errors import ConfigError, OutputError
 from staticmask_cli.exposures.fits_files import silenced
 from staticmask_cli.files.atomic import folder_problems
 from staticmask_cli.files.side_files import SideFile, foreign_link
@@ -48,7 +48,7 @@ def check(settings: Settings) -> None:
     if settings.preview:
         folder = Path(settings.preview)
         link = foreign_link(folder)
-        found = [f"{printable(folder)}: {printable(link)}"] if link else folder_problems(folder)
+        found = [f"{folder}: {link}"] if link else folder_problems(folder)
         problems += [f"--preview: {line}" for line in found]
     if problems:
         raise ConfigError(*problems)

@@ -32,15 +32,15 @@ h3 {{ font-size: 1rem; margin: 2rem 0 .5rem; }}
 p, ul {{ margin: .5rem 0; max-width: 48rem; }}
 a {{ color: var(--link); }}
 .faint, figcaption {{ color: var(--faint); }}
-.verdicts {{
+.checks {{
   margin: 1.5rem 0 0; padding: .75rem 1.25rem;
   background: var(--band); border-left: .25rem solid var(--trust);
 }}
-.verdicts.against {{ border-color: var(--doubt); }}
-.verdicts h2 {{ margin: 0; padding: 0; border: 0; font-size: 1.1rem; color: var(--trust); }}
-.verdicts.against h2 {{ color: var(--doubt); }}
-.verdicts p, .verdicts ul {{ max-width: none; }}
-.verdicts ul {{ padding-left: 1.25rem; }}
+.checks.failed {{ border-color: var(--doubt); }}
+.checks h2 {{ margin: 0; padding: 0; border: 0; font-size: 1.1rem; color: var(--trust); }}
+.checks.failed h2 {{ color: var(--doubt); }}
+.checks p, .checks ul {{ max-width: none; }}
+.checks ul {{ padding-left: 1.25rem; }}
 figure {{ margin: 0; min-width: 0; }}
 figcaption {{ margin-top: .5rem; max-width: 48rem; font-size: .9rem; line-height: 1.5; }}
 img {{ display: block; max-width: 100%; height: auto; }}

@@ -19,9 +19,9 @@ from staticmask_cli.settings import Settings, as_number
 
 if TYPE_CHECKING:
     from staticmask_cli.exposures.instruments import ChipIdentity
-    from staticmask_cli.masks.quality import Verdict
+    from staticmask_cli.masks.quality import QualityCheck
     from staticmask_cli.masks.records import ChipRecord
-    from staticmask_cli.reports.report import ExposureReport, Journal, MaskReport
+    from staticmask_cli.reports.report import ExposureReport, MaskReport, RunRecord
 
 #: The schema's version. A key may come in without a new one, none goes or changes its meaning.
 SCHEMA_VERSION = 1
@@ -45,7 +45,7 @@ class Summary:
         The settings of the run, once they are known.
     origins : mapping of str to str
         Where each of them was set.
-    journal : Journal or None
+    run_record : RunRecord or None
         What it did, if it began.
     """
 
@@ -55,7 +55,7 @@ class Summary:
         self._started = dt.datetime.now(dt.UTC)
         self.settings: Settings | None = None
         self.origins: Mapping[str, str] = {}
-        self.journal: Journal | None = None
+        self.run_record: RunRecord | None = None
 
     @property
     def takes_standard_output(self) -> bool:
@@ -100,9 +100,9 @@ class Summary:
         file = self._file
         if file is None:
             return
-        text = json.dumps(self.document(status, errors), indent=1, allow_nan=False) + "\n"
+        text = json.dumps(_as_json(self.document(status, errors)), indent=1, allow_nan=False) + "\n"
         self.forget()
-        unfinished = self.journal.unfinished if self.journal else []
+        unfinished = self.run_record.unfinished if self.run_record else []
         unfinished.append("--summary")
         if file == _STANDARD_OUTPUT:
             echo(text)
@@ -115,8 +115,8 @@ class Summary:
 
     def document(self, status: int, errors: tuple[str, ...]) -> dict[str, Any]:
         """Return the document, of types that JSON has."""
-        journal = self.journal
-        masks = journal.masks if journal else ()
+        run_record = self.run_record
+        masks = run_record.masks if run_record else ()
         paths = {mask.identity: mask.path for mask in masks}
         return {
             "schema_version": SCHEMA_VERSION,
@@ -126,18 +126,20 @@ class Summary:
             "timings": {
                 stage: round(seconds, 6)
                 for stage, seconds in [
-                    *(journal.timings.items() if journal else ()),
+                    *(run_record.timings.items() if run_record else ()),
                     ("total", time.monotonic() - self._began),
                 ]
             },
             "exit_status": status,
-            "dry_run": journal.dry_run if journal else False,
+            "dry_run": run_record.dry_run if run_record else False,
             "settings": self._settings(),
-            "exposures": [_exposure(e, paths) for e in (journal.exposures if journal else ())],
+            "exposures": [
+                _exposure(e, paths) for e in (run_record.exposures if run_record else ())
+            ],
             "masks": [_mask(mask) for mask in masks],
-            "answer": journal.answer if journal else None,
-            "warnings": list(map(printable, journal.warnings if journal else ())),
-            "errors": list(map(printable, errors)),
+            "answer": run_record.answer if run_record else None,
+            "warnings": run_record.warnings if run_record else (),
+            "errors": errors,
         }
 
     def _settings(self) -> dict[str, Any] | None:
@@ -146,23 +148,19 @@ class Summary:
         found = {}
         for name, origin in self.origins.items():
             value = getattr(self.settings, name)
-            if isinstance(value, tuple):
-                value = list(map(printable, value))
-            elif isinstance(value, Fraction):
+            if isinstance(value, Fraction):
                 value = as_number(value)
-            elif value is not None and not isinstance(value, (bool, int, float)):
-                value = printable(value)
-            found[name] = {"value": value, "origin": printable(origin)}
+            found[name] = {"value": value, "origin": origin}
         return found
 
 
 def _exposure(exposure: ExposureReport, paths: dict[ChipIdentity, str]) -> dict[str, Any]:
     return {
-        "path": printable(exposure.path),
+        "path": exposure.path,
         "state": exposure.state,
-        "reasons": list(map(printable, exposure.reasons)),
+        "reasons": exposure.reasons,
         "chips": [
-            _record(record) | {"identity": _identity(identity), "mask": _path(paths.get(identity))}
+            _record(record) | {"identity": _identity(identity), "mask": paths.get(identity)}
             for identity, record in exposure.chips
         ],
     }
@@ -170,52 +168,52 @@ def _exposure(exposure: ExposureReport, paths: dict[ChipIdentity, str]) -> dict[
 
 def _record(record: ChipRecord) -> dict[str, Any]:
     return {
-        "file": printable(record.file),
+        "file": record.file,
         "extver": record.extver,
         "used": record.used,
-        "reason": printable(record.reason),
-        "mode": _finite(record.mode),
-        "rms": _finite(record.rms),
-        "threshold": _finite(record.threshold),
+        "reason": record.reason,
+        "mode": record.mode,
+        "rms": record.rms,
+        "threshold": record.threshold,
         "nbins": record.nbins,
-        "low": record.low,
-        "flagged": record.flagged,
-        "seen": record.seen,
-        "lowest": _finite(record.lowest),
-        "median": _finite(record.median),
-        "noise": _finite(record.noise),
-        "clumped": record.clumped,
+        "n_low": record.n_low,
+        "n_flagged": record.n_flagged,
+        "n_finite": record.n_finite,
+        "lowest": record.lowest,
+        "median": record.median,
+        "noise": record.noise,
+        "n_clustered": record.n_clustered,
         "header_hash": record.header_hash,
-        "datasum": printable(record.datasum),
+        "datasum": record.datasum,
         "pixel_hash": record.pixel_hash,
     }
 
 
 def _mask(mask: MaskReport) -> dict[str, Any]:
-    chips = mask.judgement.chips or ((),) * len(mask.chips)  # none after a dry run
+    chips = mask.quality.chips or ((),) * len(mask.chips)  # none after a dry run
     return {
-        "path": _path(mask.path),
+        "path": mask.path,
         "state": mask.state,
         "identity": _identity(mask.identity),
         "bad": mask.bad,
         "total": mask.total,
         "exposures": mask.exposures,
         "sha256": mask.sha256,
-        "verdicts": list(map(_verdict, mask.judgement.mask)),
+        "quality_checks": list(map(_check, mask.quality.mask)),
         "chips": [
-            _record(record) | {"verdicts": list(map(_verdict, verdicts))}
-            for record, verdicts in zip(mask.chips, chips, strict=True)
+            _record(record) | {"quality_checks": list(map(_check, checks))}
+            for record, checks in zip(mask.chips, chips, strict=True)
         ],
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _check(check: QualityCheck) -> dict[str, Any]:
     return {
-        "name": verdict.name,
-        "value": verdict.value,
-        "limit": verdict.limit,
-        "against": verdict.is_against,
-        "text": verdict.text,
+        "name": check.name,
+        "value": check.value,
+        "limit": check.limit,
+        "failed": check.failed,
+        "text": check.text,
     }
 
 
@@ -223,10 +221,12 @@ def _identity(identity: ChipIdentity) -> dict[str, Any]:
     return asdict(identity)
 
 
-def _path(path: str | None) -> str | None:
-    return None if path is None else printable(path)
-
-
-def _finite(number: float) -> float | None:
-    """JSON has no NaN."""
-    return number if math.isfinite(number) else None
+def _as_json(value: Any) -> Any:
+    """Return a value in the types that JSON has: no NaN, and text without control characters."""
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int)) else printable(value)

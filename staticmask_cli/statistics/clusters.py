@@ -16,7 +16,7 @@ _WIDEST_DEFECT = 3
 _SOLID = 4
 
 
-def clumped(pixels: NDArray[np.integer[Any]], columns: int) -> int:
+def n_clustered(pixels: NDArray[np.integer[Any]], columns: int) -> int:
     """Count the bad pixels that lie in clumps.
 
     A clump is a connected group, corners being contact too, of which a quarter

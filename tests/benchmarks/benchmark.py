@@ -151,7 +151,7 @@ def stages(path: Path, folder: Path) -> None:
     from staticmask_cli.files.atomic import put_in_place, staged, state_of  # noqa: PLC0415
     from staticmask_cli.masks import builder  # noqa: PLC0415
     from staticmask_cli.masks.output import mask_hdus  # noqa: PLC0415
-    from staticmask_cli.masks.quality import Judgement  # noqa: PLC0415
+    from staticmask_cli.masks.quality import Quality  # noqa: PLC0415
     from staticmask_cli.statistics import clipping, sky  # noqa: PLC0415
 
     settings = merge().settings
@@ -166,7 +166,7 @@ def stages(path: Path, folder: Path) -> None:
 
     def write() -> None:
         path = folder / "m.fits"
-        hdus = lambda: mask_hdus(mask, chip.identity, [], settings.recipe, Judgement())  # noqa: E731
+        hdus = lambda: mask_hdus(mask, chip.identity, [], settings.recipe, Quality())  # noqa: E731
         with staged({path: hdus}, 1) as parts:
             put_in_place(parts, {path: state_of(path)})
 

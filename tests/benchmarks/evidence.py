@@ -46,7 +46,7 @@ FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
     "shadow": ("shadow", {}),
 }
 # Column: what is judged, and the verdict.
-VERDICTS = (
+QCFAILED = (
     ("chip", "low"),
     ("chip", "mode"),
     ("chip", "rms"),
@@ -67,12 +67,12 @@ class Spoken:
     against: int = 0
 
     def __add__(self, other: Spoken) -> Spoken:
-        return Spoken(self.values + other.values, self.against + other.against)
+        return Spoken(self.values + other.values, self.failed + other.failed)
 
     def __str__(self) -> str:
         if not self.values:
             return "-"
-        percent = 100 * self.against / len(self.values)
+        percent = 100 * self.failed / len(self.values)
         return f"{percent:.0f} % ({_short(min(self.values))} to {_short(max(self.values))})"
 
 
@@ -104,10 +104,10 @@ def judged(paths: Iterable[Path], sigma: float, **settings: Any) -> Judged:
         report = create_masks(paths, output_dir=folder, jobs=1, static_sig=sigma, **settings)
     total: Judged = {}
     for mask in report.masks:
-        chips = [("chip", v) for of_chip in mask.judgement.chips for v in of_chip]
-        for subject, verdict in [*chips, *(("mask", v) for v in mask.judgement.mask)]:
+        chips = [("chip", v) for of_chip in mask.quality.chips for v in of_chip]
+        for subject, verdict in [*chips, *(("mask", v) for v in mask.quality.mask)]:
             key = subject, verdict.name
-            said = Spoken((verdict.value,), int(verdict.is_against))
+            said = Spoken((verdict.value,), int(verdict.failed))
             total[key] = total.get(key, Spoken()) + said
     return total
 
@@ -178,15 +178,15 @@ def verdicts(
     jobs = [(name, shape, seed, count, sigma) for name in FIELDS for seed in range(seeds)]
     results = zip(jobs, _in_order(judged_field, jobs, processes), strict=True)
     found = {
-        name: summed(judgement for _, judgement in of_one)
+        name: summed(quality for _, quality in of_one)
         for name, of_one in groupby(results, key=lambda pair: pair[0][0])
     }
     found |= {f"real: {_label(path)}": judged([path], sigma) for path in real}
     print(f"\n{seeds} fields of each kind, {count} exposures of {shape[0]} x {shape[1]}, ", end="")
     print(f"static_sig {sigma:g}\n")
     _table(
-        ["field", *(f"{subject}: {name}" for subject, name in VERDICTS)],
-        ([name, *(str(row.get(key, "-")) for key in VERDICTS)] for name, row in found.items()),
+        ["field", *(f"{subject}: {name}" for subject, name in QCFAILED)],
+        ([name, *(str(row.get(key, "-")) for key in QCFAILED)] for name, row in found.items()),
     )
 
 

@@ -203,7 +203,7 @@ def run(path: Path, final_bits: object, folder: Path) -> tuple[np.ndarray, int]:
     (mask,) = report.masks
     array = mask.read()
     assert mask.bad == np.count_nonzero(array == 0)
-    return array, sum(chip.flagged for chip in mask.chips)
+    return array, sum(chip.n_flagged for chip in mask.chips)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_a_pixel_that_one_exposure_flags_is_bad_in_the_mask_of_all(tmp_path):
     report = create_masks(names, final_bits=0, output_dir=tmp_path)
     (mask,) = report.masks
     assert np.array_equal(mask.read() == 0, flags() != 0)
-    assert [chip.flagged for chip in mask.chips] == [0, len(FLAGS), 0]
+    assert [chip.n_flagged for chip in mask.chips] == [0, len(FLAGS), 0]
 
 
 def test_every_chip_takes_the_flags_of_its_own_extver(tmp_path):

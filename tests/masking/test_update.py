@@ -220,7 +220,7 @@ def test_a_file_cut_between_its_repeats_is_completed_the_next_night(tmp_path: Pa
     assert [exposure.state for exposure in report.exposures] == ["read", "known"]
     one = create_masks([path, other], output_dir=tmp_path / "one")
     assert contents(tmp_path / "m") == contents(tmp_path / "one")
-    assert report.masks[0].judgement == one.masks[0].judgement
+    assert report.masks[0].quality == one.masks[0].quality
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from staticmask_cli import create_masks
-from staticmask_cli.masks.quality import Verdict
+from staticmask_cli.masks.quality import QualityCheck
 from staticmask_cli.reports.report import MaskReport, Report
 from staticmask_cli.statistics.chance import bad_by_chance, clipped_rms, low_probability
-from staticmask_cli.statistics.clusters import clumped
+from staticmask_cli.statistics.clusters import n_clustered
 from staticmask_cli.statistics.sky import low_pixels, sky_statistics
 from staticmask_cli.statistics.votes import needed
 from tests.support import fields
@@ -35,11 +35,11 @@ SEEDS = (0, 1)
 SIGMA = 4.0
 HANDFUL = 100  # shares are taken of so many bad pixels at the least
 
-# Which verdicts each field is made for: of the exposures' chips, and of the mask.
+# Which checks each field is made for: of the exposures' chips, and of the mask.
 MADE_FOR = {
-    "crowded": ({"mode", "rms"}, set()),
-    "nebulous": ({"mode"}, set()),
-    "dark": ({"low", "groups"}, {"groups", "bad"}),
+    "crowded": ({"mode_offset", "rms_ratio"}, set()),
+    "nebulous": ({"mode_offset"}, set()),
+    "dark": ({"low_excess", "clustered"}, {"clustered", "bad"}),
 }
 
 
@@ -84,72 +84,84 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Cases:
     return case
 
 
-def spoken(verdicts: tuple[Verdict, ...]) -> set[str]:
-    return {verdict.name for verdict in verdicts if verdict.is_against}
+def failed_names(checks: tuple[QualityCheck, ...]) -> set[str]:
+    return {check.name for check in checks if check.failed}
 
 
-def value(verdicts: tuple[Verdict, ...], name: str) -> float:
-    return next(verdict.value for verdict in verdicts if verdict.name == name)
+def value(checks: tuple[QualityCheck, ...], name: str) -> float:
+    return next(check.value for check in checks if check.name == name)
 
 
-# Whom they speak against
+# Whom they speak failed
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", ["clean", "defective"])
 def test_nothing_is_said_of_a_good_field(cases: Cases, kind: str, seed: int) -> None:
     case = cases(kind, seed)
-    judgement = case.mask.judgement
-    assert [v.name for v in judgement.mask] == ["groups", "alone", "votes", "bad", "depth"]
-    assert [[v.name for v in chip] for chip in judgement.chips] == [
-        ["low", "groups", "mode", "rms"]
+    quality = case.mask.quality
+    assert [v.name for v in quality.mask] == [
+        "clustered",
+        "single_exposure",
+        "votes",
+        "bad",
+        "threshold_depth",
+    ]
+    assert [[v.name for v in chip] for chip in quality.chips] == [
+        ["low_excess", "clustered", "mode_offset", "rms_ratio"]
     ] * 4
-    assert case.report.verdicts == ()
+    assert case.report.failed_checks == ()
 
 
 def test_nothing_is_said_of_a_real_exposure(tmp_path: Path) -> None:
     report = create_masks(REAL, output_dir=tmp_path)
-    assert report.verdicts == ()
-    assert all(len(chip) == 4 for chip in report.masks[0].judgement.chips)  # all were given
+    assert report.failed_checks == ()
+    assert all(len(chip) == 4 for chip in report.masks[0].quality.chips)  # all were given
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", MADE_FOR)
 def test_each_field_calls_forth_what_it_is_made_for(cases: Cases, kind: str, seed: int) -> None:
-    judgement = cases(kind, seed).mask.judgement
+    quality = cases(kind, seed).mask.quality
     of_chips, of_mask = MADE_FOR[kind]
-    for chip in judgement.chips:
+    for chip in quality.chips:
         # The rms of nebulae scatters about its limit; their mode tells of them.
-        assert spoken(chip) - {"rms"} == of_chips - {"rms"}
-        assert of_chips <= spoken(chip)
-    assert spoken(judgement.mask) == of_mask
+        assert failed_names(chip) - {"rms_ratio"} == of_chips - {"rms_ratio"}
+        assert of_chips <= failed_names(chip)
+    assert failed_names(quality.mask) == of_mask
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_shadow_is_laid_to_its_exposure(cases: Cases, seed: int) -> None:
-    judgement = cases("shadow", seed).mask.judgement
-    assert [spoken(chip) for chip in judgement.chips] == [set()] * 3 + [{"low", "groups"}]
-    assert spoken(judgement.mask) == {"groups", "alone"}
-    of_chip = [v for v in judgement.against if v.name == "low"]
+    quality = cases("shadow", seed).mask.quality
+    assert [failed_names(chip) for chip in quality.chips] == [set()] * 3 + [
+        {"low_excess", "clustered"}
+    ]
+    assert failed_names(quality.mask) == {"clustered", "single_exposure"}
+    of_chip = [v for v in quality.failed if v.name == "low_excess"]
     assert [v.subject for v in of_chip] == ["jfld03abq_flt.fits SCI,1"]
 
 
-@pytest.mark.parametrize("name", ["low", "mode", "rms", "groups", "alone"])
+@pytest.mark.parametrize(
+    "name", ["low_excess", "mode_offset", "rms_ratio", "clustered", "single_exposure"]
+)
 def test_each_limit_silences_its_verdict_and_no_other(cases: Cases, name: str) -> None:
-    kind = "crowded" if name in ("mode", "rms") else "shadow"
+    kind = "crowded" if name in ("mode_offset", "rms_ratio") else "shadow"
     case = cases(kind, 0)
-    all_names = {v.name for v in case.report.verdicts}
+    all_names = {v.name for v in case.report.failed_checks}
     assert name in all_names
-    mask = case.again(**{f"limit_{name}": 1e3})
-    assert {v.name for v in mask.judgement.against} == all_names - {name}
-    assert np.array_equal(mask.read(), case.mask.read())  # a verdict changes no mask
+    mask = case.again(**{f"max_{name}": 1e3})
+    assert {v.name for v in mask.quality.failed} == all_names - {name}
+    assert np.array_equal(mask.read(), case.mask.read())  # a check changes no mask
 
 
 def test_a_number_at_its_limit_is_not_beyond_it(cases: Cases) -> None:
     case = cases("shadow", 0)
-    at = value(case.mask.judgement.mask, "alone")
-    assert "alone" not in spoken(case.again(limit_alone=at).judgement.mask)
-    assert "alone" in spoken(case.again(limit_alone=at * (1 - 1e-9)).judgement.mask)
+    at = value(case.mask.quality.mask, "single_exposure")
+    assert "single_exposure" not in failed_names(case.again(max_single_exposure=at).quality.mask)
+    assert "single_exposure" in failed_names(
+        case.again(max_single_exposure=at * (1 - 1e-9)).quality.mask
+    )
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0, 4.0, 6.0])
@@ -161,9 +173,9 @@ def test_a_crowded_field_without_pixel_below_zero_is_no_photon_counter(
     pixels = np.maximum(pixels - np.quantile(pixels, 0.001), 0)
     path = write_exposure(tmp_path / "x_flt.fits", [pixels], errors=False)
     mask = masks([path], tmp_path, static_sig=sigma)
-    (record,), (chip,) = mask.chips, mask.judgement.chips
+    (record,), (chip,) = mask.chips, mask.quality.chips
     assert record.lowest >= 0 > record.threshold
-    assert {"mode", "rms"} <= spoken(chip)
+    assert {"mode_offset", "rms_ratio"} <= failed_names(chip)
 
 
 @pytest.mark.parametrize(
@@ -180,11 +192,11 @@ def test_photon_counters_are_checked_only_where_pixels_can_be_low(
         path = tmp_path / f"x{sky_level}_flt.fits"
         write_exposure(path, [light.astype("f4")], primary=named, errors=False)
         mask = masks([path], tmp_path / str(sky_level), static_sig=3)
-        ((record,), (chip,)) = mask.chips, mask.judgement.chips
+        ((record,), (chip,)) = mask.chips, mask.quality.chips
         assert (record.threshold > 0) == can_be_low
         is_checked = can_be_low or detector == "HRC"
-        assert ({"mode", "rms"} <= {v.name for v in chip}) == is_checked
-        assert bool(spoken(chip)) == is_checked
+        assert ({"mode_offset", "rms_ratio"} <= {v.name for v in chip}) == is_checked
+        assert bool(failed_names(chip)) == is_checked
 
 
 def quantized(pixels: np.ndarray, step: float, path: Path) -> MaskReport:
@@ -199,8 +211,8 @@ def test_steps_between_pixels_are_no_reason_for_doubt(step: float, tmp_path: Pat
     noise = np.random.default_rng(0).normal(0, 1, SHAPE)
     for phase in (0.0, 0.25, 0.5):  # between the sky and the nearest step
         mask = quantized(noise + phase * step, step, tmp_path / f"x{phase}_flt.fits")
-        assert {"mode", "rms"} <= {v.name for v in mask.judgement.chips[0]}
-        assert mask.judgement.against == ()
+        assert {"mode_offset", "rms_ratio"} <= {v.name for v in mask.quality.chips[0]}
+        assert mask.quality.failed == ()
 
 
 @pytest.mark.parametrize("counts", [5, 10, 20, 50, 100])
@@ -208,9 +220,9 @@ def test_steps_between_pixels_are_no_reason_for_doubt(step: float, tmp_path: Pat
 def test_counts_of_photons_are_no_reason_for_doubt(kind: str, counts: int, tmp_path: Path) -> None:
     pixels = np.random.default_rng(counts).poisson(counts, SHAPE).astype(kind)
     path = write_exposure(tmp_path / "x_flt.fits", [pixels], errors=False)
-    judgement = masks([path], tmp_path).judgement
-    assert {"mode", "rms"} <= {v.name for v in judgement.chips[0]}
-    assert judgement.against == ()
+    quality = masks([path], tmp_path).quality
+    assert {"mode_offset", "rms_ratio"} <= {v.name for v in quality.chips[0]}
+    assert quality.failed == ()
 
 
 @pytest.mark.parametrize("step", [0.05, 0.3, 1.0, 2.0])
@@ -218,7 +230,7 @@ def test_steps_hide_no_crowded_field(cases: Cases, step: float, tmp_path: Path) 
     noise = np.hypot(fields.SKY**0.5, fields.READ_NOISE)
     pixels = cases("crowded", 0).field.exposures[0]
     mask = quantized(pixels, step * noise, tmp_path / "x_flt.fits")
-    assert "rms" in spoken(mask.judgement.chips[0])
+    assert "rms_ratio" in failed_names(mask.quality.chips[0])
 
 
 def test_chips_that_cannot_be_judged_are_not(tmp_path: Path) -> None:
@@ -233,13 +245,18 @@ def test_chips_that_cannot_be_judged_are_not(tmp_path: Path) -> None:
     of_file = {
         record.file: chip
         for mask in report.masks
-        for record, chip in zip(mask.chips, mask.judgement.chips, strict=True)
+        for record, chip in zip(mask.chips, mask.quality.chips, strict=True)
     }
     assert of_file["x0_flt.fits"] == ()  # no sky
     assert of_file["x2_flt.fits"] == ()  # 64 x 80 pixels
     for file in ("x1_flt.fits", "x3_flt.fits"):
-        assert [v.name for v in of_file[file]] == ["low", "groups", "mode", "rms"]
-    assert report.verdicts == ()
+        assert [v.name for v in of_file[file]] == [
+            "low_excess",
+            "clustered",
+            "mode_offset",
+            "rms_ratio",
+        ]
+    assert report.failed_checks == ()
 
 
 @pytest.mark.parametrize(("side", "expected"), [(4, 16.0), (6, 36.0), (12, 100.0)])
@@ -255,10 +272,10 @@ def test_a_handful_of_pixels_is_taken_of_a_hundred(
     ]
     mask = masks(paths, tmp_path)
     assert mask.bad == side**2
-    assert value(mask.judgement.mask, "groups") == expected
-    assert value(mask.judgement.chips[0], "groups") == expected
+    assert value(mask.quality.mask, "clustered") == expected
+    assert value(mask.quality.chips[0], "clustered") == expected
     # Noise alone, on so many pixels, gives less than three.
-    assert value(mask.judgement.mask, "alone") == pytest.approx(expected, abs=3)
+    assert value(mask.quality.mask, "single_exposure") == pytest.approx(expected, abs=3)
 
 
 # By which numbers
@@ -268,7 +285,7 @@ def test_a_handful_of_pixels_is_taken_of_a_hundred(
 def test_a_chips_numbers_are_those_of_its_pixels(cases: Cases, kind: str) -> None:
     case = cases(kind, 0)
     for pixels, record, chip in zip(
-        case.field.exposures, case.mask.chips, case.mask.judgement.chips, strict=True
+        case.field.exposures, case.mask.chips, case.mask.quality.chips, strict=True
     ):
         below, median = np.percentile(pixels.astype("f8"), [15.865525393145708, 50])
         low = pixels < record.threshold
@@ -277,15 +294,15 @@ def test_a_chips_numbers_are_those_of_its_pixels(cases: Cases, kind: str) -> Non
         # the sorted sample lie 1e-4 of the noise apart.
         noise = pytest.approx(median - below, rel=2e-3)
         assert record.noise == noise
-        assert value(chip, "mode") == pytest.approx(
+        assert value(chip, "mode_offset") == pytest.approx(
             abs(record.mode - median) / (median - below), abs=2e-3
         )
-        assert value(chip, "rms") == pytest.approx(record.rms / (median - below), rel=2e-3)
+        assert value(chip, "rms_ratio") == pytest.approx(record.rms / (median - below), rel=2e-3)
         # From here on counts: equal but for the rounding of doubles.
-        assert value(chip, "low") == pytest.approx(
+        assert value(chip, "low_excess") == pytest.approx(
             100 * (low.sum() - by_chance) / pixels.size, rel=1e-12
         )
-        assert value(chip, "groups") == pytest.approx(
+        assert value(chip, "clustered") == pytest.approx(
             100 * filled(low) / max(low.sum(), HANDFUL), rel=1e-12
         )
 
@@ -298,25 +315,25 @@ def test_a_masks_numbers_are_those_of_its_pixels(cases: Cases, kind: str) -> Non
     times = np.sum(each, axis=0)
     *others, alone = sorted(int((one & (times == 1)).sum()) for one in each)
     excess = max(0.0, alone - max(np.median(others), bad.size * low_probability(SIGMA)))
-    judgement = case.mask.judgement
+    quality = case.mask.quality
     share = max(bad.sum(), HANDFUL)
-    assert value(judgement.mask, "groups") == pytest.approx(100 * filled(bad) / share, rel=1e-12)
-    assert value(judgement.mask, "alone") == pytest.approx(100 * excess / share, rel=1e-12)
+    assert value(quality.mask, "clustered") == pytest.approx(100 * filled(bad) / share, rel=1e-12)
+    assert value(quality.mask, "single_exposure") == pytest.approx(100 * excess / share, rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_the_mask_would_have_is_what_it_has(cases: Cases, seed: int) -> None:
     case = cases("shadow", seed)
-    verdict = next(v for v in case.report.verdicts if v.name == "alone")
+    check = next(v for v in case.report.failed_checks if v.name == "single_exposure")
     said = re.search(
-        r"(\d+) of its (\d+) bad pixels are bad in (\S+) SCI,1 alone; .* (\d+)$", verdict.text
+        r"(\d+) of (\d+) bad pixels are bad only in (\S+) SCI,1; .* (\d+)$", check.text
     )
     assert said
     assert (int(said[2]), said[3]) == (case.mask.bad, case.paths[-1].name)
     without = masks(case.paths[:-1], case.folder / "without")
     assert int(said[4]) == without.bad
     assert int(said[1]) == case.mask.bad - without.bad
-    assert without.judgement.against == ()
+    assert without.quality.failed == ()
 
 
 def test_median_and_noise_of_a_large_chip_are_a_samples() -> None:
@@ -382,7 +399,7 @@ def test_clumps_are_those_that_flooding_finds(
     shape: tuple[int, int], share: float, seed: int
 ) -> None:
     bad = np.random.default_rng(seed).random(shape) < share
-    assert clumped(np.flatnonzero(bad), shape[1]) == filled(bad)
+    assert n_clustered(np.flatnonzero(bad), shape[1]) == filled(bad)
 
 
 @pytest.mark.parametrize(
@@ -402,14 +419,14 @@ def test_clumps_are_those_that_flooding_finds(
 )
 def test_what_is_a_clump(drawing: str, count: int) -> None:
     bad = np.array([[c == "#" for c in line] for line in drawing.split("/")])
-    assert clumped(np.flatnonzero(bad), bad.shape[1]) == count
-    assert clumped(np.flatnonzero(bad.T), bad.shape[0]) == count
+    assert n_clustered(np.flatnonzero(bad), bad.shape[1]) == count
+    assert n_clustered(np.flatnonzero(bad.T), bad.shape[0]) == count
 
 
 def test_groups_do_not_go_on_beyond_a_rows_end() -> None:
     bad = np.zeros((8, 8), bool)
     bad[:, 0] = bad[:, -1] = True  # neighbours in the flat array
-    assert clumped(np.flatnonzero(bad), 8) == 0
+    assert n_clustered(np.flatnonzero(bad), 8) == 0
 
 
 # Chance
@@ -485,29 +502,29 @@ def test_chance_with_numbers_at_their_ends() -> None:
 # How a user hears of it
 
 
-def test_verdicts_stand_in_the_mask(cases: Cases) -> None:
+def test_failed_checks_stand_in_the_mask(cases: Cases) -> None:
     case = cases("shadow", 0)
     with fits.open(case.mask.path) as hdus:
         header = hdus[0].header
         comments = "".join(map(str, header["COMMENT"]))
-        spoken_of = list(hdus[1].data["VERDICTS"])
-    assert header["VERDICTS"].split() == ["alone", "groups", "low"]
-    assert header["NVERDICT"] == len(case.report.verdicts) == 4
-    against = [v for v in case.mask.judgement.mask if v.is_against]
-    assert comments.count("verdict ") == len(against) == 2
-    for verdict in against:
-        assert f"verdict {verdict.name} {verdict.value:.3g} > {verdict.limit:g}" in comments
-    assert "jfld03abq_flt.fits SCI,1 alone" in comments
-    low, groups = (v.short() for v in case.mask.judgement.chips[3] if v.is_against)
+        spoken_of = list(hdus[1].data["QCFAILED"])
+    assert header["QCFAILED"].split() == ["clustered", "low_excess", "single_exposure"]
+    assert header["NQCFAIL"] == len(case.report.failed_checks) == 4
+    failed = [v for v in case.mask.quality.mask if v.failed]
+    assert comments.count("check failed: ") == len(failed) == 2
+    for check in failed:
+        assert f"check failed: {check.name} {check.value:.3g} > {check.limit:g}" in comments
+    assert "only in jfld03abq_flt.fits SCI,1" in comments
+    low, groups = (v.short() for v in case.mask.quality.chips[3] if v.failed)
     assert spoken_of == ["", "", "", f"{low}; {groups}"]
 
 
 def test_a_good_mask_says_so(cases: Cases) -> None:
     with fits.open(cases("defective", 0).mask.path) as hdus:
         header = hdus[0].header
-        assert (header["VERDICTS"], header["NVERDICT"]) == ("none", 0)
-        assert "verdict" not in str(header.get("COMMENT", ""))
-        assert set(hdus[1].data["VERDICTS"]) == {""}
+        assert (header["QCFAILED"], header["NQCFAIL"]) == ("none", 0)
+        assert "check failed" not in str(header.get("COMMENT", ""))
+        assert set(hdus[1].data["QCFAILED"]) == {""}
 
 
 @pytest.mark.parametrize("quiet", [(), ("-q",)])
@@ -517,8 +534,8 @@ def test_strict_shows_in_the_exit_status(
     case = cases("shadow", 0)
     run = staticmask("--strict", *quiet, "-o", tmp_path / "out", *case.paths)
     assert run.returncode == 4
-    for verdict in case.report.verdicts:
-        assert str(verdict) in run.stderr
+    for check in case.report.failed_checks:
+        assert str(check) in run.stderr
     assert "Traceback" not in run.stderr
     with fits.open(tmp_path / "out" / Path(case.mask.path).name) as hdus:
         assert np.array_equal(hdus[0].data, case.mask.read())
@@ -535,18 +552,18 @@ def test_without_strict_verdicts_are_warnings(
     case = cases("shadow", 0)
     run = staticmask("-o", tmp_path / "out", *case.paths)
     assert run.returncode == 0
-    for verdict in case.report.verdicts:
-        assert str(verdict) in run.stderr
+    for check in case.report.failed_checks:
+        assert str(check) in run.stderr
     quiet = staticmask("-q", "-o", tmp_path / "out", *case.paths)
     assert (quiet.returncode, quiet.stderr) == (0, "")
 
 
 def test_limits_are_options(cases: Cases, staticmask: Run, tmp_path: Path) -> None:
     case = cases("shadow", 0)
-    limits = [f"--limit-{name}=100" for name in ("low", "groups", "alone")]
+    limits = [f"--max-{name}=100" for name in ("low-excess", "clustered", "single-exposure")]
     run = staticmask("--strict", *limits, "-o", tmp_path / "out", *case.paths)
     assert run.returncode == 0
-    assert fits.getval(tmp_path / "out" / Path(case.mask.path).name, "VERDICTS") == "none"
+    assert fits.getval(tmp_path / "out" / Path(case.mask.path).name, "QCFAILED") == "none"
 
 
 # Masks of no use
@@ -558,16 +575,16 @@ def of_no_use(run: Run, folder: Path, name: str, *arguments: str) -> str:
     result = run(*arguments, *options, cwd=folder)
     assert result.returncode == 4
     (mask,) = json.loads((folder / "s.json").read_text(encoding="utf-8"))["masks"]
-    (verdict,) = [v for v in mask["verdicts"] if v["against"]]
-    assert verdict["name"] == name
-    assert verdict["text"] in result.stderr
+    (check,) = [v for v in mask["quality_checks"] if v["failed"]]
+    assert check["name"] == name
+    assert check["text"] in result.stderr
     page = (folder / "r.html").read_text(encoding="utf-8")
-    assert '<section class="verdicts against">' in page
-    assert verdict["text"] in html.unescape(page)
+    assert '<section class="checks failed">' in page
+    assert check["text"] in html.unescape(page)
     head = fits.getheader(folder / mask["path"])
-    assert name in head["VERDICTS"].split()
-    assert f"verdict {name} " in "".join(map(str, head["COMMENT"]))
-    return verdict["text"]
+    assert name in head["QCFAILED"].split()
+    assert f"check failed: {name} " in "".join(map(str, head["COMMENT"]))
+    return check["text"]
 
 
 @pytest.fixture
@@ -593,8 +610,8 @@ def test_a_mask_that_is_recounted_for_too_many_votes_fails_too(staticmask: Run, 
 
 def test_too_many_bad_pixels_are_a_failed_check(staticmask: Run, good: Path) -> None:
     text = of_no_use(staticmask, good, "bad", "*flt.fits", "--static-sig", "1")
-    assert re.match(r"\d+ of its 5120 pixels are bad, \d\d\.\d %, ", text)
-    result = staticmask("*flt.fits", "--static-sig=1", "--strict", "--limit-bad=90", cwd=good)
+    assert re.match(r"\d+ of 5120 pixels are bad, \d\d\.\d %, ", text)
+    result = staticmask("*flt.fits", "--static-sig=1", "--strict", "--max-bad=90", cwd=good)
     assert result.returncode == 0
 
 
@@ -603,14 +620,16 @@ def test_flags_may_make_too_many_bad_pixels(staticmask: Run, tmp_path: Path) -> 
     flags[:5] = 16  # 400 pixels of 5120
     write_exposure(tmp_path / "x_flt.fits", [sky(0, low=0)], flags=[flags])
     text = of_no_use(staticmask, tmp_path, "bad", "x_flt.fits", "--final-bits", "0")
-    assert text.startswith("400 of its 5120 pixels are bad, 7.81 %, ")
+    assert text.startswith("400 of 5120 pixels are bad, 7.81 %, ")
 
 
 @pytest.mark.parametrize("votes", ["1", "2"])
 def test_a_sigma_that_no_pixel_reaches_is_a_failed_check(
     staticmask: Run, good: Path, votes: str
 ) -> None:
-    text = of_no_use(staticmask, good, "depth", "*flt.fits", "--static-sig=1000", "-m", votes)
+    text = of_no_use(
+        staticmask, good, "threshold_depth", "*flt.fits", "--static-sig=1000", "-m", votes
+    )
     assert "static_sig 1000 is too large" in text
 
 
@@ -618,7 +637,7 @@ def test_the_largest_sigmas_can_be_summarized(staticmask: Run, good: Path) -> No
     result = staticmask("*flt.fits", "--static-sig=1e308", "--summary=-", "--strict", cwd=good)
     assert result.returncode == 4
     (mask,) = json.loads(result.stdout)["masks"]
-    assert [v["name"] for v in mask["verdicts"] if v["against"]] == ["depth"]
+    assert [v["name"] for v in mask["quality_checks"] if v["failed"]] == ["threshold_depth"]
 
 
 @pytest.mark.parametrize("shape", [(16, 20), (64, 80), (256, 256)])
@@ -630,7 +649,7 @@ def test_a_clean_chip_has_a_good_mask_though_an_empty_one(
         pixels = np.random.default_rng(seed).normal(40, 6, shape).astype("f4")
         path = write_exposure(tmp_path / f"x{seed}_flt.fits", [pixels], errors=False)
         mask = masks([path], tmp_path / f"m{seed}", static_sig=sigma)
-        assert mask.judgement.against == ()
+        assert mask.quality.failed == ()
         assert mask.bad == 0 or sigma < 6
 
 
@@ -640,8 +659,8 @@ def test_a_clean_chip_has_a_good_mask_though_an_empty_one(
 def test_votes_keep_a_shadow_out_of_the_mask(cases: Cases) -> None:
     case = cases("shadow", 0)
     mask = case.again(min_exposures=2)
-    assert mask.judgement.mask[0].value == 0.0
-    assert spoken(mask.judgement.mask) == set()
+    assert mask.quality.mask[0].value == 0.0
+    assert failed_names(mask.quality.mask) == set()
     # Defects that are found, and no pixel of the shadow that is none: 8 noises
     # deep, all are found in two of four exposures, but where a star shines.
     bad = mask.read() == 0

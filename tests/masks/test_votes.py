@@ -213,7 +213,7 @@ def test_recounting_is_a_fresh_run_byte_for_byte(
     ).masks
     assert (tmp_path / "m" / NAME).read_bytes() == Path(fresh.path).read_bytes()
     assert (told.bad, told.exposures) == (fresh.bad, fresh.exposures)
-    assert told.judgement == fresh.judgement
+    assert told.quality == fresh.quality
 
 
 def test_the_command_recounts_several_masks_at_once(staticmask: Run, tmp_path: Path) -> None:

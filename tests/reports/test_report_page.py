@@ -269,7 +269,7 @@ def test_a_column_of_numbers_stands_in_line() -> None:
 
 
 def test_the_page_shows_what_the_run_found(tmp_path: Path) -> None:
-    report = run(REAL, small(tmp_path / "a_flt.fits"), out=tmp_path / "m", limit_rms="0")
+    report = run(REAL, small(tmp_path / "a_flt.fits"), out=tmp_path / "m", max_rms_ratio="0")
     page = shown(report, tmp_path)
     assert len(page.pictures) == 3 * len(report.masks) == 6
     (stis,) = [mask for mask in report.masks if mask.identity.instrument == "STIS"]
@@ -278,9 +278,9 @@ def test_the_page_shows_what_the_run_found(tmp_path: Path) -> None:
         assert f"{100 * mask.bad / mask.total:.4f}" in page.words
         for record in mask.chips:
             assert record.file in page.words
-    for verdict in report.verdicts:
+    for verdict in report.failed_checks:
         assert str(verdict) in page.words
-    assert report.verdicts
+    assert report.failed_checks
     for key in dataclasses.fields(Settings):
         assert key.name in page.words
     for program in ("staticmask", "Python", "numpy", "astropy", "matplotlib"):
@@ -299,7 +299,7 @@ def test_the_page_shows_what_the_run_found(tmp_path: Path) -> None:
 
 def test_a_page_without_verdicts_says_so(tmp_path: Path) -> None:
     report = run(REAL, out=tmp_path / "m")
-    assert not report.verdicts
+    assert not report.failed_checks
     assert "Nothing speaks against these masks" in shown(report, tmp_path).words
 
 
@@ -356,7 +356,7 @@ def test_of_several_exposures_the_one_that_gave_most_is_shown(tmp_path: Path) ->
         exposure(tmp_path / f"e{number}_flt.fits", pixels, errors=False)
     report = run(tmp_path / "e*_flt.fits", out=tmp_path / "m")
     (mask,) = report.masks
-    most = max(mask.chips, key=lambda record: record.low)
+    most = max(mask.chips, key=lambda record: record.n_low)
     found = exhibit(mask, report)
     assert found.record.key == most.key
     assert found.bad == mask.bad
