@@ -9,10 +9,13 @@ from staticmask_cli.api import Input, Name, as_name, settings_of
 from staticmask_cli.cli.questions import TAKES, as_asked, checked_place, checked_sigmas
 from staticmask_cli.config.checks import native
 from staticmask_cli.errors import ConfigError
-from staticmask_cli.masking import comparing, explaining, recounting, sweeping
-from staticmask_cli.masking.comparing import Difference
-from staticmask_cli.masking.explaining import Explanation
-from staticmask_cli.masking.sweeping import SweepRow
+from staticmask_cli.masking import compare as comparing
+from staticmask_cli.masking import explain as explaining
+from staticmask_cli.masking import recount as recounting
+from staticmask_cli.masking import sweep as sweeping
+from staticmask_cli.masking.compare import Difference
+from staticmask_cli.masking.explain import Explanation
+from staticmask_cli.masking.sweep import SweepRow
 from staticmask_cli.reports.report import MaskReport
 from staticmask_cli.settings import Settings
 

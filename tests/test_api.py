@@ -63,7 +63,7 @@ def test_importing_the_package_imports_neither_numpy_nor_astropy():
     assert in_a_new_process(f"import sys, staticmask_cli; dir(staticmask_cli); {HEAVY}") == "[]"
     # The check itself can tell.
     assert (
-        in_a_new_process(f"import sys, staticmask_cli.masking.run; {HEAVY}")
+        in_a_new_process(f"import sys, staticmask_cli.masking.make; {HEAVY}")
         == "['astropy', 'numpy']"
     )
 

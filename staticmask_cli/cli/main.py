@@ -248,7 +248,7 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
     # may swallow what its handler raises.
     with held_off():
         gc.disable()
-        from staticmask_cli.masking.run import make_masks  # noqa: PLC0415
+        from staticmask_cli.masking.make import make_masks  # noqa: PLC0415
         from staticmask_cli.reports.report import RunRecord  # noqa: PLC0415
 
         gc.freeze()

@@ -204,7 +204,7 @@ def answer(
 def _sweep(
     question: Question, settings: Settings, run_record: RunRecord, progress: Progress | None
 ) -> tuple[list[str], int]:
-    from staticmask_cli.masking.sweeping import SWEEP_HEADING, sweep  # noqa: PLC0415
+    from staticmask_cli.masking.sweep import SWEEP_HEADING, sweep  # noqa: PLC0415
 
     rows = sweep(settings, question.sigmas, run_record=run_record, progress=progress)
     run_record.answer = [row.document() for row in rows]
@@ -214,7 +214,7 @@ def _sweep(
 def _explain(
     question: Question, settings: Settings, run_record: RunRecord, progress: Progress | None
 ) -> tuple[list[str], int]:
-    from staticmask_cli.masking.explaining import explain  # noqa: PLC0415
+    from staticmask_cli.masking.explain import explain  # noqa: PLC0415
 
     explained = explain(settings, question.places, run_record=run_record, progress=progress)
     run_record.answer = [explanation.document() for explanation in explained]
@@ -229,7 +229,7 @@ def _compare(
     *,
     verbose: bool,
 ) -> tuple[list[str], int]:
-    from staticmask_cli.masking.comparing import compare  # noqa: PLC0415
+    from staticmask_cli.masking.compare import compare  # noqa: PLC0415
 
     differences = compare(settings, question.old, run_record=run_record, progress=progress)
     run_record.answer = [difference.document() for difference in differences]
@@ -238,8 +238,8 @@ def _compare(
 
 
 def _recount(settings: Settings, run_record: RunRecord) -> tuple[list[str], int]:
-    from staticmask_cli.masking.recounting import recount  # noqa: PLC0415
-    from staticmask_cli.masking.run import log_failed_checks  # noqa: PLC0415
+    from staticmask_cli.masking.make import log_failed_checks  # noqa: PLC0415
+    from staticmask_cli.masking.recount import recount  # noqa: PLC0415
 
     recount(settings, run_record=run_record)
     checks = [check for mask in run_record.masks for check in mask.quality.failed]

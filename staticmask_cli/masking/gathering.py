@@ -19,9 +19,9 @@ from staticmask_cli.exposures.products import best_first
 from staticmask_cli.masking.measure import Measured, hash_of, measure, unmeasured, wrong_sums
 from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.duplicates import Duplicates, problem
+from staticmask_cli.masks.existing import HeldMasks
 from staticmask_cli.masks.held import REDO
 from staticmask_cli.masks.records import ChipRecord, same_pixels
-from staticmask_cli.masks.updating import HeldMasks
 from staticmask_cli.reports.report import ExposureReport, RunRecord
 from staticmask_cli.settings import Settings
 

@@ -175,7 +175,7 @@ def stages(path: Path, folder: Path) -> None:
     for name, work in {
         "start-up: Python and astropy.io.fits": lambda: timed([*start, "import astropy.io.fits"]),
         "start-up: all of it": lambda: timed(
-            [*start, "import staticmask_cli.cli.main, staticmask_cli.masking.run"]
+            [*start, "import staticmask_cli.cli.main, staticmask_cli.masking.make"]
         ),
         "staticmask --help": lambda: timed([sys.executable, "-m", "staticmask_cli", "--help"]),
         "staticmask --version": lambda: timed(

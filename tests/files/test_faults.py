@@ -342,12 +342,12 @@ def test_a_stopped_holder_keeps_its_lock_and_nothing_is_lost(tmp_path: Path) -> 
     # Stopped at the worst moment: its masks are to be renamed next.
     code = (
         "import os, signal\nfrom staticmask_cli import create_masks\n"
-        "from staticmask_cli.masking import committing\n"
-        "original = committing.put_in_place\n"
+        "from staticmask_cli.masking import write\n"
+        "original = write.put_in_place\n"
         "def stopped(*arguments):\n"
         "    print('locked', flush=True)\n    os.kill(os.getpid(), signal.SIGSTOP)\n"
         "    return original(*arguments)\n"
-        "committing.put_in_place = stopped\n"
+        "write.put_in_place = stopped\n"
         "create_masks('a_flt.fits', output_dir='m', update=True)\n"
     )
     with holding(tmp_path, code) as holder:
@@ -580,7 +580,7 @@ WFC = [f"ACSWFC_16x20_{n}_staticMask.fits" for n in (1, 2)]
 def test_a_mask_that_another_run_changed_is_not_overwritten(
     is_new: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from staticmask_cli.masking import committing  # noqa: PLC0415
+    from staticmask_cli.masking import write  # noqa: PLC0415
 
     a, b, c = (small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("abc"))
     folder = tmp_path / "m"
@@ -589,7 +589,7 @@ def test_a_mask_that_another_run_changed_is_not_overwritten(
         shutil.copytree(folder, tmp_path / "other")
     create_masks(b, output_dir=tmp_path / "other", update=True)
     others = (tmp_path / "other" / NAME).read_bytes()
-    original = committing.put_in_place
+    original = write.put_in_place
 
     def overtaken(*arguments: object) -> object:
         shutil.copy(tmp_path / "other" / NAME, folder / "x")
@@ -690,10 +690,10 @@ SIGNALLED = (
     ("where", "done"),
     [
         ("staticmask_cli.cli.main.start_logging", ""),
-        ("staticmask_cli.masking.run._gather_and_commit", ""),
-        ("staticmask_cli.masking.committing._plan", ""),
+        ("staticmask_cli.masking.make._gather_and_commit", ""),
+        ("staticmask_cli.masking.write._plan", ""),
         (
-            "staticmask_cli.masking.committing.put_in_place",
+            "staticmask_cli.masking.write.put_in_place",
             "not finished: standard output, --report",
         ),
         ("staticmask_cli.reports.showing.exhibit", "not finished: standard output, --report"),

@@ -23,7 +23,7 @@ ARRAY = SHAPE[0] * SHAPE[1] * 4
 COUNTED = """
 import sys
 from pathlib import Path
-import staticmask_cli.masking.run
+import staticmask_cli.masking.make
 from staticmask_cli.cli.main import main
 def kernel(file, name):
     lines = Path("/proc/self", file).read_text().splitlines()

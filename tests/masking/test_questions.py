@@ -29,7 +29,8 @@ from staticmask_cli.api import settings_of
 from staticmask_cli.exposures import pixels
 from staticmask_cli.exposures.headers import ImageArray
 from staticmask_cli.exposures.instruments import DQ_BITS, flag_names
-from staticmask_cli.masking import explaining, sweeping
+from staticmask_cli.masking import explain as explaining
+from staticmask_cli.masking import sweep as sweeping
 from staticmask_cli.reports.summary import SCHEMA_FILE
 from staticmask_cli.statistics.chance import bad_by_chance, low_probability
 from tests.support.makers import DATA, REAL, exposure, instrument_exposure, sky
@@ -388,7 +389,7 @@ def test_a_damaged_gzip_is_no_mask_to_compare_with(
         assert all(f"{path.name}.gz: " in line for line in result.stderr.splitlines())
 
 
-@pytest.mark.parametrize("where", ["comparing.read_any", "measure.sky_statistics", "run.foresee"])
+@pytest.mark.parametrize("where", ["compare.read_any", "measure.sky_statistics", "make.foresee"])
 def test_a_comparison_without_memory_is_trouble(where: str, folder: Path) -> None:
     create_masks(folder / "*flt.fits", output_dir=folder / "m")
     module, name = where.split(".")

@@ -92,7 +92,7 @@ def test_a_summary_tells_what_the_masks_and_their_tables_hold(
         for row, chip in zip(rows, mask["chips"], strict=True):
             for column, key in [("MODE", "mode"), ("RMS", "rms"), ("THRESH", "threshold")]:
                 assert chip[key] == row[column]
-            assert (chip["low"], chip["pixel_hash"]) == (row["LOWPIX"], row["PIXHASH"])
+            assert (chip["n_low"], chip["pixel_hash"]) == (row["LOWPIX"], row["PIXHASH"])
     assert (mask["total"], mask["exposures"], mask["state"]) == (320, 2, "written")
     assert [e["path"] for e in done["exposures"]] == ["a_flt.fits", "odd\\x1b_flt.fits"]
     assert [e["chips"][0]["mask"] for e in done["exposures"]] == [mask["path"]] * 2

@@ -20,12 +20,12 @@ from staticmask_cli.files.signals import held_off
 from staticmask_cli.masking.gathering import Gathered
 from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.duplicates import are_of_one_exposure
+from staticmask_cli.masks.existing import HeldMasks, find, is_no_mask
 from staticmask_cli.masks.held import HeldMask, other_identity
 from staticmask_cli.masks.naming import documented_name, mask_names, possible_names
 from staticmask_cli.masks.output import mask_hdus
 from staticmask_cli.masks.quality import Quality, check_quality
 from staticmask_cli.masks.records import ChipRecord, merged
-from staticmask_cli.masks.updating import HeldMasks, find, is_no_mask
 from staticmask_cli.reports.report import MaskReport, RunRecord
 from staticmask_cli.settings import Settings
 

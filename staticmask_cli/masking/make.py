@@ -15,11 +15,11 @@ from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.files.atomic import folder_problems
-from staticmask_cli.masking.committing import OvertakenError, commit, foresee
 from staticmask_cli.masking.gathering import Gathering, Progress
+from staticmask_cli.masking.write import OvertakenError, commit, foresee
+from staticmask_cli.masks.existing import HeldMasks
 from staticmask_cli.masks.quality import QualityCheck, failed
 from staticmask_cli.masks.records import ChipRecord
-from staticmask_cli.masks.updating import HeldMasks
 from staticmask_cli.reports.report import Report, RunRecord, chip_line
 from staticmask_cli.settings import Settings
 from staticmask_cli.threads import Threads

@@ -15,8 +15,8 @@ from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.instruments import ChipIdentity, flag_names
 from staticmask_cli.exposures.pixels import chip_arrays
 from staticmask_cli.masking.gathering import Progress
+from staticmask_cli.masking.make import jobs_of
 from staticmask_cli.masking.measure import pixel_hash, record_of
-from staticmask_cli.masking.run import jobs_of
 from staticmask_cli.masking.survey import survey
 from staticmask_cli.masks.naming import mask_names
 from staticmask_cli.masks.records import ChipRecord

@@ -14,7 +14,7 @@ from staticmask_cli.exposures.inputs import resolve_masks
 from staticmask_cli.files.atomic import Writable, put_in_place, staged, state_of
 from staticmask_cli.files.locks import locked
 from staticmask_cli.files.signals import held_off
-from staticmask_cli.masking.run import jobs_of
+from staticmask_cli.masking.make import jobs_of
 from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.held import HeldMask, read_counted
 from staticmask_cli.masks.output import mask_hdus

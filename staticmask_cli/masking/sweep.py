@@ -9,8 +9,8 @@ from typing import Any
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masking.gathering import Progress
+from staticmask_cli.masking.make import jobs_of
 from staticmask_cli.masking.measure import Measured, measure_at
-from staticmask_cli.masking.run import jobs_of
 from staticmask_cli.masking.survey import survey
 from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.naming import mask_names

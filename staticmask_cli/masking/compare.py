@@ -17,7 +17,7 @@ from staticmask_cli.exposures.inputs import are_masks, is_folder, resolve_masks
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.exposures.products import MASK_ENDING
 from staticmask_cli.masking.gathering import Progress
-from staticmask_cli.masking.run import make_masks
+from staticmask_cli.masking.make import make_masks
 from staticmask_cli.masks.held import read_any
 from staticmask_cli.reports.report import RunRecord
 from staticmask_cli.settings import Settings
