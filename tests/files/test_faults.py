@@ -597,7 +597,7 @@ def test_a_mask_that_another_run_changed_is_not_overwritten(
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(committing, "put_in_place", overtaken)
+        patch.setattr(write, "put_in_place", overtaken)
         with pytest.raises(OutputError, match=f"{NAME}: changed since it was read.*; run again$"):
             create_masks(c, output_dir=folder, update=True)
     assert (folder / NAME).read_bytes() == others
