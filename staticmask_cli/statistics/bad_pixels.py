@@ -1,4 +1,4 @@
-"""What makes a pixel of a chip bad. Arrays in, arrays out."""
+"""The definition of a bad pixel, used by every command. Arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from staticmask_cli.statistics.sky import (
     sky_statistics,
 )
 
-_BLOCK = 131072  # pixels to a pass, so that what lies between stays in cache
+_BLOCK = 131072  # pixels per pass, so that intermediate arrays stay in cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
-    """What makes a pixel bad.
+    """Criteria by which a pixel is bad.
 
     Attributes
     ----------
     static_sig : float
-        A pixel is low if it lies more than so many rms below the mode.
+        Threshold, in rms below the mode: pixels below it are low.
     good_bits : int or None
-        Sum of the DQ bits that count as good, negative for "all but": a pixel
-        with any other bit is flagged. None: flags do not count.
+        Sum of the DQ bits that count as good; negative for a complement. A
+        pixel with any other bit set is flagged. None: flags are ignored.
     """
 
     static_sig: float
@@ -42,15 +42,16 @@ class BadPixels:
     Attributes
     ----------
     statistics : SkyStatistics
-        Of the chip's sky.
+        Statistics of the chip's sky.
     threshold : float
-        Below which a pixel is low; NaN if the chip has no sky.
+        Pixels below this value are low; NaN if the sky cannot be measured.
     low : ndarray of bool
-        Pixels below it.
+        Low pixels, rows x columns.
     flagged : ndarray of bool or None
-        Pixels that their flags call bad; None if flags do not count.
+        Pixels with a DQ bit that does not count as good; None if flags are
+        ignored.
     not_finite : ndarray of bool or None
-        Pixels that are not finite; None if all are finite.
+        Pixels that are NaN or infinite; None if all are finite.
     """
 
     statistics: SkyStatistics
@@ -61,17 +62,17 @@ class BadPixels:
 
     @property
     def bad(self) -> NDArray[np.bool_]:
-        """The pixels that are low or flagged."""
+        """Pixels that are low or flagged."""
         return self.low if self.flagged is None else self.low | self.flagged
 
     @property
     def used(self) -> bool:
-        """Whether the chip takes part in a mask: it has a sky, or flags that count."""
+        """Whether the chip contributes to a mask: it has a measurable sky or flags that count."""
         return self.statistics.is_usable or self.flagged is not None
 
     @property
     def reason(self) -> str:
-        """Why no low pixel was looked for; empty if one was."""
+        """Why no low pixels could be found; empty if the sky was measured."""
         if self.statistics.is_usable:
             return ""
         if self.statistics.n == 0:
@@ -91,13 +92,14 @@ def find_bad_pixels(
     Parameters
     ----------
     pixels : ndarray
-        The chip's science array, rows x columns, of any real type.
+        The chip's science array, rows x columns, of any real type and in any
+        unit.
     flags : ndarray or None
-        Its DQ array, of the same shape; None if there is none.
+        Its DQ array, of the same shape; None if it has none.
     criteria : Criteria
-        What makes a pixel bad.
+        Thresholds for low and flagged pixels.
     statistics : SkyStatistics, optional
-        Of these pixels, if they are known already.
+        Statistics of `pixels`, if they have been computed already.
 
     Returns
     -------
@@ -126,21 +128,30 @@ def find_bad_pixels(
 
 
 def flagged_pixels(flags: NDArray[Any], good_bits: int) -> NDArray[np.bool_]:
-    """Tell which pixels have a DQ bit that does not count as good.
+    """Find the pixels that have a DQ bit that does not count as good.
 
     Parameters
     ----------
     flags : ndarray
-        DQ values; the sign bit of an integer is a flag like any other. Whole
-        numbers that come as floats, as a constant or scaled array can, count
-        as 16-bit integers if they fit; NaN as 0.
+        DQ values of any integer type; the sign bit is a flag like any other.
+        Floats, as in a constant or scaled array, are converted to 16-bit
+        integers if they fit; NaN counts as 0.
     good_bits : int
-        Sum of the bits that count as good; negative for "all but".
+        Sum of the bits that count as good; negative for a complement.
 
     Returns
     -------
     ndarray of bool
-        Of the shape of `flags`.
+        True for flagged pixels; same shape as `flags`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> flags = np.array([[0, 16, 64, 80]], dtype=np.int16)
+    >>> flagged_pixels(flags, good_bits=64).tolist()
+    [[False, True, False, True]]
+    >>> flagged_pixels(flags, good_bits=~16).tolist()
+    [[False, True, False, True]]
     """
     if flags.dtype.kind == "f":
         flags = np.nan_to_num(flags).astype(np.int64)

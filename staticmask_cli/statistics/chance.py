@@ -1,8 +1,7 @@
-"""What chance alone does: how many pixels of a sky without defects come out as bad.
+"""False positives: how many pixels of a sky without defects are bad by chance.
 
-Numbers in, numbers out. The sky's noise is taken for Gaussian, and its rms as
-the rounds of clipping measure it: a little too small, so that a threshold of 4
-rms lies nearer than 4 sigma.
+Numbers in, numbers out. The noise is assumed to be Gaussian. Clipping slightly
+underestimates its rms, so that a threshold of 4 rms lies closer than 4 sigma.
 """
 
 from __future__ import annotations
@@ -16,11 +15,16 @@ from staticmask_cli.statistics.votes import needed
 
 
 def clipped_rms() -> float:
-    """Return the rms that clipping leaves of Gaussian noise of rms 1.
+    """Return the rms that clipping measures for Gaussian noise of rms 1.
 
-    A Gaussian cut at -+ t has the variance 1 - 2 t phi(t) / (2 Phi(t) - 1)
+    A Gaussian truncated at +- t has the variance 1 - 2 t phi(t) / (2 Phi(t) - 1)
     (Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1,
-    section 13.10.1), and each round cuts at 3 of the last one's rms.
+    section 13.10.1); each round truncates at 3 times the previous round's rms.
+
+    Examples
+    --------
+    >>> round(clipped_rms(), 4)
+    0.9849
     """
     rms = 1.0
     for _ in range(ROUNDS - 1):
@@ -31,36 +35,58 @@ def clipped_rms() -> float:
 
 
 def low_probability(static_sig: float) -> float:
-    """Return the probability that noise alone makes a pixel low in one exposure."""
-    return 0.5 * math.erfc(static_sig * clipped_rms() / math.sqrt(2))
-
-
-def bad_by_chance(seen: Mapping[int, int], static_sig: float, min_exposures: Fraction) -> float:
-    """Return how many pixels of a mask are to be expected of noise alone.
-
-    The sum over the pixels of the binomial probability that a pixel is low in
-    as many of its exposures as are needed.
+    """Return the probability that a pixel is low in one exposure from noise alone.
 
     Parameters
     ----------
-    seen : mapping
-        How many pixels were seen how often: coverage to pixels.
     static_sig : float
-        How many rms below the mode a pixel is low.
+        Threshold, in rms below the mode.
+
+    Examples
+    --------
+    >>> f"{low_probability(4.0):.2e}"
+    '4.08e-05'
+    """
+    return 0.5 * math.erfc(static_sig * clipped_rms() / math.sqrt(2))
+
+
+def bad_by_chance(coverage: Mapping[int, int], static_sig: float, min_exposures: Fraction) -> float:
+    """Return the number of bad pixels expected from noise alone.
+
+    This is the sum over all pixels of the binomial probability that a pixel is
+    low in the required number of exposures.
+
+    Parameters
+    ----------
+    coverage : mapping
+        Number of pixels for each coverage (number of exposures in which a pixel
+        is finite).
+    static_sig : float
+        Threshold, in rms below the mode.
     min_exposures : Fraction
-        How often a pixel must be low to be bad, as for `needed`.
+        Number or share of exposures in which a pixel must be low, as for
+        `needed`.
+
+    Examples
+    --------
+    In one 2048 x 4096 exposure, and if two of two exposures must agree:
+
+    >>> round(bad_by_chance({1: 2048 * 4096}, 4.0, Fraction(1)), 1)
+    342.5
+    >>> round(bad_by_chance({2: 2048 * 4096}, 4.0, Fraction(2)), 3)
+    0.014
     """
     p = low_probability(static_sig)
     total = 0.0
-    for coverage, pixels in seen.items():
-        least = needed(min_exposures, coverage)
-        enough = sum(_binomial(coverage, k, p) for k in range(least, coverage + 1))
+    for exposures, pixels in coverage.items():
+        least = needed(min_exposures, exposures)
+        enough = sum(_binomial(exposures, k, p) for k in range(least, exposures + 1))
         total += pixels * enough
     return total
 
 
 def _binomial(n: int, k: int, p: float) -> float:
-    """Return the probability of k successes in n trials, also where n over k is huge."""
+    """Return the probability of k successes in n trials, even where n over k overflows."""
     if p in (0.0, 1.0):
         return float(k == n * int(p))
     log = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

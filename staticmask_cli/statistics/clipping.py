@@ -1,16 +1,16 @@
-"""Rounds of clipping: mean and rms of the pixels that lie near the sky.
+"""Fast clipping: mean and rms of the pixels near the sky.
 
-Arrays in, numbers out. The plain definition of a round is `rounds.measure_round`;
-everything here gives the same numbers with fewer passes over the array.
+Arrays in, numbers out. `rounds.measure_round` is the reference definition of a
+round; this module computes the same numbers with fewer passes over the array.
 
-The trick: nearly all pixels of a chip lie in a narrow core around the sky that
-no round's limits ever cut, so their count and sum need to be had only once.
-Only the few others, the tails, are looked at in every round. The rms asks for
-a pass over the core with every new mean, because its differences and squares
-are rounded to float32 and no algebra gives those roundings; but the first
-three rounds only serve to set the next one's limits, and where the two ends
-of an interval that surely holds the rms choose the same pixels, the rms itself
-is not needed. On an ACS/WFC chip this replaces eight passes by two.
+Nearly all pixels of a chip lie in a narrow core around the sky, inside the
+limits of every round, so that their count and sum need to be computed only once.
+Each round examines only the others, the tails. The rms requires a pass over the
+core for every new mean, because its differences and squares are rounded to
+float32, which no algebra reproduces. But the first three rounds only set the
+limits of the next one: if both ends of an interval that is certain to contain the
+rms select the same pixels, the rms itself is not needed. On an ACS/WFC chip, this
+replaces eight passes by two.
 """
 
 from __future__ import annotations
@@ -35,47 +35,54 @@ from staticmask_cli.statistics.rounds import (
     sum_of_squares,
 )
 
-# A strided sample of at least so many pixels tells where the core is.
+# Minimum size of the strided sample from which the core is estimated.
 _SAMPLE = 4096
-# Half width of the core in units of half the sample's 16 to 84 % range: inside
-# the last round's limits of 3 rms on all but hopeless data. Wider, limits cut
-# it and whole passes are needed; narrower, the tails get long.
+# Half width of the core, in units of half the sample's 16 to 84 % range: inside
+# the last round's limits of 3 rms for all usable data. If it were wider, limits
+# would cut it and require whole passes; if narrower, the tails would get long.
 _CORE = 2.5
-# Beyond this share of pixels in the tails there is no core worth the name.
+# With a larger share of pixels in the tails, using a core does not pay.
 _LONGEST_TAILS = 0.125
 
-_ROW = 8192  # doubles to one call of BLAS; OpenBLAS goes parallel above 10000
+_ROW = 8192  # doubles per BLAS call; OpenBLAS uses threads above 10000
 
 # Bounds of relative errors. float32 rounds each difference and each square to
-# 2**-24, so a square is off by less than 3 x 2**-24 and a little; the float32
-# rms is rounded once more. Sums in double are good to 1e-11 of the sum of
-# absolute terms for any array that fits into memory.
+# 2**-24, so the error of a square is slightly above 3 x 2**-24 at most; the
+# float32 rms is rounded once more. Sums in double are accurate to 1e-11 of the
+# sum of absolute terms for any array that fits in memory.
 _SQUARES_ERROR = 3.1 * 2.0**-24
 _ROUNDING = 2.0**-23
 _SUM_ERROR = 1e-11
-_UNDERFLOW = 1.5e-45  # what a square below float32's range can lose
+_UNDERFLOW = 1.5e-45  # largest error of a square that underflows in float32
 
 
 def clip(pixels: Float32s) -> tuple[Clipped, Float32s, float]:
     """Run all rounds of clipping.
 
-    Each round's limits are the mean -+ 3 rms of the one before, within the
-    array's own range; they start afresh each time, so that a round's range
-    need not lie inside the last one's.
+    The limits of each round are mean +- 3 rms of the previous one, within the
+    range of the array. They always start from the range of the array, so that
+    they need not lie inside the previous limits.
 
     Parameters
     ----------
     pixels : ndarray of float32
-        Flat. Pixels that are not finite take no part.
+        One-dimensional. Pixels that are not finite are ignored.
 
     Returns
     -------
-    Clipped
-        The last round.
-    ndarray of float32
-        The finite pixels: `pixels` itself if all are.
-    float
-        The lowest of them; NaN if there is none.
+    last : Clipped
+        Statistics of the last round.
+    finite : ndarray of float32
+        The finite pixels: `pixels` itself if all are finite.
+    lowest : float
+        The lowest finite pixel; NaN if there is none.
+
+    Examples
+    --------
+    >>> pixels = np.array([9, 10, 10, 11, np.nan] * 10 + [1000], dtype=np.float32)
+    >>> last, finite, lowest = clip(pixels)
+    >>> last.n, last.mean, finite.size, lowest
+    (40, 10.0, 41, 9.0)
     """
     if not pixels.size:
         return NOTHING, pixels, math.nan
@@ -94,18 +101,18 @@ def clip(pixels: Float32s) -> tuple[Clipped, Float32s, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Core:
-    """An array split into a core, of which sums are kept, and its tails, pixel by pixel.
+    """An array split into a core, of which only sums are stored, and the pixels of its tails.
 
     Attributes
     ----------
     lower, upper : float
-        Range of the whole array; not finite if a pixel is not.
+        Range of the whole array; not finite if any pixel is not.
     low, high : float
-        Range of the core; empty, low > high, if there is none.
+        Range of the core; low > high if there is no core.
     below, above : int
-        Pixels in the tails to either side.
+        Number of pixels in the lower and upper tail.
     n, total, squares : int, float, float
-        Count of the core's pixels, their sum, the sum of their squares.
+        Number of pixels in the core, their sum, the sum of their squares.
     tails : ndarray of float32
         The pixels outside the core.
     """
@@ -122,17 +129,17 @@ class _Core:
     tails: Float32s
 
     def is_inside(self, limits: Limits) -> bool:
-        """Say whether there is a core, and limits that do not cut it."""
+        """Return whether there is a core that lies within limits."""
         return limits[0] <= self.low <= self.high <= limits[1]
 
     def tails_inside(self, limits: Limits) -> Float32s:
-        """Return the tails' pixels inside limits, ends included."""
+        """Return the pixels of the tails within limits, inclusive."""
         low, high = np.float32(limits[0]), np.float32(limits[1])
         return self.tails[(self.tails >= low) & (self.tails <= high)]
 
 
 def _split(pixels: Float32s) -> _Core:
-    """Split an array into core and tails; if it has no core worth it, only its range is told."""
+    """Split an array into core and tails; without a useful core, return only its range."""
     low, high = _core_range(pixels)
     total = squares = 0.0
     parts: list[Float32s] = []
@@ -140,7 +147,7 @@ def _split(pixels: Float32s) -> _Core:
     work, doubles, differs = _scratch(pixels.size)
     for block in blocks(pixels):
         size = block.size
-        # What clipping changes are the tails; and NaN, which equals nothing.
+        # Clipping changes only the tails; a NaN differs from itself.
         np.clip(block, low, high, out=work[:size])
         np.not_equal(work[:size], block, out=differs[:size])
         parts.append(block[differs[:size]])
@@ -162,7 +169,7 @@ def _split(pixels: Float32s) -> _Core:
         below=below,
         above=above,
         n=pixels.size - tails.size,
-        # Clipped, the tails were added as though they lay on the core's ends.
+        # The sums include the tails, clipped to the ends of the core.
         total=total - below * float(low) - above * float(high),
         squares=squares - below * float(low) ** 2 - above * float(high) ** 2,
         tails=tails,
@@ -170,17 +177,16 @@ def _split(pixels: Float32s) -> _Core:
 
 
 def _dot(values: NDArray[np.float64]) -> float:
-    """Return sum(x^2), in rows so short that BLAS starts no threads, in the way of ours."""
+    """Return sum(x^2), in rows short enough that BLAS starts no threads of its own."""
     rows = values[: values.size // _ROW * _ROW].reshape(-1, _ROW)
     rest = values[rows.size :]
     return float(np.vecdot(rows, rows).sum() + np.dot(rest, rest))
 
 
 def _core_range(pixels: Float32s) -> tuple[np.float32, np.float32]:
-    """Guess from a sample where the core lies.
+    """Estimate the range of the core from a sample.
 
-    The ends are pixel values themselves, so that sums over whole numbers stay
-    exact.
+    Its ends are pixel values, so that sums of integers remain exact.
     """
     sample = np.sort(pixels[:: max(1, pixels.size // _SAMPLE)])
     sample = sample[np.isfinite(sample)]
@@ -194,7 +200,7 @@ def _core_range(pixels: Float32s) -> tuple[np.float32, np.float32]:
 
 
 def _scratch(size: int) -> tuple[Float32s, NDArray[np.float64], NDArray[np.bool_]]:
-    """Return a block of each type to work in."""
+    """Return work arrays of one block for each type."""
     size = min(size, BLOCK)
     return np.empty(size, np.float32), np.empty(size, np.float64), np.empty(size, np.bool_)
 
@@ -202,16 +208,16 @@ def _scratch(size: int) -> tuple[Float32s, NDArray[np.float64], NDArray[np.bool_
 def _next_limits(
     core: _Core, pixels: Float32s, limits: Limits, first: float, *, is_last: bool
 ) -> Limits:
-    """Return the limits that follow from a round inside `limits`.
+    """Return the limits that follow from a round within `limits`.
 
-    They may be others than imagestats' as long as the same pixels lie inside.
+    They may differ from imagestats' as long as they select the same pixels.
     """
     if core.is_inside(limits):
         mean, *rms_range = _mean_and_rms_range(core, limits)
         narrow, wide = (next_limits((core.lower, core.upper), mean, rms) for rms in rms_range)
         undecided = (
-            # The last round's limits become its range if the first pixel lies
-            # outside: then they are needed to the last bit.
+            # If the first pixel lies outside the last round's limits, they become
+            # its range and must be exact.
             (is_last and not narrow[0] <= first <= narrow[1])
             or not core.is_inside(narrow)
             or core.tails_inside(wide).size != core.tails_inside(narrow).size
@@ -223,10 +229,10 @@ def _next_limits(
 
 
 def _mean_and_rms_range(core: _Core, limits: Limits) -> tuple[float, float, float]:
-    """Return a round's mean with the smallest and with the largest rms that it can have.
+    """Return a round's mean, and lower and upper bounds of its rms.
 
-    From sum((x - mean)^2) = sum(x^2) - 2 mean sum(x) + n mean^2 over the core,
-    with bounds for what rounding can do to it there and in imagestats.
+    They follow from sum((x - mean)^2) = sum(x^2) - 2 mean sum(x) + n mean^2 over
+    the core, with bounds for the rounding errors here and in imagestats.
     """
     inside = core.tails_inside(limits)
     n = core.n + inside.size
@@ -241,7 +247,7 @@ def _mean_and_rms_range(core: _Core, limits: Limits) -> tuple[float, float, floa
 
 
 def _round(core: _Core, pixels: Float32s, limits: Limits, first: float) -> Clipped:
-    """Measure the pixels inside limits, with one pass over the core if they do not cut it."""
+    """Measure the pixels within limits, with one pass over the core if they do not cut it."""
     if not core.is_inside(limits):
         return measure_round(pixels, limits, first)
     inside = core.tails_inside(limits)
@@ -251,7 +257,7 @@ def _round(core: _Core, pixels: Float32s, limits: Limits, first: float) -> Clipp
     mean = np.float32((core.total + float(inside.sum(dtype=np.float64))) / n)
     squares = _core_squares(core, pixels, mean) + sum_of_squares(inside, mean)
     if not (lowest < core.low and core.high < highest and math.isfinite(squares)):
-        return measure_round(pixels, limits, first)  # the core has an end of the range, or 1e30s
+        return measure_round(pixels, limits, first)  # the range ends in the core, or overflow
     return clipped(n, mean, squares, (lowest, highest), limits, first)
 
 

@@ -1,4 +1,4 @@
-"""Connected groups of bad pixels: which are solid, as detector defects seldom are. Arrays only."""
+"""Clusters of bad pixels: solid groups, which detector defects seldom form. Arrays only."""
 
 from __future__ import annotations
 
@@ -7,32 +7,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# A pixel, a pair, a column or row, two or three of them side by side, the cross
-# that a bad pixel's charge makes of its neighbours: none is wider than this both
-# ways. A star's hole, a nebula and a shadow are. Where a bad row crosses a bad
-# column only the crossing is wide, so that so many parts of a group must be: one
-# in so many of its pixels.
+# Single pixels, pairs, up to three adjacent rows or columns and the cross of
+# charge around a bad pixel are never wider than this in both directions; the
+# hole of a saturated star, a nebula and a shadow are.
 _WIDEST_DEFECT = 3
+# Where a bad row crosses a bad column, only the crossing is wide. So at least one
+# in this many pixels of a group must lie in a wide part.
 _SOLID = 4
 
 
 def n_clustered(pixels: NDArray[np.integer[Any]], columns: int) -> int:
-    """Count the bad pixels that lie in clumps.
+    """Count the bad pixels that lie in clusters.
 
-    A clump is a connected group, corners being contact too, of which a quarter
-    is solid: pixels that stand in a run of more than 3 bad ones both along their
-    row and along their column.
+    A cluster is an 8-connected group of bad pixels of which at least a quarter
+    are solid. A pixel is solid if it lies in a run of more than 3 bad pixels
+    both along its row and along its column.
 
     Parameters
     ----------
     pixels : ndarray of int
-        Places of the bad pixels in the flat array, in rising order.
+        Indices of the bad pixels in the flattened array, in ascending order.
     columns : int
-        Pixels to a row.
+        Pixels per row.
 
     Returns
     -------
     int
+        Number of bad pixels in clusters.
+
+    Examples
+    --------
+    A solid square counts, a bad row does not:
+
+    >>> import numpy as np
+    >>> bad = np.zeros((20, 30), dtype=bool)
+    >>> bad[2:7, 3:8] = True
+    >>> bad[12, :] = True
+    >>> n_clustered(np.flatnonzero(bad), columns=30)
+    25
     """
     if pixels.size <= _WIDEST_DEFECT:
         return 0
@@ -51,7 +63,7 @@ def n_clustered(pixels: NDArray[np.integer[Any]], columns: int) -> int:
 
 
 def _is_solid(pixels: NDArray[np.int64], columns: int) -> NDArray[np.bool_]:
-    """Tell which pixels stand in long runs both ways."""
+    """Find the pixels that lie in long runs along both axes."""
     rows, places = np.divmod(pixels, columns)
     across = _run_lengths(rows * (columns + 2) + places)
     keys = places * (rows[-1] + 2) + rows
@@ -63,7 +75,7 @@ def _is_solid(pixels: NDArray[np.int64], columns: int) -> NDArray[np.bool_]:
 
 
 def _run_lengths(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return of each of some rising numbers how many follow one another where it stands."""
+    """Return for each of some ascending integers the length of the consecutive run it is in."""
     is_start = np.diff(keys, prepend=-2) > 1
     lengths = np.diff(np.flatnonzero(np.append(is_start, True)))
     return np.repeat(lengths, lengths)
@@ -72,7 +84,7 @@ def _run_lengths(keys: NDArray[np.int64]) -> NDArray[np.int64]:
 def _runs(pixels: NDArray[np.int64], columns: int) -> tuple[NDArray[np.int64], ...]:
     """Return row, first and last column of every run of bad pixels along a row."""
     rows, places = np.divmod(pixels, columns)
-    # Keys with two free places between rows, so that no run goes on into the next.
+    # Keys leave a gap of two between rows, so that no run continues into the next row.
     keys = rows * (columns + 2) + places
     is_start = np.diff(keys, prepend=-2) > 1
     is_end = np.append(is_start[1:], True)
@@ -82,14 +94,14 @@ def _runs(pixels: NDArray[np.int64], columns: int) -> tuple[NDArray[np.int64], .
 def _labels(
     rows: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64], columns: int
 ) -> NDArray[np.int64]:
-    """Give touching runs one number: that of the first of their group."""
+    """Label connected runs with the index of the first run of their group."""
     stride = columns + 2
     below = (rows + 1) * stride
     first = np.searchsorted(rows * stride + ends, below + starts - 1)
     last = np.searchsorted(rows * stride + starts, below + ends + 1, side="right")
     contacts = np.maximum(last - first, 0)
     left = np.repeat(np.arange(rows.size), contacts)
-    # The numbers first..last of each run, one behind the other.
+    # The indices first..last of each run, concatenated.
     within = np.arange(left.size) - np.repeat(np.cumsum(contacts) - contacts, contacts)
     right = np.repeat(first, contacts) + within
     labels = np.arange(rows.size)

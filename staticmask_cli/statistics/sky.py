@@ -1,11 +1,11 @@
-"""The statistic: clipped mean and rms, histogram, mode, and the pixels that are too low.
+"""The statistics of the sky: clipped mean and rms, histogram, mode, and low pixels.
 
-Arrays in, numbers and new arrays out; nothing here knows of files, and no
-input is changed. The arithmetic restates what DrizzlePac 3.11 asks of
-stsci.imagestats 1.8.4 (``ImageStats(nclip=3, lsig=3, usig=3, binwidth=0.1)``,
-its C sources ``computeMean.c`` and ``buildHistogram.c``), operation by
-operation and in the same precision, because a mask pixel can hang on the last
-bit. Where it departs: pixels that are not finite take no part.
+Arrays in, numbers and new arrays out; inputs are never changed. The arithmetic
+reproduces what DrizzlePac 3.11 gets from stsci.imagestats 1.8.4
+(``ImageStats(nclip=3, lsig=3, usig=3, binwidth=0.1)``, C sources
+``computeMean.c`` and ``buildHistogram.c``), operation by operation and in the
+same precision, because a mask pixel can depend on the last bit. The one
+deliberate difference: pixels that are not finite are ignored.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ from staticmask_cli.statistics.rounds import BLOCK, Clipped, Float32s, blocks
 BIN_WIDTH = 0.1  # rms
 _SMALLEST_WIDTH = np.float32(10.0) * np.finfo(np.float32).eps
 
-# Beyond this a bin's number does not fit a C int, and imagestats ends in chaos.
+# With more bins, imagestats overflows a C int.
 _MOST_BINS = 2**31 - 1
-# Up to here bins are counted in an array; beyond, only those that hold pixels.
+# With more bins, only those that contain pixels are stored.
 _DENSE_BINS = 2**20
-# A strided sample of about so many pixels tells median and noise, to 0.5 % of the noise.
+# Size of the strided sample from which median and noise are estimated, to 0.5 % of the noise.
 _SAMPLE = 65536
 _BELOW_ONE_SIGMA = 0.5 * math.erfc(math.sqrt(0.5))
 
-# Up to here a bin's number fits a byte, and a pair of them 16 bits.
+# Up to this number of bins, a bin index fits in 8 bits and a pair of them in 16.
 _PAIRED_BINS = 254
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkyStatistics:
-    """What an array's clipped pixels tell of its sky.
+    """Statistics of a chip's sky, from its clipped pixels, in the unit of the pixels.
 
     Attributes
     ----------
     n : int
-        Pixels inside the last round's limits.
+        Number of pixels within the limits of the last round.
     mean, rms : float
-        Of those pixels; float32 values. NaN where `n` is too small.
+        Mean and rms of those pixels; float32 values. NaN if `n` is too small.
     nbins : int
-        Bins of the histogram; fewer than 2 make the statistics useless.
+        Bins of the histogram; with fewer than 2 there is no mode.
     mode : float
-        The histogram's peak; NaN if there is no histogram.
+        Peak of the histogram; NaN if there is no histogram.
     is_interpolated : bool
-        Whether the peak was found between bins by a parabola.
+        Whether the peak was interpolated between bins with a parabola.
     all_finite : bool
-        Whether every pixel is finite, and took part.
+        Whether all pixels are finite.
     n_finite : int
-        Pixels that are finite.
+        Number of finite pixels.
     lowest : float
-        The lowest of them.
+        The lowest finite pixel.
     median, noise : float
-        Of a sample of them: its median, and how far below
-        that a sixth of the sample ends. For Gaussian noise that is one sigma;
-        stars and nebulae hardly touch it, as they brighten pixels. If the
-        pixels are quantized, half a step is added to the noise.
+        Median of a sample of the finite pixels, and its distance to the 16th
+        percentile: one sigma for Gaussian noise. Stars and nebulae hardly
+        affect it, because they brighten pixels. For quantized pixels, half a
+        step is added to the noise.
     """
 
     n: int
@@ -78,8 +78,8 @@ class SkyStatistics:
 
     @property
     def is_usable(self) -> bool:
-        """Whether there were enough bins for a mode: without it no pixel is low."""
-        return self.nbins >= 2  # noqa: PLR2004 - the definition itself
+        """Whether the histogram has enough bins for a mode; without one, no pixel is low."""
+        return self.nbins >= 2  # noqa: PLR2004 - by definition
 
     def threshold(self, static_sig: float) -> float:
         """Return the value below which a pixel is low: mode - static_sig x rms."""
@@ -92,11 +92,18 @@ def sky_statistics(pixels: NDArray[Any]) -> SkyStatistics:
     Parameters
     ----------
     pixels : ndarray
-        The chip, of any shape and real type; rounded to float32.
+        The chip's pixels, of any shape and real type; rounded to float32.
 
     Returns
     -------
     SkyStatistics
+
+    Examples
+    --------
+    >>> pixels = np.random.default_rng(1).normal(40, 6, (256, 256))
+    >>> found = sky_statistics(pixels)
+    >>> round(found.mode), round(found.rms), found.nbins
+    (39, 6, 60)
     """
     with np.errstate(all="ignore"):  # 1e30 squared is inf in float32, there and here
         values = np.ascontiguousarray(pixels, dtype=np.float32).reshape(-1)
@@ -107,23 +114,31 @@ def sky_statistics(pixels: NDArray[Any]) -> SkyStatistics:
 def low_pixels(
     pixels: NDArray[Any], statistics: SkyStatistics, static_sig: float
 ) -> NDArray[np.bool_]:
-    """Tell which pixels are more than `static_sig` rms below the mode.
+    """Find the pixels that are more than `static_sig` rms below the mode.
 
     Parameters
     ----------
     pixels : ndarray
-        The chip, in the type in which its file holds it: a float64 pixel is
-        compared as it is, not as it was rounded for the statistics.
+        The chip's pixels, in the type of the file: a float64 pixel is compared
+        without rounding, unlike in the statistics.
     statistics : SkyStatistics
-        Of these pixels.
+        Statistics of `pixels`.
     static_sig : float
-        How many rms.
+        Threshold, in rms below the mode.
 
     Returns
     -------
     ndarray of bool
-        Of the shape of `pixels`; False for pixels that are not finite, and
+        Same shape as `pixels`; False for pixels that are not finite, and
         everywhere if the statistics are not usable.
+
+    Examples
+    --------
+    >>> pixels = np.random.default_rng(1).normal(40, 6, (256, 256))
+    >>> pixels[3, 5] = -60
+    >>> low = low_pixels(pixels, sky_statistics(pixels), 5.0)
+    >>> np.argwhere(low).tolist()
+    [[3, 5]]
     """
     if not statistics.is_usable:
         return np.zeros(pixels.shape, dtype=bool)
@@ -139,17 +154,23 @@ def low_pixels(
 
 
 def not_finite_pixels(pixels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which pixels are not finite, as float32: those that take no part."""
+    """Find the pixels that are not finite in float32: those that statistics ignore.
+
+    Examples
+    --------
+    >>> not_finite_pixels(np.array([1.0, np.nan, np.inf, 1e300])).tolist()
+    [False, True, True, True]
+    """
     with np.errstate(all="ignore"):
         return ~np.isfinite(pixels.astype(np.float32, copy=False))
 
 
 def _float32_threshold(threshold: float, *, exact: bool) -> np.float32:
-    """Return the float32 below which the same float32 values lie as below `threshold`.
+    """Return the float32 threshold that selects the same float32 pixels as `threshold`.
 
     If the mode was not interpolated, imagestats returns it as a Python float,
-    which numpy (NEP 50) rounds to float32 before it compares; an interpolated
-    one is a numpy double, compared exactly.
+    which NumPy (NEP 50) rounds to float32 before comparing; an interpolated one
+    is a NumPy double, compared exactly.
     """
     rounded = np.float32(threshold)
     if exact and float(rounded) < threshold:
@@ -194,12 +215,12 @@ def _sampled(values: Float32s) -> tuple[float, float]:
     """Return `SkyStatistics.median` and `SkyStatistics.noise`."""
     if not values.size:
         return math.nan, math.nan
-    # An odd stride wanders through the columns of a chip, whose width is even.
+    # An odd stride samples all columns of a chip, whose width is even.
     sample = np.sort(values[:: (values.size // _SAMPLE) | 1])
-    # Of quantized pixels, as counts are, many have one value: it stands for all
-    # from half a step below it to half a step above. The noise reaches another
-    # half step down, by which the mode of such pixels may be off too. Where
-    # hardly two pixels are equal, both are ordinary quantiles.
+    # Quantized pixels, such as counts, share values: a value represents the
+    # interval from half a step below it to half a step above. The noise extends
+    # another half step down, because the mode of such pixels may be off by as
+    # much. Without repeated values, both are ordinary quantiles.
     lower, value, upper, share = _around(sample, 0.5)
     median = (lower + value) / 2 + share * (upper - lower) / 2
     lower, value, _, share = _around(sample, _BELOW_ONE_SIGMA)
@@ -207,9 +228,10 @@ def _sampled(values: Float32s) -> tuple[float, float]:
 
 
 def _around(sample: Float32s, quantile: float) -> tuple[float, float, float, float]:
-    """Return the value at a quantile between its neighbours, and which share of it lies below.
+    """Return the next lower value, the value at a quantile, the next higher, and a share.
 
-    Where a neighbour is missing, the other one is mirrored.
+    The share is the fraction of the pixels of that value that lies below the
+    quantile. A missing neighbour is replaced by the mirror image of the other.
     """
     place = quantile * sample.size
     value = float(sample[int(place)])
@@ -220,30 +242,30 @@ def _around(sample: Float32s, quantile: float) -> tuple[float, float, float, flo
 
 
 def _histogram(values: Float32s, lowest: float, span: float, nbins: int) -> dict[int, int]:
-    """Count the pixels in bins of dz = span / (nbins - 1), from `lowest` on.
+    """Count the pixels in bins of width dz = span / (nbins - 1), starting at `lowest`.
 
-    bin = int((1 / dz) * (value - lowest)), all float32, for values from
-    `lowest` to below lowest + dz * nbins. All pixels are counted, also those
-    beyond the limits of the last round; a bin number of `nbins`, which
-    rounding can bring about, falls away.
+    bin = int((1 / dz) * (value - lowest)), all in float32, for values from
+    `lowest` up to, but not including, lowest + dz * nbins. All pixels are
+    counted, even beyond the limits of the last round; a bin index of `nbins`,
+    possible because of rounding, is dropped.
 
     Returns
     -------
     dict
-        Bin number to count, for bins that hold pixels. The first and the last
-        may be too high where neither is, nor touches, the peak.
+        Count for each bin index; empty bins may be absent. The counts of the
+        first and last bin may be too high if neither is the peak or next to it.
     """
     low = np.float32(lowest)
     dz = np.float32(span / (nbins - 1))
     if nbins <= _PAIRED_BINS:
         counts = _count_in_pairs(values, low, np.float32(1.0) / dz, nbins)
-        if 2 <= np.argmax(counts) <= nbins - 3:  # noqa: PLR2004 - neighbours within
+        if 2 <= np.argmax(counts) <= nbins - 3:  # noqa: PLR2004 - neighbours are correct
             return dict(enumerate(counts.tolist()))
     return _count(values, low, dz, nbins)
 
 
 def _count(values: Float32s, low: np.float32, dz: np.float32, nbins: int) -> dict[int, int]:
-    """Count as the definition has it."""
+    """Count the pixels in bins exactly as `_histogram` defines it."""
     edge = low + dz * np.float32(nbins)
     scale = np.float32(1.0) / dz
     dense = np.zeros(nbins + 1 if nbins < _DENSE_BINS else 0, dtype=np.int64)
@@ -267,13 +289,13 @@ def _count(values: Float32s, low: np.float32, dz: np.float32, nbins: int) -> dic
 def _count_in_pairs(
     values: Float32s, low: np.float32, scale: np.float32, nbins: int
 ) -> NDArray[np.int64]:
-    """Count in fewer operations; the first and the last bin may come out too high.
+    """Count with fewer operations; the counts of the first and last bin may be too high.
 
-    Bin numbers are clipped, not selected: pixels below the range count in bin
-    0, and those between its end and where rounding lets the last bin end, in
-    the last. Two bin numbers at a time are counted, as one number.
+    Bin indices are clipped instead of selected: pixels below the range count in
+    bin 0, and those just above its end count in the last bin if rounding puts
+    them there. Bin indices are counted in pairs, each pair as one integer.
     """
-    radix = nbins + 1  # the additional bin takes all that lies above
+    radix = nbins + 1  # the additional bin collects all higher values
     table = np.zeros(radix * radix, dtype=np.int64)
     work = np.empty(BLOCK, np.float32)
     bins = np.empty(BLOCK, np.uint8)
@@ -288,8 +310,8 @@ def _count_in_pairs(
         half = (block.size + 1) // 2
         bins[block.size : 2 * half] = nbins
         np.multiply(bins[:half], np.uint16(radix), out=pairs[:half], dtype=np.uint16)
-        # As the integers that bincount() wants: it would convert them while no
-        # other thread can run.
+        # Converted to the integer type of bincount() here: bincount() itself would
+        # convert them while holding the GIL.
         np.add(pairs[:half], bins[half : 2 * half], out=numbers[:half], casting="unsafe")
         table += np.bincount(numbers[:half], minlength=table.size)
     square = table.reshape(radix, radix)
@@ -298,15 +320,16 @@ def _count_in_pairs(
 
 
 def _peak(counts: dict[int, int], nbins: int) -> tuple[float, bool]:
-    """Return where the histogram peaks, in bins from its origin, and whether by a parabola.
+    """Return the position of the peak, in bins, and whether it was interpolated.
 
-    The first of the highest bins counts. In between, a parabola through the
-    bin and its neighbours is used, in the order of imagestats' operations.
+    The peak is the first of the highest bins. Unless it is an end of the
+    histogram, a parabola through it and its neighbours gives the position, with
+    imagestats' order of operations.
     """
-    # Only bins that hold pixels are in `counts`; none does if all lie elsewhere.
+    # `counts` may be empty, if all pixels are outside the histogram.
     k = min(counts, key=lambda number: (-counts[number], number), default=0)
     count = counts.get(k, 0)
-    if nbins == 2:  # noqa: PLR2004 - no bin has two neighbours
+    if nbins == 2:  # noqa: PLR2004 - neither bin has two neighbours
         return (1.0 if count == counts.get(1 - k, 0) else k + 0.5), False
     if k == 0:
         return 0.5, False

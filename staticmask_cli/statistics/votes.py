@@ -1,7 +1,7 @@
-"""In how many exposures pixels are bad, and in how many they must be.
+"""Votes: the number of exposures in which pixels are bad, and the number required.
 
-Sets of pixels are kept as bits, eight to a byte, as `numpy.packbits` orders
-them: that is what travels between workers and what is added up.
+Sets of pixels are stored as packed bits (`numpy.packbits`): workers exchange
+them, and counts are added up in them.
 """
 
 from __future__ import annotations
@@ -17,32 +17,61 @@ Bits = NDArray[np.uint8]
 
 
 def pack(bad: NDArray[np.bool_]) -> Bits:
-    """Return bad pixels as bits."""
+    """Return a boolean array as packed bits.
+
+    Examples
+    --------
+    >>> pack(np.array([[True, False], [True, True]])).tolist()
+    [176]
+    """
     return np.packbits(bad)
 
 
 def positions(bits: Bits) -> NDArray[np.uint32]:
-    """Return the places of the bits that are set, in rising order."""
+    """Return the indices of the set bits, in ascending order.
+
+    Examples
+    --------
+    >>> positions(pack(np.array([True, False, True, True]))).tolist()
+    [0, 2, 3]
+    """
     filled = np.flatnonzero(bits != 0)
     byte, bit = np.nonzero(np.unpackbits(bits[filled]).reshape(-1, 8))
     return (filled[byte] * 8 + bit).astype(np.uint32)
 
 
 def is_set(bits: Bits, places: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Return for each of some places whether its bit is set."""
+    """Return whether the bits at the given indices are set.
+
+    Examples
+    --------
+    >>> bits = pack(np.array([True, False, True, True]))
+    >>> is_set(bits, np.array([1, 3], dtype=np.uint32)).tolist()
+    [False, True]
+    """
     found: NDArray[np.bool_] = (bits[places >> 3] >> (7 - (places & 7)).astype(np.uint8)) & 1 != 0
     return found
 
 
 def needed(min_exposures: Fraction, coverage: int) -> int:
-    """Return in how many exposures a pixel must be bad that `coverage` of them saw.
+    """Return the number of exposures in which a pixel must be bad to be masked.
 
     Parameters
     ----------
     min_exposures : Fraction
-        The number itself or, below 1, the share of `coverage`; once at the least.
+        A number of exposures or, below 1, a share of `coverage`.
     coverage : int
-        How many exposures saw the pixel.
+        Number of exposures in which the pixel is finite.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> needed(Fraction(2), coverage=5), needed(Fraction("0.5"), coverage=5)
+    (2, 3)
     """
     if min_exposures >= 1:
         return math.ceil(min_exposures)
@@ -50,18 +79,27 @@ def needed(min_exposures: Fraction, coverage: int) -> int:
 
 
 class BitCounter:
-    """Counts how often each of many bits was set.
+    """Counts how often each of many bits is set.
 
-    The counts stand upright: one array of bits holds all counts' lowest digits,
-    the next their second digits, and so on. Adding is a carry through them, of
-    which few get far, so that it costs little more than a bitwise or.
+    The counts are stored as bit planes: one packed array holds the lowest bit of
+    every count, the next one the second bit, and so on. An addition carries
+    through the planes; few carries go far, so that it costs little more than a
+    bitwise or.
+
+    Examples
+    --------
+    >>> counter = BitCounter()
+    >>> counter.add(pack(np.array([True, False, True])))
+    >>> counter.add(pack(np.array([True, False, False])))
+    >>> counter.counts(3).tolist()
+    [2, 0, 1]
     """
 
     def __init__(self) -> None:
         self._planes: list[Bits] = []
 
     def add(self, bits: Bits, power: int = 0) -> None:
-        """Add 2**power to the counts of the bits that are set."""
+        """Add 2**power to the counts of the set bits."""
         while len(self._planes) < power:
             self._planes.append(np.zeros_like(bits))
         for plane in self._planes[power:]:
@@ -74,7 +112,7 @@ class BitCounter:
             self._planes.append(bits.copy())
 
     def add_counts(self, counts: NDArray[Any]) -> None:
-        """Add counts themselves: whole numbers, none negative."""
+        """Add an array of counts: non-negative integers."""
         flat = counts.reshape(-1)
         for power in range(int(flat.max(initial=0)).bit_length()):
             self.add(np.packbits((flat >> power) & 1 != 0), power)

@@ -1,13 +1,10 @@
-"""What makes a pixel bad: one function for making, sweeping and explaining."""
+"""find_bad_pixels() equals the plain definition."""
 
 from __future__ import annotations
-
-import doctest
 
 import numpy as np
 import pytest
 
-from staticmask_cli.exposures import products
 from staticmask_cli.statistics import bad_pixels
 from staticmask_cli.statistics.bad_pixels import Criteria, find_bad_pixels
 from staticmask_cli.statistics.sky import sky_statistics
@@ -17,16 +14,9 @@ from tests.support.plain import plain_statistics
 SHAPE = (64, 80)
 
 
-@pytest.mark.parametrize("module", [bad_pixels, products])
-def test_the_examples_run(module: object) -> None:
-    failed, tried = doctest.testmod(module)
-    assert tried > 0
-    assert failed == 0
-
-
 @pytest.mark.parametrize("static_sig", [2.0, 4.0, 6.5])
 @pytest.mark.parametrize("good_bits", [None, 0, 16, ~4])
-def test_low_flagged_and_unseen_pixels_are_those_of_the_definition(
+def test_low_flagged_and_not_finite_pixels_match_the_definition(
     static_sig: float, good_bits: int | None
 ) -> None:
     pixels = sky(1, SHAPE)
@@ -48,12 +38,12 @@ def test_low_flagged_and_unseen_pixels_are_those_of_the_definition(
     assert (found.used, found.reason) == (True, "")
 
 
-def test_statistics_that_are_known_are_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_statistics_are_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = sky(1, SHAPE)
     statistics = sky_statistics(pixels)
     criteria = Criteria(static_sig=4.0)
     first = find_bad_pixels(pixels, None, criteria)
-    monkeypatch.setattr(bad_pixels, "sky_statistics", lambda _: pytest.fail("measured again"))
+    monkeypatch.setattr(bad_pixels, "sky_statistics", lambda _: pytest.fail("computed again"))
     again = find_bad_pixels(pixels, None, criteria, statistics=statistics)
     assert np.array_equal(first.low, again.low)
 
@@ -65,7 +55,7 @@ def test_statistics_that_are_known_are_not_measured_again(monkeypatch: pytest.Mo
         (np.full(SHAPE, np.nan, "f4"), "no low pixels found: it has no finite pixel"),
     ],
 )
-def test_a_chip_without_a_sky_takes_part_by_its_flags_alone(
+def test_a_chip_without_measurable_sky_contributes_only_its_flags(
     pixels: np.ndarray, reason: str
 ) -> None:
     flags = np.zeros(SHAPE, "i2")
