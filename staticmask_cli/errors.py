@@ -1,4 +1,4 @@
-"""What can go wrong for a user, each with its exit status."""
+"""Exceptions for errors of the user, each with its exit status."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ CHECKS_FAILED = 4
 
 
 class StaticMaskError(Exception):
-    """One or several problems that a user can mend.
+    """One or more problems that the user can fix.
 
     Parameters
     ----------
     *problems : str
-        One line each: the file or option, the reason, what to do.
+        One line for each: the file or option, the reason, what to do.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class StaticMaskError(Exception):
     exit_status = 1
 
     def __init__(self, *problems: str) -> None:
-        # Names of files and values of headers in them may hold any character.
+        # File names and header values may contain any character.
         self.problems = tuple(map(printable, problems))
         super().__init__(*self.problems)
 
@@ -46,10 +46,10 @@ class OutputError(StaticMaskError):
 
 
 def printable(text: object) -> str:
-    """Return `text` in one line that does no harm to a terminal.
+    """Return `text` as one line that is safe to print on a terminal.
 
-    File names and header values can hold line breaks and escape sequences;
-    those come out as Python writes them in a string.
+    Line breaks and control characters, which file names and header values may
+    contain, are escaped as in a Python string.
     """
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)

@@ -1,4 +1,4 @@
-"""Threads, whose number the system limits."""
+"""A thread pool that reports the system's limit on threads as a user error."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from staticmask_cli.errors import StaticMaskError
 
 
 class Threads(ThreadPoolExecutor):
-    """Threads for work; if one cannot be started, that is an error of the user's."""
+    """A thread pool; a thread that cannot be started is a user error, not a bug."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Hand over work.
+        """Submit a call.
 
         Raises
         ------
         StaticMaskError
-            If the system allows no further thread.
+            If the system refuses to start another thread.
         """
         try:
             return super().submit(fn, *args, **kwargs)
@@ -26,6 +26,6 @@ class Threads(ThreadPoolExecutor):
             if "start new thread" not in str(error):
                 raise
             raise StaticMaskError(
-                "a thread cannot be started: the limit of processes or memory is reached; "
+                "cannot start a thread: the limit on processes or memory is reached; "
                 "raise it (ulimit -u), or use fewer --jobs"
             ) from None

@@ -1,1 +1,1 @@
-"""Files of any kind, written whole or not at all, and the lock of a folder."""
+"""Atomic writes, the folder lock and signals; knows nothing of FITS."""

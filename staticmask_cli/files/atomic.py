@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all, and that replace only what was looked at.
+"""Atomic writes: files appear whole or not at all, and never replace concurrent changes.
 
-Parts of masks are written only while their folder is locked (see `locks`): one
-that lies there when the lock is had is what a dead run left.
+Files are written under temporary names, "parts", and then renamed. Parts of masks
+are only written while their folder is locked (see `locks`), so that any part found
+after locking was left behind by a run that was killed.
 """
 
 from __future__ import annotations
@@ -19,31 +20,31 @@ from typing import Any, BinaryIO, Protocol
 from staticmask_cli.errors import OutputError
 from staticmask_cli.threads import Threads
 
-#: What a file was when it was looked at: device, inode, size, time of change; None: missing.
+#: State of a file: device, inode, size and modification time; None if it is missing.
 State = tuple[int, int, int, int] | None
 
 
-# Making FITS tables has NumPy read their formats with the module ast, in which Python
-# 3.11 mixes threads up (SystemError: "AST constructor recursion depth mismatch").
+# To create FITS tables, NumPy parses their formats with the module ast, which is not
+# thread-safe in Python 3.11 (SystemError: "AST constructor recursion depth mismatch").
 _one_at_a_time = threading.Lock()
 
 
 class Writable(Protocol):
-    """What can write itself into a file: an HDUList."""
+    """An object that can write itself to a file, such as an HDUList."""
 
     def writeto(self, file: Any) -> None:
-        """Write everything into a file opened for writing."""
+        """Write the contents to a file opened for writing."""
 
 
 def state_of(path: Path) -> State:
-    """Return what identifies a file's contents without reading them.
+    """Return the state of a file, which changes whenever its contents do.
 
     Raises
     ------
     OutputError
         If the file system fails.
     """
-    # Opened because that makes a network file system ask its server; not waiting for a pipe.
+    # Opening makes a network file system ask its server; O_NONBLOCK, or a pipe would block.
     with contextlib.suppress(OSError):
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
     with _writing(path):
@@ -56,25 +57,25 @@ def state_of(path: Path) -> State:
 
 @contextlib.contextmanager
 def staged(files: Mapping[Path, Callable[[], Writable]], jobs: int) -> Iterator[dict[Path, Path]]:
-    """Write files beside their names, to be renamed by `put_in_place`.
+    """Write files under temporary names, to be renamed by `put_in_place`.
 
     Parameters
     ----------
     files : mapping
-        For each path what makes the file's contents: called late, so that no
-        more masks are in memory than are being written.
+        For each path, a function that returns the contents. It is called just
+        before writing, to limit the number of masks in memory.
     jobs : int
-        How many may be written at a time.
+        Number of files to write at a time.
 
     Yields
     ------
     dict
-        For each path the file that was written for it; removed in the end.
+        For each path, its temporary file; removed when the context ends.
 
     Raises
     ------
     OutputError
-        All files that cannot be written.
+        Lists all files that cannot be written.
     """
     parts = {path: part_of(path) for path in files}
     threads = Threads(jobs)
@@ -85,7 +86,7 @@ def staged(files: Mapping[Path, Callable[[], Writable]], jobs: int) -> Iterator[
                 tasks.append(threads.submit(_stage, parts[path], path, make))
             wait(tasks)
         finally:
-            # Interrupted, no thread may write a part after the parts are removed.
+            # After an interrupt, no thread may create a part once parts are removed.
             wait([task for task in tasks if not task.cancel()])
             threads.shutdown()
         errors = [error for task in tasks if (error := task.exception())]
@@ -104,24 +105,25 @@ def staged(files: Mapping[Path, Callable[[], Writable]], jobs: int) -> Iterator[
 def put_in_place(
     parts: Mapping[Path, Path], before: Mapping[Path, State]
 ) -> tuple[list[Path], list[str]]:
-    """Rename files that were written beside their names, if nobody was here meanwhile.
+    """Rename temporary files to their final names, unless another run changed these.
 
-    This is the fence behind the folder's lock: a file that is not as it was
-    before is left as it is, and if that is seen in time so are all others.
+    This is the second safeguard after the folder lock: a file that changed since
+    it was read is not replaced. If a change is noticed before the first rename,
+    no file is replaced.
 
     Parameters
     ----------
     parts : mapping
-        As `staged` yields it.
+        The temporary file of each path, from `staged`.
     before : mapping
-        For each path its state before anything was read of it.
+        The state of each path before it was read.
 
     Returns
     -------
     written : list of Path
-        Those that are in place.
+        Files that were replaced or created.
     problems : list of str
-        Why others are not, and what became of which.
+        Why the others were not.
     """
     problems = [line for path in parts for line in _overtaken(path, before[path])]
     if problems:
@@ -139,23 +141,23 @@ def put_in_place(
     if problems and written:
         old = ", ".join(path.name for path in parts if path not in written)
         new = ", ".join(path.name for path in written)
-        problems.append(f"{new}: new; {old}: as before; run again")
+        problems.append(f"replaced: {new}; unchanged: {old}; run again")
     return written, problems
 
 
 def _overtaken(path: Path, before: State) -> list[str]:
     if state_of(path) == before:
         return []
-    return [f"{path}: changed since it was read, and is left as it is; run again"]
+    return [f"{path}: changed since it was read; not replaced; run again"]
 
 
 def part_of(path: Path) -> Path:
-    """Return a name, used by nobody else, under which a file is written before it gets its own."""
+    """Return a unique temporary name for a file, in its folder."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def clear_parts(folder: Path) -> None:
-    """Remove parts of masks from a folder whose lock is had."""
+    """Remove parts of masks from a locked folder."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):  # noqa: PTH208 - names alone
             if re.fullmatch(r"\..+\.fits\.[0-9a-f]{8}\.part", name, re.DOTALL):
@@ -164,18 +166,18 @@ def clear_parts(folder: Path) -> None:
 
 
 def _stage(part: Path, path: Path, make: Callable[[], Writable]) -> None:
-    """Write a file beside its target."""
+    """Write a temporary file."""
     with _writing(path), part.open("xb") as file:
         with _one_at_a_time:
             make().writeto(_Sink(file))
         file.flush()
-        os.fsync(file.fileno())  # or a power cut might leave the new name with nothing behind it
+        os.fsync(file.fileno())  # otherwise a power failure could leave an empty file
 
 
 class _Sink:
-    """A file that astropy does not know for one, and so writes with Python, not with C.
+    """A file object that astropy does not recognise, so that it writes through Python.
 
-    NumPy's own writing of arrays does not tell why it failed.
+    `numpy.ndarray.tofile` does not report why it failed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -190,41 +192,41 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # astropy puts a sentence and the number before what the system said.
+        # astropy prepends a sentence and the error number to the system's message.
         reason = error.strerror or re.sub(r".*\[Errno \d+\] ", "", str(error))
         raise OutputError(f"{path}: cannot be written: {reason}") from None
 
 
 @contextlib.contextmanager
 def created_folder(folder: Path) -> Iterator[None]:
-    """Make a folder, and those above it, if it is not there; take it away if nothing comes of it.
+    """Create a folder and its parents if missing; remove the empty ones if the block fails.
 
     Raises
     ------
     OutputError
-        If it cannot be made.
+        If it cannot be created.
     """
     new = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     try:
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException:
-        with contextlib.suppress(OSError):
-            for place in new:
+        for place in new:
+            with contextlib.suppress(OSError):
                 place.rmdir()
         raise
 
 
 def folder_problems(folder: Path) -> list[str]:
-    """Return why files cannot be written to a folder, or it cannot be made; empty if they can."""
+    """Return why a folder cannot be written to or created; empty if it can."""
     existing = folder
     while not os.path.exists(existing) and existing != existing.parent:  # noqa: PTH110 - never raises
         existing = existing.parent
     if not existing.is_dir():
         return [f"{folder}: {existing} is a file, not a folder"]
     if not os.access(existing, os.W_OK | os.X_OK):
-        what = "cannot be written to" if existing == folder else "cannot be made"
+        what = "cannot be written to" if existing == folder else "cannot be created"
         read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
         why = "read-only file system" if read_only else "permission denied"
         return [f"{folder}: the folder {what}: {why}"]

@@ -1,7 +1,7 @@
-"""Files that a run writes beside its masks: summary, report, pictures, log.
+"""Side files of a run: summary, report, pictures, log.
 
-Their names may lie in folders that others can write to. So none is written
-through a link, and what was there is replaced, if at all, by renaming.
+They may be in folders that other users can write to. So they are never written
+through a symbolic link, and existing files are only replaced by renaming.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ from pathlib import Path
 from staticmask_cli.errors import OutputError
 from staticmask_cli.files.atomic import created_folder, folder_problems, part_of
 
-_FITS = (".fits", ".fits.gz", ".fits.fz")
-_FITS_BEGINNINGS = (b"SIMPLE", b"\x1f\x8b")  # gzipped, too
+#: Endings of the names of FITS files, in lower case, which side files must not have.
+FITS_ENDINGS = (".fits", ".fits.gz", ".fits.fz")
+_FITS_BEGINNINGS = (b"SIMPLE", b"\x1f\x8b")  # plain or gzipped
 
-# Where names such as /dev/stdout stand for what is open already.
+# Folders of names such as /dev/stdout, which refer to open files.
 _DESCRIPTORS = (Path("/dev"), Path(f"/proc/{os.getpid()}/fd"))
 
 
 @dataclass(frozen=True, slots=True)
 class SideFile:
-    """One such file.
+    """A file that an option asks for.
 
     Attributes
     ----------
     name : str
-        Its name, as the user gave it.
+        Path as given by the user.
     option : str
-        The option that asks for it, for messages.
+        The option, for messages.
     kind : str
-        What such files are called.
+        Kind of file, for messages.
     beginning : bytes
-        How they begin: a file that begins otherwise is one that somebody may
-        miss, and is not replaced. An empty one is.
+        First bytes of such files. An existing file that begins otherwise is not
+        replaced, unless it is empty.
     """
 
     name: str
@@ -47,36 +48,36 @@ class SideFile:
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """Path with ``~`` expanded."""
         return Path(os.path.expanduser(self.name))  # noqa: PTH111 - Path's can raise
 
     def problem(self) -> str | None:
-        """Return why it cannot be written, if it cannot: a line for the user."""
+        """Return one line on why the file cannot be written, or None if it can."""
         reason = next(self._reasons(), None)
         return f"{self.option}: {self.name}: {reason}" if reason else None
 
     def _reasons(self) -> Iterator[str]:
-        """Find reasons; each is looked for only if there is none before it."""
+        """Yield reasons lazily, so that later checks run only if earlier ones pass."""
         if not self.name.strip() or "\0" in self.name:
-            yield "is no name of a file"
+            yield "is not a file name"
         path = self.path
         if link := foreign_link(path):
             yield link
         if self.is_special:
             return
         if path.is_symlink():
-            yield "is a link; give the name of the file itself"
+            yield "is a symbolic link; give the path of the file itself"
         if path.is_dir():
             yield "is a folder"
-        if path.name.lower().endswith(_FITS):
-            yield "is a name for a mask or an exposure"
+        if path.name.lower().endswith(FITS_ENDINGS):
+            yield "has the name of a FITS file; choose another name"
         yield from folder_problems(path.parent)
         if path.exists() and not self._may_be_replaced():
-            yield f"is there, and is no {self.kind}; give another name"
+            yield f"exists but is not a {self.kind} file; choose another name"
 
     @property
     def is_special(self) -> bool:
-        """Whether it is a pipe, a device or an open file: written into as it is."""
+        """Whether it is a pipe, a device or an open file, which are not replaced."""
         with suppress(OSError):
             mode = self.path.lstat().st_mode
             is_open = stat.S_ISLNK(mode) and self.path.parent.resolve() in _DESCRIPTORS
@@ -94,21 +95,21 @@ class SideFile:
         )
 
     def open_at_end(self) -> int:
-        """Open it to append to it, in a folder that is there; return the descriptor."""
+        """Open it for appending, in an existing folder; return the file descriptor."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_NOCTTY
         if not self.is_special:
             flags |= os.O_CREAT | os.O_NOFOLLOW
         return os.open(self.path, flags, 0o666)
 
     def write(self, data: bytes) -> None:
-        """Write it whole, or not at all; its folder is made if missing.
+        """Write it whole or not at all; its folder is created if missing.
 
         Raises
         ------
         OutputError
             If it cannot be written.
         """
-        if problem := self.problem():  # again, for the run may have taken its time
+        if problem := self.problem():  # again, because the run may have taken long
             raise OutputError(problem)
         path = self.path
         part = part_of(path)
@@ -131,10 +132,10 @@ class SideFile:
 
 
 def foreign_link(path: Path) -> str | None:
-    """Return why a name is not followed: it leads over a link that a stranger may have laid.
+    """Return why a path is not followed: it contains a link that an attacker may have created.
 
-    That is one of another user's in a folder in which everybody can make files;
-    so Linux decides too where it is told to (``fs.protected_symlinks``).
+    That is a symbolic link of another user in a sticky, world-writable folder such
+    as /tmp; Linux refuses the same with ``fs.protected_symlinks``.
     """
     shared = stat.S_ISVTX | stat.S_IWOTH
     path = path.absolute()
@@ -145,5 +146,5 @@ def foreign_link(path: Path) -> str | None:
                 and place.lstat().st_uid not in (0, os.geteuid())
                 and place.parent.stat().st_mode & shared == shared
             ):
-                return f"{place} is another user's link, in a folder that all can write to"
+                return f"{place} is another user's symbolic link in a world-writable folder"
     return None

@@ -1,6 +1,6 @@
-"""Signals that end the command, and moments in which they have to wait.
+"""Signals that end the command, and blocks in which they are deferred.
 
-Imported first of all, before anything that takes its time.
+Imported before anything slow.
 """
 
 from __future__ import annotations
@@ -13,53 +13,53 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-INTERRUPTED = 130  # the exit status; as shells have it: 128 + SIGINT
+INTERRUPTED = 130  # exit status, as in shells: 128 + SIGINT
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# One who sends a further signal after so many seconds finds the command stuck.
+# Seconds after which a second signal kills the command: it is stuck.
 _PATIENCE = 5.0
 
 
 @contextmanager
 def signals_deferred() -> Iterator[None]:
-    """Let signals wait until the block is done; then they do what they would have done.
+    """Defer signals until the end of the block, and then raise them again.
 
-    Python runs their handlers in the main thread alone; in another one there is
-    nothing to do. The handlers are those of before afterwards.
+    Python runs signal handlers only in the main thread; in other threads this does
+    nothing. The previous handlers are restored.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
+        received.append(number)
 
     try:
         with ExitStack() as restoring:
             if threading.current_thread() is threading.main_thread():
                 for number in _SIGNALS:
                     handler = signal.getsignal(number)
-                    # None: not set from Python, so that it could not be set again.
+                    # None: not installed from Python, and cannot be restored.
                     if handler not in (signal.SIG_IGN, None):
                         restoring.callback(signal.signal, number, handler)
                         signal.signal(number, note)
             yield
     finally:
-        for one in came:
-            signal.raise_signal(one)
+        for signal_number in received:
+            signal.raise_signal(signal_number)
 
 
 class _Command:
-    """What signals find the command at."""
+    """State of the command that the signal handler depends on."""
 
-    first: float | None = None  # when the first of them came
+    first: float | None = None  # time of the first signal
     is_interruptible = False
 
 
 def install_handlers() -> None:
-    """Have signals end this process as Ctrl-C does: workers stop, temporary files go.
+    """Make signals end this process as Ctrl-C does: stop workers, remove temporary files.
 
-    They raise KeyboardInterrupt once and where `interruptible` allows it, so that
-    neither an import nor the clean-up after one of them ends in a traceback.
+    They raise KeyboardInterrupt only once and only within `interruptible`, so that
+    neither an import nor the clean-up after a signal ends in a traceback.
     """
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
@@ -77,9 +77,9 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 def ignore_signals() -> None:
-    """Ignore signals from now on, if they were taken over: there is nothing left to interrupt.
+    """Ignore the signals handled by `install_handlers`: nothing is left to interrupt.
 
-    Python, when it ends, would have them kill the process.
+    Otherwise they would kill the process while Python shuts down.
     """
     for number in _SIGNALS:
         if signal.getsignal(number) is _end:
@@ -88,7 +88,7 @@ def ignore_signals() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let signals raise KeyboardInterrupt in the block; also one that has come before it."""
+    """Let signals raise KeyboardInterrupt in the block, including one received before it."""
     _Command.is_interruptible = True
     try:
         if _Command.first is not None:

@@ -77,7 +77,7 @@ def _can_draw() -> bool:
 
 
 def _page_file(file: str) -> SideFile:
-    return SideFile(file, "--report", "report of staticmask's", BEGINNING.encode())
+    return SideFile(file, "--report", "report", BEGINNING.encode())
 
 
 def show(report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Faults that are really caused: a full disk, killed runs, files that go away, two at once."""
+"""Real faults: full disks, killed runs, files that disappear, concurrent runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from click.testing import CliRunner
 
 from staticmask_cli import InputError, OutputError, StaticMaskError, create_masks
 from staticmask_cli.cli.main import main
-from staticmask_cli.files.atomic import staged
+from staticmask_cli.files.atomic import created_folder, staged
 from staticmask_cli.files.locks import LOCK_NAME, locked
 from staticmask_cli.files.signals import signals_deferred
 from tests.support.makers import exposure, instrument_exposure, sky
@@ -58,7 +58,7 @@ def listed(folder: Path) -> list[str]:
 
 
 def whole(path: Path) -> bytes:
-    """Return a mask's bytes after its checksums were found right."""
+    """Return the bytes of a mask whose checksums are valid."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with fits.open(path, checksum=True) as hdus:
@@ -66,17 +66,20 @@ def whole(path: Path) -> bytes:
     return path.read_bytes()
 
 
-# Killed.
+# Killed runs.
 
 
-def test_a_run_killed_at_any_moment_leaves_the_old_mask_or_the_new_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_run_killed_at_any_time_leaves_the_old_mask_or_the_new_one(
+    kills: int, tmp_path: Path
+) -> None:
     for n in range(2):
         exposure(tmp_path / f"e{n}_flt.fits", [sky(n, (1024, 1024))], errors=False)
     masks = []
     for n in range(2):
         create_masks(tmp_path / f"e{n}_flt.fits", output_dir=tmp_path / "m")
         masks.append((tmp_path / "m" / LARGE).read_bytes())
-    # Between the two masks in turn, until it is killed.
+    # Writes the two masks in turn, until it is killed.
     code = (
         "from staticmask_cli import create_masks\n"
         "print('ready', flush=True)\n"
@@ -85,16 +88,18 @@ def test_a_run_killed_at_any_moment_leaves_the_old_mask_or_the_new_one(tmp_path:
         "        create_masks(f'e{n}_flt.fits', output_dir='m')\n"
     )
     rng = random.Random(5)
-    littered = 0
-    for _ in range(50):
+    n_with_parts = 0
+    for number in range(50):
+        if number >= kills and n_with_parts:
+            break
         process = python(code, tmp_path)
         assert process.stdout.readline() == "ready\n"
         time.sleep(rng.uniform(0, 0.25))
         process.kill()
         process.communicate()
         assert whole(tmp_path / "m" / LARGE) in masks
-        littered += len(listed(tmp_path / "m")) > 1
-    assert littered, "none was killed where it mattered"
+        n_with_parts += len(listed(tmp_path / "m")) > 1
+    assert n_with_parts, "no run was killed while writing"
     create_masks(tmp_path / "e0_flt.fits", output_dir=tmp_path / "m", lock_timeout=0)
     assert listed(tmp_path / "m") == [LARGE]
 
@@ -127,7 +132,7 @@ def test_a_killed_worker_is_an_error_that_names_the_file(tmp_path: Path) -> None
     assert not (tmp_path / "m").exists()
 
 
-# Full, gone, forbidden.
+# Full disks, missing files, permissions.
 
 COMMAND = "from staticmask_cli.cli.main import main\nmain()\n"
 
@@ -137,7 +142,7 @@ def little_room() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
 
-def test_a_full_disk_costs_no_old_mask_and_leaves_no_litter(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_old_masks_and_leaves_no_temporary_files(tmp_path: Path) -> None:
     exposure(tmp_path / "a_flt.fits", [sky(1, (1024, 1024))], errors=False)
     small(tmp_path / "b_flt.fits", 2)
     create_masks([tmp_path / "a_flt.fits", tmp_path / "b_flt.fits"], output_dir=tmp_path / "m")
@@ -154,7 +159,7 @@ def test_a_full_disk_costs_no_old_mask_and_leaves_no_litter(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_a_full_file_system_costs_no_old_mask(tmp_path: Path) -> None:
+def test_a_full_file_system_keeps_the_old_mask(tmp_path: Path) -> None:
     exposure(tmp_path / "a_flt.fits", [sky(1, (1024, 1024))], errors=False)
     folder = tmp_path / "m"
     folder.mkdir()
@@ -164,7 +169,7 @@ def test_a_full_file_system_costs_no_old_mask(tmp_path: Path) -> None:
     try:
         create_masks(tmp_path / "a_flt.fits", output_dir=folder)
         before = tree(folder)
-        # The new mask has no room beside the old one.
+        # There is no space for the new mask while the old one exists.
         with pytest.raises(OutputError, match=f"{LARGE}: cannot be written: No space left"):
             create_masks(tmp_path / "a_flt.fits", output_dir=folder, static_sig=3)
         assert tree(folder) == before
@@ -174,7 +179,7 @@ def test_a_full_file_system_costs_no_old_mask(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_summary_or_result_on_a_full_disk_costs_no_mask(tmp_path: Path) -> None:
+def test_a_summary_or_result_on_a_full_disk_does_not_prevent_the_mask(tmp_path: Path) -> None:
     small(tmp_path / "a_flt.fits")
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
@@ -191,7 +196,28 @@ def test_a_summary_or_result_on_a_full_disk_costs_no_mask(tmp_path: Path) -> Non
     whole(tmp_path / "m" / NAME)
 
 
-def test_an_output_folder_that_vanishes_is_made_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("failing", ["mkdir", "write"])
+def test_a_full_disk_leaves_no_empty_folders(
+    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = os.mkdir
+
+    def mkdir(path: str, *arguments: object) -> None:
+        if failing == "mkdir" and Path(path).name == "night":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(path, *arguments)
+
+    def write_bytes() -> None:
+        with created_folder(tmp_path / "new" / "sub" / "night"):
+            raise OutputError("No space left on device")
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_bytes()
+    assert listed(tmp_path) == []
+
+
+def test_an_output_folder_that_disappears_is_created_again(tmp_path: Path) -> None:
     paths = [small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("ab")]
     folder = tmp_path / "m"
     folder.mkdir()
@@ -209,7 +235,7 @@ def test_an_output_folder_that_becomes_a_file_is_an_error(tmp_path: Path) -> Non
         )
 
 
-# Root without its capabilities may do what the modes of files say, no more.
+# Without capabilities, root is subject to file permissions.
 POWERLESS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 
 
@@ -231,13 +257,13 @@ def test_permission_denied_is_one_clear_line(what: str, tmp_path: Path) -> None:
 
     for options in [(), ("-k",)]:
         status, said = run(*options)
-        left_out = what == "exposure" and options
-        assert status == (3 if left_out else 1)
+        is_skipped = what == "exposure" and options
+        assert status == (3 if is_skipped else 1)
         assert len(said.splitlines()) == 1
         name = "m" if what == "folder" else "b_flt.fits"
         assert said.startswith(f"staticmask: error: {name}: ")
         assert "permission" in said
-        assert listed(folder) == ([NAME] if left_out else [])
+        assert listed(folder) == ([NAME] if is_skipped else [])
     folder.chmod(0o700)
 
 
@@ -257,7 +283,7 @@ def change(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [vanish, shrink, change])
 @pytest.mark.parametrize("keep_going", [False, True])
-def test_an_input_that_goes_or_changes_between_listing_and_reading(
+def test_an_input_that_disappears_or_changes_after_scanning(
     harm: object, keep_going: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("abc")]
@@ -268,7 +294,7 @@ def test_an_input_that_goes_or_changes_between_listing_and_reading(
     def opened(path: Path, settings: object) -> object:
         found = original(path, settings)
         if path == paths[1]:
-            harm(path)  # its headers are read, its pixels are not
+            harm(path)  # after its headers were read, but not its pixels
         return found
 
     monkeypatch.setattr(gathering, "open_exposure", opened)
@@ -287,7 +313,7 @@ def test_an_input_that_goes_or_changes_between_listing_and_reading(
 # The lock.
 
 
-# Holds the lock of a folder until a line comes in, or it is killed.
+# Locks a folder until it reads a line or is killed.
 HOLD = (
     "import sys\nfrom pathlib import Path\nfrom staticmask_cli.files.locks import locked\n"
     "with locked(Path('m'), 10):\n    print('locked', flush=True)\n    sys.stdin.readline()\n"
@@ -295,7 +321,7 @@ HOLD = (
 
 
 def holding(folder: Path, code: str = HOLD, **options: object) -> subprocess.Popen[str]:
-    """Start a process that prints a line when it holds the lock of a folder's folder m."""
+    """Start a process that prints a line when it has locked `folder`/m."""
     process = python(code, folder, stdin=subprocess.PIPE, **options)
     assert process.stdout.readline() == "locked\n"
     return process
@@ -306,7 +332,7 @@ def test_threads_of_one_process_wait_for_each_other(tmp_path: Path) -> None:
     folder = tmp_path / "m"
     folder.mkdir()
     with locked(folder, 0):
-        with pytest.raises(OutputError, match="m: another thread of this process has held"):
+        with pytest.raises(OutputError, match="m: locked by another thread of this process; gave"):
             create_masks(tmp_path / "a_flt.fits", output_dir=folder, lock_timeout=0.1)
         waiting = threading.Thread(
             target=create_masks, args=(tmp_path / "a_flt.fits",), kwargs={"output_dir": folder}
@@ -318,7 +344,7 @@ def test_threads_of_one_process_wait_for_each_other(tmp_path: Path) -> None:
     assert listed(folder) == [NAME]
 
 
-def test_no_count_is_lost_among_threads(tmp_path: Path) -> None:
+def test_concurrent_threads_lose_no_count(tmp_path: Path) -> None:
     counter = tmp_path / "counter"
     counter.write_text("0")
 
@@ -336,10 +362,10 @@ def test_no_count_is_lost_among_threads(tmp_path: Path) -> None:
     assert listed(tmp_path) == ["counter"]
 
 
-def test_a_stopped_holder_keeps_its_lock_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_suspended_run_keeps_its_lock_and_nothing_is_lost(tmp_path: Path) -> None:
     names = [small(tmp_path / f"{n}_flt.fits", seed).name for seed, n in enumerate("abc")]
     (tmp_path / "m").mkdir()
-    # Stopped at the worst moment: its masks are to be renamed next.
+    # Suspended at the worst moment: just before it renames its masks.
     code = (
         "import os, signal\nfrom staticmask_cli import create_masks\n"
         "from staticmask_cli.masking import write\n"
@@ -352,7 +378,9 @@ def test_a_stopped_holder_keeps_its_lock_and_nothing_is_lost(tmp_path: Path) -> 
     )
     with holding(tmp_path, code) as holder:
         began = time.monotonic()
-        said = rf"m: another run \(process {holder.pid} of .+ on .+\) has held .* for 0.5 s; run"
+        said = (
+            rf"m: locked by another run \(process {holder.pid} of .+ on .+\); gave up after 0.5 s"
+        )
         with pytest.raises(OutputError, match=said):
             create_masks(
                 tmp_path / "b_flt.fits", output_dir=tmp_path / "m", update=True, lock_timeout=0.5
@@ -374,7 +402,7 @@ def test_a_stopped_holder_keeps_its_lock_and_nothing_is_lost(tmp_path: Path) -> 
     assert listed(tmp_path / "m") == [NAME]
 
 
-def test_a_killed_holders_lock_is_free_at_once(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_run_is_released_at_once(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     with holding(tmp_path) as holder:
         holder.kill()
@@ -386,7 +414,7 @@ def test_a_killed_holders_lock_is_free_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
-def test_a_machine_of_another_name_has_the_same_lock(tmp_path: Path) -> None:
+def test_the_lock_excludes_a_machine_with_another_name(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     if subprocess.run(["unshare", "--uts", "true"], capture_output=True, check=False).returncode:
         pytest.skip("other namespaces are not allowed here")
@@ -405,7 +433,7 @@ def test_a_machine_of_another_name_has_the_same_lock(tmp_path: Path) -> None:
 
 @pytest.fixture
 def group_folder() -> Iterator[Path]:
-    """Return a folder whose folder m the group 20000 may write into; others may come as far."""
+    """Return a folder with a subfolder m that group 20000 may write to."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     (folder / "m").mkdir()
@@ -425,7 +453,7 @@ AS_USER = (
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
 @pytest.mark.parametrize("mask", [0o022, 0o077])
 @pytest.mark.parametrize("mode", [0o770, 0o2770])
-def test_a_lock_is_for_all_who_may_write_into_the_folder(
+def test_whoever_may_write_to_the_folder_may_lock_it(
     mask: int, mode: int, group_folder: Path
 ) -> None:
     (group_folder / "m").chmod(mode)
@@ -438,7 +466,7 @@ def test_a_lock_is_for_all_who_may_write_into_the_folder(
         found = path.stat()
         assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o660, 10001, 20000)
         status, said = finished(python(waiting, group_folder, "10002", str(mask)))
-        assert f"m: another run (process {first.pid} of user 10001 on " in said
+        assert f"m: locked by another run (process {first.pid} of user 10001 on " in said
         assert status == 1
         first.kill()
         first.wait()
@@ -457,16 +485,16 @@ def test_a_lock_that_cannot_be_opened_is_an_error_at_once(group_folder: Path) ->
         "assert time.monotonic() - began < 5\nassert time.process_time() < 5\n"
     )
     status, said = finished(python(code, group_folder, "10002", "18"))
-    reason = "cannot be used as a lock: Permission denied; remove it if no run is writing there"
+    reason = "cannot be locked: Permission denied; delete it if no run is writing there"
     assert (status, said) == (0, f"m/{LOCK_NAME}: {reason}\n")
 
 
-def test_no_signal_leaves_the_lock_taken(tmp_path: Path) -> None:
+def test_a_signal_always_releases_the_lock(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     code = (
         "import signal, sys, warnings\nfrom pathlib import Path\n"
         "from staticmask_cli.files.locks import locked\n"
-        "warnings.simplefilter('ignore')\n"  # of files that the garbage collector closes
+        "warnings.simplefilter('ignore')\n"  # about files closed by the garbage collector
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "folder = Path('m')\n"
         "for line in sys.stdin:\n"
@@ -490,7 +518,7 @@ def test_no_signal_leaves_the_lock_taken(tmp_path: Path) -> None:
     assert listed(tmp_path / "m") == []
 
 
-def test_a_forked_child_waits_for_its_parents_threads(tmp_path: Path) -> None:
+def test_a_forked_child_waits_for_threads_of_its_parent(tmp_path: Path) -> None:
     code = (
         "import os, threading, time\nfrom pathlib import Path\n"
         "from staticmask_cli.files.locks import locked\n"
@@ -505,12 +533,12 @@ def test_a_forked_child_waits_for_its_parents_threads(tmp_path: Path) -> None:
         "go.set()\nthread.join()\nassert os.waitpid(child, 0)[1] == 0\n"
     )
     (tmp_path / "m").mkdir()
-    # Python 3.12 warns of forks among threads.
+    # Python 3.12 warns about forks in multi-threaded processes.
     quiet = "import warnings\nwarnings.simplefilter('ignore')\n"
     assert finished(python(quiet + code, tmp_path)) == (0, "")
 
 
-def test_without_locks_a_run_warns_and_writes(
+def test_a_run_without_locks_warns_and_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def none(*_: object) -> None:
@@ -519,19 +547,19 @@ def test_without_locks_a_run_warns_and_writes(
     monkeypatch.setattr("fcntl.lockf", none)
     create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path / "m")
     whole(tmp_path / "m" / NAME)
-    assert f"{tmp_path / 'm'}: this file system has no locks" in caplog.text
+    assert f"{tmp_path / 'm'}: this file system does not support locks" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda path: path.write_text("mine"), "is in the way and no lock; move it away"),
-        (lambda path: path.mkdir(), "cannot be used as a lock: Is a directory; remove it if no"),
-        (lambda path: path.symlink_to("other"), "cannot be used as a lock: Too many levels"),
+        (lambda path: path.write_text("mine"), "exists but is not a lock file; move it away"),
+        (lambda path: path.mkdir(), "cannot be locked: Is a directory; delete it if no"),
+        (lambda path: path.symlink_to("other"), "cannot be locked: Too many levels"),
     ],
     ids=["file", "folder", "link"],
 )
-def test_something_else_under_the_locks_name_is_told_and_left(
+def test_another_file_with_the_name_of_the_lock_is_an_error_and_kept(
     make: Callable[[Path], None], said: str, tmp_path: Path
 ) -> None:
     (tmp_path / "other").write_text("mine")
@@ -542,12 +570,12 @@ def test_something_else_under_the_locks_name_is_told_and_left(
     assert tree(tmp_path) == before
 
 
-def test_no_count_is_lost_among_processes_that_die_with_the_lock(tmp_path: Path) -> None:
+def test_processes_killed_with_the_lock_lose_no_count(tmp_path: Path) -> None:
     code = (
         "import os, sys\nfrom pathlib import Path\nfrom staticmask_cli.files.locks import locked\n"
         "folder = Path('.')\ncounter = folder / 'counter'\n"
         "for n in range(25):\n"
-        "    if os.fork() == 0:\n"  # one that dies with the lock in its hands
+        "    if os.fork() == 0:\n"  # killed while it has the lock
         "        with locked(folder, 60):\n            os.kill(os.getpid(), 9)\n"
         "    os.wait()\n"
         "    with locked(folder, 60):\n"
@@ -560,7 +588,7 @@ def test_no_count_is_lost_among_processes_that_die_with_the_lock(tmp_path: Path)
     assert listed(tmp_path) == ["counter"]
 
 
-def test_parts_of_masks_that_lie_in_a_locked_folder_are_cleared_and_nothing_else(
+def test_locking_removes_parts_of_masks_and_nothing_else(
     tmp_path: Path,
 ) -> None:
     kept = [f".{NAME}.part", f"{NAME}.01234567.part", ".night.json.01234567.part", NAME]
@@ -571,7 +599,7 @@ def test_parts_of_masks_that_lie_in_a_locked_folder_are_cleared_and_nothing_else
     assert listed(tmp_path) == sorted(kept)
 
 
-# The fence behind the lock.
+# Changes despite the lock.
 
 WFC = [f"ACSWFC_16x20_{n}_staticMask.fits" for n in (1, 2)]
 
@@ -593,7 +621,7 @@ def test_a_mask_that_another_run_changed_is_not_overwritten(
 
     def overtaken(*arguments: object) -> object:
         shutil.copy(tmp_path / "other" / NAME, folder / "x")
-        (folder / "x").replace(folder / NAME)  # as a run does that has no lock
+        (folder / "x").replace(folder / NAME)  # as a run without lock does
         return original(*arguments)
 
     with monkeypatch.context() as patch:
@@ -609,7 +637,7 @@ def test_a_mask_that_another_run_changed_is_not_overwritten(
 
 @pytest.mark.parametrize("what", ["fails", "changes"])
 @pytest.mark.parametrize("recounted", [False, True])
-def test_one_mask_that_cannot_be_renamed_is_told_and_so_are_the_others(
+def test_if_one_mask_cannot_be_renamed_the_state_of_all_is_reported(
     what: str, recounted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -632,7 +660,7 @@ def test_one_mask_that_cannot_be_renamed_is_told_and_so_are_the_others(
     assert result.exit_code == 1
     first, second = result.stderr.splitlines()
     assert f"m/{WFC[1]}: {why}" in first
-    assert second == f"staticmask: error: {WFC[0]}: new; {WFC[1]}: as before; run again"
+    assert second == f"staticmask: error: replaced: {WFC[0]}; unchanged: {WFC[1]}; run again"
     now = {name: (tmp_path / "m" / name).read_bytes() for name in WFC}
     assert [now[name] == before[name] for name in WFC] == [False, True]
     document = json.loads((tmp_path / "s.json").read_text())
@@ -643,7 +671,7 @@ def test_one_mask_that_cannot_be_renamed_is_told_and_so_are_the_others(
 # Signals.
 
 
-def test_callers_keep_their_handlers_of_signals(tmp_path: Path) -> None:
+def test_callers_keep_their_signal_handlers(tmp_path: Path) -> None:
     def mine(*_: object) -> None:
         seen.append(1)
 
@@ -661,7 +689,7 @@ def test_callers_keep_their_handlers_of_signals(tmp_path: Path) -> None:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-    # Another thread gets no signals, and may set no handlers.
+    # Other threads receive no signals and may not install handlers.
     thread = threading.Thread(
         target=create_masks, args=(tmp_path / "a_flt.fits",), kwargs={"output_dir": tmp_path / "m"}
     )
@@ -669,7 +697,7 @@ def test_callers_keep_their_handlers_of_signals(tmp_path: Path) -> None:
     thread.join()
 
 
-# The command with a signal sent when a function is first called, and again after it.
+# Runs the command with a signal sent when a function is called, and another after it.
 SIGNALLED = (
     "import importlib, os, signal, sys\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -701,7 +729,7 @@ SIGNALLED = (
         ("staticmask_cli.files.side_files.part_of", "not finished: --summary"),
     ],
 )
-def test_a_signal_ends_the_command_in_one_line_that_says_what_is_done(
+def test_a_signal_ends_the_command_with_one_line_on_what_is_done(
     where: str, done: str, tmp_path: Path
 ) -> None:
     instrument_exposure(tmp_path, "acs_wfc", 1, (16, 20))
@@ -721,7 +749,9 @@ def test_a_signal_ends_the_command_in_one_line_that_says_what_is_done(
         assert [mask["state"] for mask in document["masks"]] == ["written"] * (2 if done else 0)
 
 
-def test_a_signal_at_any_moment_ends_the_command_in_one_line_or_comes_too_late(
+@pytest.mark.parametrize("signals", [2, pytest.param(12, marks=pytest.mark.slow)])
+def test_a_signal_at_any_time_ends_the_command_with_one_line_or_is_too_late(
+    signals: int,
     tmp_path: Path,
 ) -> None:
     small(tmp_path / "a_flt.fits")
@@ -732,7 +762,7 @@ def test_a_signal_at_any_moment_ends_the_command_in_one_line_or_comes_too_late(
         "install_handlers()\nprint('ready', flush=True)\n"
         "from staticmask_cli.__main__ import main\nmain()\n"
     )
-    for number in [signal.SIGINT, signal.SIGTERM] * 6:
+    for number in [signal.SIGINT, signal.SIGTERM] * (signals // 2):
         process = python(code, tmp_path, "-q", "-o", "m", "--summary", "s.json")
         assert process.stdout.readline() == "ready\n"
         time.sleep(rng.choice([rng.uniform(0, 0.1), rng.uniform(0, 0.6)]))
@@ -744,8 +774,8 @@ def test_a_signal_at_any_moment_ends_the_command_in_one_line_or_comes_too_late(
         assert not [name for name in listed(tmp_path) if name.startswith(".")]
 
 
-def test_masks_are_made_one_at_a_time(tmp_path: Path) -> None:
-    # NumPy reads the formats of tables with ast, in which Python 3.11 mixes threads up.
+def test_masks_are_created_one_at_a_time(tmp_path: Path) -> None:
+    # NumPy parses table formats with ast, which is not thread-safe in Python 3.11.
     busy: list[int] = []
     most: list[int] = []
 

@@ -470,10 +470,10 @@ def test_without_matplotlib_nothing_is_begun(
     ("options", "problem"),
     [
         ({"report": "-"}, "--report: '-': a report goes into a file"),
-        ({"report": "new.fits"}, "--report: new.fits: is a name for a mask or an exposure"),
-        ({"report": "a_flt.fits"}, "--report: a_flt.fits: is a name for a mask or an exp"),
-        ({"report": "other.html"}, "--report: other.html: is there, and is no report"),
-        ({"report": "link"}, "--report: link: is a link"),
+        ({"report": "new.fits"}, "--report: new.fits: has the name of a FITS file"),
+        ({"report": "a_flt.fits"}, "--report: a_flt.fits: has the name of a FITS"),
+        ({"report": "other.html"}, "--report: other.html: exists but is not a report"),
+        ({"report": "link"}, "--report: link: is a symbolic link"),
         ({"report": "folder"}, "--report: folder: is a folder"),
         ({"report": "a_flt.fits/r.html"}, "--report: a_flt.fits/r.html: a_flt.fits: a_flt.fits is"),
         ({"preview": "a_flt.fits"}, "--preview: a_flt.fits: a_flt.fits is a file, not a folder"),
@@ -509,7 +509,7 @@ def test_what_is_no_picture_is_not_replaced_by_one(tmp_path: Path) -> None:
     mine = tmp_path / "p" / "ACSHRC_16x20_1_staticMask_zoom.png"
     mine.parent.mkdir()
     mine.write_text("my notes")
-    with pytest.raises(OutputError, match=r"zoom\.png: is there, and is no PNG"):
+    with pytest.raises(OutputError, match=r"zoom\.png: exists but is not a PNG"):
         shown(report, tmp_path, preview=str(tmp_path / "p"))
     assert mine.read_text() == "my notes"
     assert len(list(mine.parent.iterdir())) == 3
@@ -519,7 +519,7 @@ def test_what_is_no_picture_is_not_replaced_by_one(tmp_path: Path) -> None:
 def test_a_page_that_cannot_be_written_costs_no_picture(tmp_path: Path) -> None:
     report = run(small(tmp_path / "a_flt.fits"), out=tmp_path / "m")
     (tmp_path / "r.html").write_text("came while the run was under way")
-    with pytest.raises(OutputError, match=r"r\.html: is there, and is no report"):
+    with pytest.raises(OutputError, match=r"r\.html: exists but is not a report"):
         shown(report, tmp_path, preview=str(tmp_path / "p"))
     assert len(list((tmp_path / "p").iterdir())) == 3
     assert (tmp_path / "r.html").read_text().startswith("came")

@@ -178,9 +178,11 @@ def test_no_slip_of_the_pen_costs_an_exposure(option: str, staticmask: Run, tmp_
         assert path.read_bytes() == before
 
 
-def test_a_summary_into_a_device_leaves_it_there(staticmask: Run, tmp_path: Path) -> None:
+def test_a_summary_into_a_device_leaves_it_there(
+    staticmask: Run, staticmask_process: Run, tmp_path: Path
+) -> None:
     small(tmp_path / "a_flt.fits")
-    valid(staticmask("-q", "--summary", "/dev/stdout").stdout)
+    valid(staticmask_process("-q", "--summary", "/dev/stdout").stdout)
     with (tmp_path / "out").open("w") as out:
         command = [sys.executable, "-m", "staticmask_cli", "--summary", "/dev/stdout"]
         subprocess.run(command, cwd=tmp_path, stdout=out, check=True)
@@ -205,7 +207,7 @@ def test_no_file_is_written_through_a_link(option: str, staticmask: Run, tmp_pat
     for name in ("link", "dangling", "device"):
         result = staticmask("-o", "m", option, name)
         assert result.returncode == 2
-        what = "is a link; give the name of the file itself"
+        what = "is a symbolic link; give the path of the file itself"
         assert result.stderr == f"staticmask: error: {option}: {name}: {what}\n"
     assert tree(tmp_path) == before
 
@@ -226,7 +228,7 @@ def test_another_users_link_in_a_shared_folder_is_not_followed(
     result = staticmask("-o", "m", option, name)
     assert result.returncode == 2
     assert result.stderr.startswith(f"staticmask: error: {option}: {name}: ")
-    assert "another user's link" in result.stderr
+    assert "another user's symbolic link" in result.stderr
     assert result.stderr.count("\n") == 1
     assert listed(tmp_path / "mine") == []
     os.lchown(shared / "link", 0, 0)
@@ -241,7 +243,7 @@ def test_no_name_of_a_mask_or_an_input_is_taken(staticmask: Run, tmp_path: Path)
     before = tree(tmp_path)
     for option in ("--summary", "--log-file", "--report"):
         for arguments, said in [
-            ([option, f"m/{NAME}"], "is a name for a mask or an exposure"),
+            ([option, f"m/{NAME}"], "has the name of a FITS file"),
             (["@list", option, "list"], "list"),
             (["-c", "in.cfg", option, "list"], "list"),
             (["-c", "in.cfg", option, "in.cfg"], "in.cfg"),
