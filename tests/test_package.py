@@ -1,4 +1,4 @@
-"""What is installed: the exact contents of the wheel, and that every way of installing works."""
+"""Packaging: the exact contents of wheel and sdist; every way of installing works."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 
 from staticmask_cli import __version__
 from tests.support.makers import REAL
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "staticmask_cli"
@@ -29,7 +31,7 @@ def run(*command: object) -> str:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Build wheel and sdist, the wheel from the sdist as `python -m build` does it."""
+    """Build the sdist, and the wheel from it, as `python -m build` does."""
     folder = tmp_path_factory.mktemp("dist")
     builder = tmp_path_factory.mktemp("builder") / "venv"
     venv.create(builder, with_pip=True)
@@ -39,7 +41,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"wheel": next(folder.glob("*.whl")), "sdist": next(folder.glob("*.tar.gz"))}
 
 
-def test_the_wheel_holds_exactly_what_it_should(dist: dict[str, Path]) -> None:
+def test_the_wheel_contains_exactly_the_expected_files(dist: dict[str, Path]) -> None:
     with zipfile.ZipFile(dist["wheel"]) as wheel:
         names = set(wheel.namelist())
     info, data = (f"staticmask_cli-{__version__}.{end}" for end in ("dist-info", "data"))
@@ -55,7 +57,7 @@ def test_the_wheel_holds_exactly_what_it_should(dist: dict[str, Path]) -> None:
     }
 
 
-def test_the_sdist_holds_sources_tests_and_documents(dist: dict[str, Path]) -> None:
+def test_the_sdist_contains_sources_tests_and_documents(dist: dict[str, Path]) -> None:
     with tarfile.open(dist["sdist"]) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames()}
     assert {
@@ -68,15 +70,15 @@ def test_the_sdist_holds_sources_tests_and_documents(dist: dict[str, Path]) -> N
 
 @pytest.mark.parametrize("how", ["wheel", "sdist", "editable"])
 def test_every_way_of_installing_works(how: str, dist: dict[str, Path], tmp_path: Path) -> None:
-    # The dependencies are those of the interpreter that runs the tests: what
-    # is looked at is this package. A .pth file lends them.
+    # Dependencies come from the environment of the tests, through a .pth file:
+    # only the installation of this package is tested.
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
-    lent = [p for p in sys.path if p.endswith("site-packages")]
+    shared = [p for p in sys.path if p.endswith("site-packages")]
     target = ["--editable", ROOT] if how == "editable" else [dist[how]]
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", *target)
-    (site / "lent.pth").write_text("\n".join(lent), encoding="utf-8")
+    (site / "shared.pth").write_text("\n".join(shared), encoding="utf-8")
     command = tmp_path / "venv" / "bin" / "staticmask"
     output = run(command, REAL, "-o", tmp_path / "masks")
     assert output.endswith("STISCCD_256x256_1_staticMask.fits  38/65536  0.0580  1\n")

@@ -184,8 +184,8 @@ def test_the_log_file_gets_all_messages_with_times_and_is_appended_to(staticmask
     [
         (".", "is a folder"),
         ("j1_flt.fits/night.log", "j1_flt.fits is a file, not a folder"),
-        ("new_staticMask.fits", "is a name for a mask or an exposure"),
-        ("a\0b", "is no name of a file"),
+        ("new_staticMask.fits", "has the name of a FITS file"),
+        ("a\0b", "is not a file name"),
     ],
 )
 def test_a_log_file_that_cannot_be_written_stops_the_run_before_it_begins(

@@ -195,14 +195,17 @@ def test_what_a_gzipped_mask_may_unpack_to_is_limited(staticmask: Run, tmp_path:
         )
 
 
-def test_five_hundred_changed_bytes_in_masks_are_errors_or_the_same_mask(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [60, pytest.param(500, marks=pytest.mark.slow)])
+def test_changed_bytes_in_masks_are_errors_or_give_the_same_mask(
+    count: int, tmp_path: Path
+) -> None:
     path = mask(tmp_path)
     raw = path.read_bytes()
     more = small(tmp_path / "b_flt.fits", 2)
     good = create_masks(more, output_dir=path.parent, update=True).masks[0].read()
     rng = np.random.default_rng(8)
     ends = {"added": 0, "refused": 0}
-    for number in range(500):
+    for number in range(count):
         changed = bytearray(raw)
         place = int(rng.integers(len(raw)))
         while number % 2 and raw[place] in b" \0":
@@ -216,7 +219,7 @@ def test_five_hundred_changed_bytes_in_masks_are_errors_or_the_same_mask(tmp_pat
         else:
             np.testing.assert_array_equal(report.masks[0].read(), good)
             ends["added"] += 1
-    assert ends["refused"] > 400, ends
+    assert ends["refused"] > 0.8 * count, ends
 
 
 def test_what_our_own_code_raises_while_a_file_is_open_stays_a_bug(
@@ -514,7 +517,7 @@ def test_no_more_threads_is_an_error_in_one_line(
         main(["a_flt.fits", *arguments])
     assert caught.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "a thread cannot be started" in line
+    assert "cannot start a thread" in line
 
 
 # DATASUM.

@@ -227,13 +227,14 @@ def no_fault(path: Path, folder: Path) -> str:
     return "made"
 
 
-def test_two_thousand_changed_bytes_are_errors_or_masks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
+def test_changed_bytes_are_errors_or_give_masks(count: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     raw = small(tmp_path / "whole.fits", flags=[np.zeros((16, 20), "i2")]).read_bytes()
     path = tmp_path / "x_flt.fits"
     ends = {"made": 0, "refused": 0}
-    # Half of them where they hurt: headers are text, most of a small file's data is padding.
-    for number in range(2000):
+    # Every other change hits a byte that is neither blank nor zero: most others are padding.
+    for number in range(count):
         changed = bytearray(raw)
         place = int(rng.integers(len(raw)))
         while number % 2 and raw[place] in b" \0":
@@ -241,7 +242,7 @@ def test_two_thousand_changed_bytes_are_errors_or_masks(tmp_path: Path) -> None:
         changed[place] ^= int(rng.integers(1, 256))
         path.write_bytes(changed)
         ends[no_fault(path, tmp_path / "m")] += 1
-    assert min(ends.values()) > 100, ends
+    assert min(ends.values()) > count / 20, ends
 
 
 def test_a_file_cut_at_every_block_is_an_error_or_a_mask(tmp_path: Path) -> None:

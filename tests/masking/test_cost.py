@@ -181,6 +181,7 @@ def test_a_system_that_does_not_tell_of_its_cores_is_served_all_the_same(
     assert mask.exposures == 1
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs() -> None:
     """On small exposures; what it finds is not looked at, for machines are noisy."""
     script = Path(__file__).parents[1] / "benchmarks" / "benchmark.py"
