@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "staticmask_cli"
-# What each room may import, besides itself and the modules beside the rooms.
+# Rooms that each room may import, besides itself and the modules outside the rooms.
 BELOW = {
     "files": set(),
     "statistics": set(),
-    "exposures": {"statistics"},
+    "exposures": {"files", "statistics"},
     "config": {"exposures"},
     "masks": {"files", "statistics", "exposures"},
     "reports": {"files", "statistics", "exposures", "masks"},

@@ -1,1 +1,1 @@
-"""From names to files, chips, pixels and DQ flags; nothing here writes."""
+"""From file names to exposures, chips, pixels and DQ flags; read-only."""

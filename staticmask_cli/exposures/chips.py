@@ -1,4 +1,4 @@
-"""An exposure's HDUs to its chips: selection, identity, and the flags that belong to each."""
+"""The chips of an exposure: selection of extensions, identity, and matching DQ flags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from staticmask_cli.exposures.instruments import DQ_BITS, ChipIdentity, identify
 from staticmask_cli.exposures.products import calibration, flags_twin, why_refused
 from staticmask_cli.settings import Group, Settings
 
-# Whose calibrated exposures hold DQ arrays; WFPC2's are in another file.
+# Instruments whose calibrated exposures contain DQ arrays; WFPC2 has them in another file.
 _WITH_DQ = ("ACS", "NICMOS", "STIS", "WFC3")
 _DIMENSIONS = 2  # rows and columns
 
@@ -29,17 +29,17 @@ class Chip:
     Attributes
     ----------
     file : str
-        Name of the exposure's file, without its folder.
+        File name of the exposure, without folder.
     extver : int
-        Version of the extension.
+        EXTVER of the extension.
     identity : ChipIdentity
-        The silicon it shows.
+        The silicon that it images.
     science : ImageArray
-        Where its pixels are.
+        Location of its pixels.
     flags : ImageArray or None
-        Where its DQ flags are; None if they are not asked for.
+        Location of its DQ flags; None if they are not requested.
     good_bits : int or None
-        DQ bits that count as good; None: flags do not count.
+        Sum of the DQ bits that count as good; None: flags are ignored.
     calibration : str
         As `ChipRecord.calibration`.
     left_out : str or None
@@ -57,33 +57,33 @@ class Chip:
 
     @property
     def header_hash(self) -> str:
-        """Hash of the headers of the arrays that make its bad pixels."""
+        """Hash of the headers of the arrays that determine its bad pixels."""
         if self.flags is None:
             return self.science.header_hash
-        # Half of each: both change with any change of what they come from.
+        # Half of each: any change of a header changes both halves of its hash.
         return self.science.header_hash[:16] + self.flags.header_hash[:16]
 
     @property
     def datasum(self) -> str:
-        """DATASUM of its SCI header; empty if there is none."""
+        """DATASUM of its SCI header; empty if missing."""
         return self.science.datasum
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing that scanning has not seen can be wrong with its arrays."""
+        """Whether scanning the headers is enough to know that its arrays can be read."""
         return self.science.is_plain and (self.flags is None or self.flags.is_plain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """One file.
+    """One exposure: the chips of one file.
 
     Attributes
     ----------
     chips : tuple of Chip
         Those that take part or are left out; at least one.
     notes : tuple of str
-        What is odd about the file, a line each.
+        Warnings about the file, one line each.
     """
 
     chips: tuple[Chip, ...]
@@ -91,16 +91,16 @@ class Exposure:
 
 
 def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) -> Exposure:
-    """Find the chips of an exposure; only headers are read.
+    """Find the chips of an exposure, reading only headers.
 
     Parameters
     ----------
     path : Path
-        The exposure's file.
+        Path of the exposure.
     settings : Settings
-        Which extensions to use, and whether flags are wanted.
+        Extensions to use, and whether flags count.
     any_flags : bool
-        Whether flags are wanted if there are some, whatever the settings say.
+        Whether to find flags, if there are any, whatever the settings.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
     Raises
     ------
     InputError
-        Everything that is wrong with the file, a line each.
+        Lists all problems of the file, one line each.
     """
     hdus, notes = scan(path)
     primary = hdus[0].header
@@ -141,11 +141,11 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
 
 
 def _missing_extensions(path: Path, hdus: Sequence[Hdu], science: Sequence[Hdu]) -> tuple[str, ...]:
-    """Return a warning if there are fewer extensions than there should be.
+    """Return a warning if extensions seem to be missing.
 
-    NEXTEND can be stale, but a file that was cut between two extensions shows
-    it in no other way; without it the DQ array, the last of a chip's that Hubble's
-    pipelines write, is missing after most cuts.
+    NEXTEND can be stale, but only NEXTEND reveals that a file was truncated
+    between two extensions. Without it, a missing DQ array does after most
+    truncations: it is the last extension that Hubble's pipelines write for a chip.
     """
     primary = hdus[0].header
     present = len(hdus) - 1
@@ -153,38 +153,38 @@ def _missing_extensions(path: Path, hdus: Sequence[Hdu], science: Sequence[Hdu])
     if "NEXTEND" in primary:
         with suppress(HeaderError):
             if (promised := as_integer(primary, "NEXTEND")) > present:
-                warning = f"NEXTEND is {promised}, but it has {present} extensions; was it cut?"
+                warning = f"NEXTEND is {promised}, but found {present} extensions; may be truncated"
     elif str(primary.get("INSTRUME", "")).strip().upper() in _WITH_DQ:
         flagged = {hdu.version for hdu in hdus if hdu.name == "DQ"}
         lacking = [f"SCI,{hdu.version}" for hdu in science if hdu.version not in flagged]
         if lacking:
-            warning = f"{', '.join(lacking)}: no DQ extension, and no NEXTEND; was it cut?"
+            warning = f"{', '.join(lacking)}: DQ and NEXTEND are missing; may be truncated"
     return () if warning is None else (f"{path}: {warning}",)
 
 
 def _selected(hdus: Sequence[Hdu], group: Group | None) -> list[Hdu]:
-    """Return the SCI extensions that take part."""
+    """Return the selected SCI extensions."""
     science = [hdu for hdu in hdus[1:] if hdu.name == "SCI"]
     if not science:
-        raise ValueError("has no SCI extension, so it is no calibrated exposure")
+        raise ValueError("has no SCI extension; not a calibrated exposure")
     versions = [hdu.version for hdu in science]
     for version in versions:
         if versions.count(version) > 1:
-            raise ValueError(f"has {versions.count(version)} extensions called SCI,{version}")
+            raise ValueError(f"has {versions.count(version)} extensions named SCI,{version}")
     if group is None:
         return science
     if group.extver is not None:
         chosen = [hdu for hdu in science if hdu.version == group.extver]
         if not chosen:
-            there = ", ".join(f"'sci,{version}'" for version in versions)
-            raise ValueError(f"has no group '{group}'; there are {there}")
+            available = ", ".join(f"'sci,{version}'" for version in versions)
+            raise ValueError(f"has no group '{group}'; available: {available}")
         return chosen
     by_index = {hdu.index: hdu for hdu in science}
     for index in group.hdus:
         if index not in by_index:
-            what = "is no SCI extension" if index < len(hdus) else "does not exist"
-            there = ", ".join(map(str, by_index))
-            raise ValueError(f"group {group}: HDU {index} {what}; SCI extensions are {there}")
+            what = "is not a SCI extension" if index < len(hdus) else "does not exist"
+            available = ", ".join(map(str, by_index))
+            raise ValueError(f"group {group}: HDU {index} {what}; SCI extensions: {available}")
     return [by_index[index] for index in group.hdus]
 
 
@@ -234,18 +234,18 @@ def _chip(
 
 
 def _with_sibling_shape(science: ImageArray, hdu: Hdu, hdus: Sequence[Hdu]) -> ImageArray:
-    """Give a constant array whose header lacks NPIX1/2 the shape of its ERR or DQ array."""
+    """Give a constant array without NPIX1 and NPIX2 the shape of its ERR or DQ array."""
     for other in hdus:
         is_sibling = other.version == hdu.version and other.name in ("ERR", "DQ")
         if is_sibling and other.array and len(other.array.shape) == _DIMENSIONS:
             return replace(science, shape=other.array.shape)
-    raise ValueError("is constant (PIXVALUE) and nothing tells its shape: no NPIX1 and NPIX2")
+    raise ValueError("is constant (PIXVALUE), but NPIX1 and NPIX2 are missing")
 
 
 def _flags(
     path: Path, hdus: Sequence[Hdu], primary: Mapping[str, Any]
 ) -> dict[int, ImageArray] | None:
-    """Return the DQ arrays by EXTVER, from the file itself or WFPC2's twin."""
+    """Return the DQ arrays by EXTVER, from the file itself or, for WFPC2, its DQ file."""
     own = _by_version(path, [hdu for hdu in hdus if hdu.name == "DQ"])
     if own or str(primary.get("INSTRUME", "")).strip().upper() != "WFPC2":
         return own
@@ -254,10 +254,10 @@ def _flags(
         return own
     if not os.path.exists(twin):  # noqa: PTH110 - Path's can raise
         raise InputError(
-            f"{path}: its DQ file {twin.name} is missing; "
-            "put it beside, or leave final_bits at None"
+            f"{path}: DQ file {twin.name} not found; "
+            "put it into the same folder, or do not set final_bits"
         )
-    # The twin's flags are in extensions that are often called SCI, too.
+    # The extensions of the DQ file are often named SCI, too.
     return _by_version(twin, scan(twin)[0][1:])
 
 
@@ -266,7 +266,7 @@ def _by_version(path: Path, hdus: Sequence[Hdu]) -> dict[int, ImageArray]:
     for hdu in hdus:
         if hdu.array is not None:
             if hdu.version in arrays:
-                raise InputError(f"{path}: has two DQ arrays of EXTVER {hdu.version}")
+                raise InputError(f"{path}: has two DQ arrays with EXTVER {hdu.version}")
             arrays[hdu.version] = replace(hdu.array, is_flags=True)
     return arrays
 
@@ -276,14 +276,14 @@ def _matching_flags(
 ) -> ImageArray:
     array = flags.get(extver)
     if array is None:
-        raise ValueError("has no DQ extension; leave final_bits at None to do without")
+        raise ValueError("has no DQ extension; do not set final_bits, to ignore flags")
     if array.constant is not None and not array.shape:
         array = replace(array, shape=science.shape)
     if array.shape != science.shape:
-        shapes = " and ".join("x".join(map(str, a.shape)) or "nothing" for a in (science, array))
+        shapes = " and ".join("x".join(map(str, a.shape)) or "empty" for a in (science, array))
         raise ValueError(f"the shapes of SCI and DQ differ: {shapes}")
     if array.dtype[1] == "f" and array.constant is None:
-        raise ValueError("its DQ array holds no integers")
+        raise ValueError("the DQ array does not contain integers")
     return array
 
 

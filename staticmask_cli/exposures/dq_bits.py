@@ -1,4 +1,4 @@
-"""The DQ bits that a user calls good."""
+"""The DQ bits that count as good: the syntax of final_bits."""
 
 from __future__ import annotations
 
@@ -8,35 +8,40 @@ from staticmask_cli.exposures.instruments import DQ_BITS
 
 
 def good_bits(final_bits: str, names: dict[str, int]) -> int:
-    """Return the sum of the DQ bits that `final_bits` calls good.
+    """Return the sum of the DQ bits that count as good.
 
     Parameters
     ----------
     final_bits : str
-        What `astropy.nddata.bitmask.interpret_bit_flags` reads: an integer, a
-        list of single bits joined by ``,``, ``+`` or ``|``, or of names, with
-        ``~`` before it for all other bits.
+        Syntax of `astropy.nddata.bitmask.interpret_bit_flags`: an integer, or a
+        list of single bits or names joined by ``,``, ``+`` or ``|``; a leading
+        ``~`` selects all other bits.
     names : dict
-        Names of bits; upper case.
+        Bits by name; upper case.
 
     Returns
     -------
     int
-        A bit sum; negative, with infinitely many bits set, after ``~``.
+        Sum of bits; negative, with infinitely many bits set, after ``~``.
 
     Raises
     ------
     ValueError
-        If the text is none of these, or a name is not in `names`.
+        If the syntax is wrong, or a name is not in `names`.
+
+    Examples
+    --------
+    >>> good_bits("64,32", {}), good_bits("HOT", {"HOT": 16}), good_bits("~4096", {})
+    (96, 16, -4097)
     """
-    if not final_bits.isascii():  # other scripts have digits that int() reads
-        raise ValueError("DQ bits are given in ASCII")
-    if final_bits.isdecimal():  # by far the commonest; astropy's reader takes 0.2 s to import
+    if not final_bits.isascii():  # int() accepts digits of other scripts
+        raise ValueError("DQ bits must be ASCII")
+    if final_bits.isdecimal():  # the most common form; importing astropy.nddata takes 0.2 s
         return int(final_bits)
     from astropy.nddata.bitmask import interpret_bit_flags  # noqa: PLC0415
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a bit given twice, as in 64+64, is a slip of the pen
+        warnings.simplefilter("error")  # a repeated bit, such as 64+64, is a typing error
         try:
             bits = interpret_bit_flags(final_bits.upper(), flag_name_map=names)
         except KeyError as error:
@@ -44,12 +49,12 @@ def good_bits(final_bits: str, names: dict[str, int]) -> int:
         except (TypeError, UserWarning) as error:
             raise ValueError(str(error)) from None
     if bits is None:
-        raise ValueError("no DQ bit is given")
+        raise ValueError("no DQ bits given")
     return int(bits)
 
 
 def check_bits(final_bits: str) -> str | None:
-    """Return why no instrument could read `final_bits`, or None if one could."""
+    """Return why `final_bits` is invalid for all instruments; None if valid for any."""
     reason = None
     for names in DQ_BITS.values():
         try:

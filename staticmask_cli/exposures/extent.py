@@ -1,9 +1,8 @@
-"""Where a FITS file's HDUs are, and whether what its headers claim can be true.
+"""Positions of the HDUs of a FITS file, and whether the claims of its headers are possible.
 
-Looked at before astropy sees the file: it would read a header that never ends,
-count axes for ever, unpack what a gzipped file holds, make room for what a
-compressed array claims to be, however much that is, or take a header that it
-cannot read for the end of the file.
+Checked before astropy opens the file. astropy would read a header without end,
+loop over billions of axes, unpack any amount of gzipped data, allocate whatever
+size a compressed array claims, and treat an invalid header as the end of the file.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from typing import BinaryIO
 
 from staticmask_cli.errors import InputError
 
-BLOCK_SIZE = 2880  # FITS files come in blocks of so many bytes
+BLOCK_SIZE = 2880  # bytes per block of a FITS file
 
 _CARD = 80  # bytes
-_LONGEST_HEADER = 1000 * BLOCK_SIZE  # 36,000 cards; Hubble's have some 300
+_LONGEST_HEADER = 1000 * BLOCK_SIZE  # 36,000 cards; Hubble headers have some 300
 _MOST_HDUS = 3000  # a Hubble file with hundreds of repeats has fewer
-_MOST = 999  # axes, and columns of a table, that the FITS standard allows
-# Whatever unpacks to so little may, however small it is packed; beyond, only
-# what shrinks as data do: exposures to a fifth at best, with empty arrays to less.
+_MOST = 999  # axes, or columns of a table, allowed by the FITS standard
+# Files may always unpack to this many bytes; beyond, at most by this ratio.
+# Exposures compress to a fifth at best, or to less if they contain empty arrays.
 _ALWAYS_UNPACKED = 2**28
 _LARGEST_RATIO = 100
 
 _GZIP = b"\x1f\x8b"
-_OTHERWISE_PACKED = {
+_OTHER_COMPRESSORS = {
     b"BZh": "bzip2",
     b"\xfd7zXZ\0": "xz",
     b"PK\x03\x04": "zip",
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x1f\x9d": "compress",
 }
-# What copying and preallocating leave behind the last HDU: it means nothing.
+# Bytes that copying and preallocating may append after the last HDU: ignored.
 _FILLING = b"\0 \t\r\n\x1a"
 _SIMPLE = re.compile(rb"SIMPLE  = *T[ /]")
 _END = re.compile(rb"END(?![A-Z0-9_-])")
@@ -47,14 +46,14 @@ _PIECE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one HDU is, in bytes of the unpacked file.
+    """Position of one HDU, in bytes of the unpacked file.
 
     Attributes
     ----------
     offset : int
-        Where its data begin.
+        Start of its data.
     header_hash : str
-        Hash of its header's cards.
+        Hash of the cards of its header.
     """
 
     offset: int
@@ -63,16 +62,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a file holds.
+    """The HDUs of a file.
 
     Attributes
     ----------
     gzipped : bool
-        Whether it is gzipped, not FITS as it stands.
+        Whether the file is gzipped.
     places : tuple of Place
-        Its HDUs.
+        Positions of its HDUs.
     notes : tuple of str
-        What is odd about its end, without the file's name.
+        Warnings about its end, without the file name.
     """
 
     gzipped: bool
@@ -81,14 +80,14 @@ class Extent:
 
 
 def measure_extent(path: Path, most: int | None = None) -> Extent:
-    """Walk through a file's headers, unpacking it to its end if it is gzipped.
+    """Read all headers of a file; if it is gzipped, unpack it to its end.
 
     Parameters
     ----------
     path : Path
         A regular file.
     most : int, optional
-        Look at so many headers and at nothing behind the last of them.
+        Read only this many headers, and nothing after them.
 
     Returns
     -------
@@ -97,15 +96,15 @@ def measure_extent(path: Path, most: int | None = None) -> Extent:
     Raises
     ------
     InputError
-        If it is not FITS or truncated, a header makes no sense, does not end or
-        claims more than the file can hold, or the file goes on behind its HDUs.
+        If the file is not FITS or is truncated, if a header is invalid, has no
+        end or claims more than the file can contain, or if other data follow.
     """
     with path.open("rb") as file:
-        beginning = file.read(max(map(len, _OTHERWISE_PACKED)))
-        for mark, packer in _OTHERWISE_PACKED.items():
-            if beginning.startswith(mark):
+        beginning = file.read(max(map(len, _OTHER_COMPRESSORS)))
+        for magic, compressor in _OTHER_COMPRESSORS.items():
+            if beginning.startswith(magic):
                 raise InputError(
-                    f"{path}: is compressed with {packer}; unpack it, or use gzip or fpack instead"
+                    f"{path}: is compressed with {compressor}; unpack it, or use gzip or fpack"
                 )
         packed = path.stat().st_size
         file.seek(0)
@@ -116,7 +115,7 @@ def measure_extent(path: Path, most: int | None = None) -> Extent:
 
 
 class _Walk:
-    """One walk from header to header; `size` is the file's, None if it must be unpacked."""
+    """A pass over the headers of a file; `size` in bytes, None if it must be unpacked."""
 
     def __init__(
         self, path: Path, file: BinaryIO | gzip.GzipFile, packed: int, *, size: int | None
@@ -127,7 +126,7 @@ class _Walk:
         self._size = size
 
     def extent(self, most: int | None) -> Extent:
-        """Return what the file holds, or only its first `most` HDUs."""
+        """Return the extent of the file, or of its first `most` HDUs."""
         places: list[Place] = []
         note = ""
         while len(places) != most and (block := self._file.read(BLOCK_SIZE)):
@@ -138,7 +137,7 @@ class _Walk:
                 note = self._filling(block, number)
                 break
             if number == _MOST_HDUS:
-                raise self._error(f"has more than {_MOST_HDUS} HDUs; no exposure has")
+                raise self._error(f"has more than {_MOST_HDUS} HDUs")
             header = self._header(block, number)
             offset = self._file.tell()
             data = self._data_size(header, number, offset)
@@ -146,7 +145,7 @@ class _Walk:
             if len(places) != most:
                 note = self._skip(offset, data, number)
         if not places:
-            raise self._error("is not a FITS file: it does not begin with SIMPLE = T")
+            raise self._error("is not a FITS file: no SIMPLE card")
         return Extent(self._size is None, tuple(places), (note,) if note else ())
 
     def _error(self, reason: str) -> InputError:
@@ -157,7 +156,7 @@ class _Walk:
         header = bytearray()
         while len(header) < _LONGEST_HEADER:
             if len(block) < BLOCK_SIZE:
-                raise self._error(f"is truncated: it ends within the header of HDU {number}")
+                raise self._error(f"is truncated within the header of HDU {number}")
             for match in _END.finditer(block):
                 if match.start() % _CARD == 0:
                     return bytes(header + block[: match.start()])
@@ -168,7 +167,7 @@ class _Walk:
         )
 
     def _data_size(self, header: bytes, number: int, offset: int) -> int:
-        """Return the bytes of an HDU's data, if what its header claims can be true."""
+        """Return the size of the data of an HDU in bytes, if its header's claim is possible."""
         values: dict[bytes, bytes] = {}
         for card in range(0, len(header), _CARD):
             if match := _SIZES.match(header, card, card + _CARD):
@@ -188,11 +187,11 @@ class _Walk:
     def _check_unpacked(self, size: int, what: str) -> None:
         if size > max(_ALWAYS_UNPACKED, _LARGEST_RATIO * self._packed):
             raise self._error(
-                f"{what} to {size} bytes, more than a file of {self._packed} bytes can hold"
+                f"{what} to {size} bytes, more than a file of {self._packed} bytes can contain"
             )
 
     def _skip(self, offset: int, data: int, number: int) -> str:
-        """Go to where an HDU's last block ends; return a note if the file ends before."""
+        """Seek to the end of the last block of an HDU; return a warning if the file ends before."""
         place = offset + -(-data // BLOCK_SIZE) * BLOCK_SIZE
         if self._size is not None:
             self._file.seek(min(place, self._size))
@@ -201,24 +200,24 @@ class _Walk:
                 pass
         missing = offset + data - self._file.tell()
         if missing > 0:
-            raise self._error(f"is truncated: HDU {number} lacks {missing} bytes")
+            raise self._error(f"is truncated: {missing} bytes of HDU {number} are missing")
         if self._file.tell() < place:
-            return f"ends within the padding of HDU {number}; was it cut?"
+            return f"ends within the padding of HDU {number}; may be truncated"
         return ""
 
     def _filling(self, block: bytes, number: int) -> str:
-        """Return a note on bytes that are no HDU, if they mean nothing."""
+        """Return a warning about filling after the last HDU; anything else is an error."""
         begin = self._file.tell() - len(block)
         while block:
             if block.strip(_FILLING):
                 raise self._error(f"is damaged: the header of HDU {number} is not FITS")
             self._check_unpacked(self._file.tell(), "unpacks")
             block = self._file.read(_PIECE)
-        return f"{self._file.tell() - begin} bytes after its last HDU are ignored"
+        return f"{self._file.tell() - begin} bytes after the last HDU are ignored"
 
 
 def _bytes(values: dict[bytes, bytes], prefix: bytes) -> int:
-    """Return the size of the array that a header's values claim."""
+    """Return the size in bytes of the array that a header claims."""
     naxis, bitpix = (_integer(values, prefix + name) for name in (b"NAXIS", b"BITPIX"))
     if not 0 <= naxis <= _MOST:
         raise ValueError(f"{prefix.decode()}NAXIS is {naxis}, not 0 to {_MOST}")
@@ -229,7 +228,7 @@ def _bytes(values: dict[bytes, bytes], prefix: bytes) -> int:
         sides = sides[1:]
     if not sides:
         return 0
-    # Not more digits than a claim can need: 999 sides would make a number of thousands.
+    # Limited, because a product of 999 sides could have thousands of digits.
     pixels = 1
     for side in sides:
         pixels = min(pixels * side, 2**62)
@@ -237,14 +236,14 @@ def _bytes(values: dict[bytes, bytes], prefix: bytes) -> int:
     if not prefix:
         extra, groups = _integer(values, b"PCOUNT", b"0"), _integer(values, b"GCOUNT", b"1")
     if min(*sides, extra, groups) < 0:
-        raise ValueError("it has a negative size")
+        raise ValueError("negative size")
     return abs(bitpix) // 8 * groups * (extra + pixels)
 
 
 def _integer(values: dict[bytes, bytes], keyword: bytes, absent: bytes = b"") -> int:
     value = values.get(keyword, absent)
     if not value:
-        raise ValueError(f"no {keyword.decode()}")
+        raise ValueError(f"{keyword.decode()} is missing")
     try:
         return int(float(value)) if b"." in value else int(value)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""A hash of pixels that costs next to nothing beside the statistics. Arrays in, text out."""
+"""A fast hash of pixels, much cheaper than their statistics. Arrays in, text out."""
 
 from __future__ import annotations
 
@@ -8,35 +8,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# 64-bit lanes side by side: 256 KiB, which a cache holds; fewer mean more and
-# shorter operations, between which threads wait for one another.
+# Number of 64-bit lanes: 256 KiB, which fits in cache. Fewer lanes mean more and
+# shorter operations, between which threads wait for each other.
 _LANES = 32768
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplication is invertible
 _HALF = np.uint64(32)
 
 
 def fingerprint(pixels: NDArray[Any]) -> str:
-    """Return a hash of an array's values and of their order.
+    """Return a hash of the values of an array and their order.
 
-    The array's 64-bit words are dealt to 32768 lanes; each lane takes its words
-    one after the other by addition, multiplication and a shift, none of which
-    loses anything, and SHA-256 joins the lanes. A single pixel that changes
-    always changes the hash; pixels that change places do as surely as chance
-    can be; it does not resist intent. SHA-256 of all pixels would take half as
-    long again as their statistics.
+    The 64-bit words of the array are distributed over 32768 lanes. Each lane
+    combines its words by addition, multiplication and a shift, all invertible, and
+    SHA-256 combines the lanes. A change of a single pixel always changes the hash;
+    exchanged pixels do almost certainly. It is not cryptographic: SHA-256 of all
+    pixels would take half as long as their statistics.
 
     Parameters
     ----------
     pixels : ndarray
-        Any shape and type.
+        Of any shape and type.
 
     Returns
     -------
     str
         32 hexadecimal digits.
+
+    Examples
+    --------
+    >>> pixels = np.arange(6, dtype=np.float32).reshape(2, 3)
+    >>> fingerprint(pixels) == fingerprint(pixels.copy())
+    True
+    >>> fingerprint(pixels) == fingerprint(pixels.T)
+    False
     """
     digest = hashlib.sha256(f"{pixels.dtype.str[1:]}{pixels.shape}".encode("ascii"))
-    if 0 in pixels.strides and pixels.size:  # one value for all pixels: no need to spread it
+    if 0 in pixels.strides and pixels.size:  # a broadcast constant
         digest.update(np.asarray(pixels.flat[0]).tobytes())
         return digest.hexdigest()[:32]
     flat = np.ascontiguousarray(pixels).reshape(-1).view(np.uint8)
@@ -46,7 +53,7 @@ def fingerprint(pixels: NDArray[Any]) -> str:
     for words in flat[:whole].view("<u8").reshape(-1, _LANES):
         np.add(lanes, words, out=lanes)
         np.multiply(lanes, _FACTOR, out=lanes)
-        # Products alone carry no high bit down: two words could change places.
+        # Products do not carry high bits down, so that two words could be exchanged.
         np.right_shift(lanes, _HALF, out=high)
         np.bitwise_xor(lanes, high, out=lanes)
     if whole:

@@ -1,4 +1,4 @@
-"""FITS files, opened for reading only: what HDUs they hold, and their arrays."""
+"""Reading FITS files: their HDUs and association tables; opened read-only."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ _KEYWORDS = (
     *("PIXVALUE", "NPIX1", "NPIX2", "NEXTEND", "DATASUM"),
 )
 
-# What the system and the decompressors raise, wherever they are called.
-_READING = (OSError, EOFError, zlib.error)
+#: Exceptions that the system and decompressors raise for unreadable files.
+READ_ERRORS = (OSError, EOFError, zlib.error)
 
-# Python's warning filters belong to the process, astropy's reading runs in
-# several threads: one at a time where warnings are silenced.
+# Warning filters belong to the process, but astropy is used in several threads:
+# only one thread at a time may silence warnings.
 _quiet = threading.RLock()
 
-_LARGEST_EXTVER = 2**31 - 1  # the FITS tables of masks hold 32 bits of it
+_LARGEST_EXTVER = 2**31 - 1  # masks store it in 32-bit table columns
 _LARGEST_SIDE = 16384  # of a constant array
 
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Keep other packages' warnings away from the user, in one thread at a time."""
+    """Suppress warnings of other packages, in one thread at a time."""
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -57,28 +57,27 @@ def silenced() -> Iterator[None]:
 def open_fits(
     path: Path, most: int | None = None, **how: Any
 ) -> Iterator[tuple[fits.HDUList, Extent]]:
-    """Open a FITS file for reading: the one gate for exposures, associations and masks.
+    """Open a FITS file for reading; used for exposures, associations and masks alike.
 
-    Whatever the system, astropy or numpy raise while it is open is a fault of
-    the file; what our own code raises stays what it is.
+    Exceptions of the system, astropy and NumPy while the file is open become
+    errors of the file; exceptions of our own code are not changed.
 
     Parameters
     ----------
     path : Path
         The file.
     most : int, optional
-        Check only so many HDUs, and of the last of them only the header: the
-        rest may be damaged.
+        Check only this many HDUs, and only the header of the last one; the rest
+        of the file may be damaged.
     **how
-        Passed on to `astropy.io.fits.open`.
+        Passed to `astropy.io.fits.open`.
 
     Raises
     ------
     InputError
-        If the file cannot be read, is not FITS, damaged or truncated, or claims
-        to be larger than it can be.
+        If the file cannot be read, is not FITS, is damaged or truncated, or
+        claims an impossible size.
     """
-    shown = path
     with silenced():
         try:
             _check_regular(path)
@@ -88,26 +87,26 @@ def open_fits(
         except InputError:
             raise
         except FileNotFoundError:
-            raise InputError(f"{shown}: file not found") from None
+            raise InputError(f"{path}: file not found") from None
         except PermissionError:
-            raise InputError(f"{shown}: permission to read it is denied") from None
+            raise InputError(f"{path}: permission denied") from None
         except MemoryError:
-            raise InputError(f"{shown}: does not fit into memory; fewer --jobs need less") from None
+            raise InputError(f"{path}: does not fit in memory; use fewer --jobs") from None
         except Exception as error:
-            if isinstance(error, _READING):
+            if isinstance(error, READ_ERRORS):
                 reason = str(error).rstrip(".")
             elif _was_raised_in_astropy(error):
                 reason = (
                     f"astropy {astropy.__version__} reports: {str(error).rstrip('.')}; "
-                    "if the file is sound, try a newer astropy"
+                    "if the file is valid, try a newer astropy"
                 )
             else:
                 raise
-            raise InputError(f"{shown}: is not a readable FITS file: {reason}") from None
+            raise InputError(f"{path}: is not a readable FITS file: {reason}") from None
 
 
 def _was_raised_in_astropy(error: Exception) -> bool:
-    """Tell what a damaged file brings about in astropy or numpy from a bug of ours."""
+    """Return whether an error comes from astropy or NumPy, and so is not a bug of ours."""
     modules = (f.f_globals.get("__name__", "") for f, _ in traceback.walk_tb(error.__traceback__))
     return any(module.startswith(("astropy.", "numpy.")) for module in modules)
 
@@ -120,33 +119,33 @@ def _check_regular(path: Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: cannot be read: {reason}") from None
-    if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
+    if not stat.S_ISREG(mode):  # opening a pipe would block
         raise InputError(f"{path}: is not a regular file")
 
 
 def scan(path: Path) -> tuple[tuple[Hdu, ...], tuple[str, ...]]:
-    """List the HDUs of a file, reading nothing but headers.
+    """List the HDUs of a file, reading only headers.
 
     Parameters
     ----------
     path : Path
-        A FITS file; it may be gzipped or tile-compressed.
+        A FITS file, which may be gzipped or tile-compressed.
 
     Returns
     -------
     hdus : tuple of Hdu
     notes : tuple of str
-        What is odd about the file, a line each.
+        Warnings about the file, one line each.
 
     Raises
     ------
     InputError
-        If it is not FITS, damaged or truncated.
+        If it is not FITS, is damaged or truncated.
     """
     with open_fits(path) as (hdus, extent):
         try:
             found = tuple(
-                _describe(path, index, hdus[index], place, gzipped=extent.gzipped)
+                _read_hdu(path, index, hdus[index], place, gzipped=extent.gzipped)
                 for index, place in enumerate(extent.places)
             )
         except HeaderError as error:
@@ -154,7 +153,7 @@ def scan(path: Path) -> tuple[tuple[Hdu, ...], tuple[str, ...]]:
     return found, tuple(f"{path}: {note}" for note in extent.notes)
 
 
-def _describe(path: Path, index: int, hdu: Any, place: Place, *, gzipped: bool) -> Hdu:
+def _read_hdu(path: Path, index: int, hdu: Any, place: Place, *, gzipped: bool) -> Hdu:
     name = str(hdu.name).strip().upper()
     version = as_integer({"EXTVER": hdu.ver}, "EXTVER")
     if abs(version) > _LARGEST_EXTVER:
@@ -182,9 +181,9 @@ def _describe(path: Path, index: int, hdu: Any, place: Place, *, gzipped: bool) 
         and hdu.header.get("BZERO", 0) == 0
     )
     if as_it_is and hdu.fileinfo()["datLoc"] != place.offset:
-        raise HeaderError(f"is damaged: HDU {index} is not where it should be")
+        raise HeaderError(f"is damaged: HDU {index} is not at the expected position")
     array = ImageArray(
-        path=str(path.absolute()),  # a worker may be in another folder
+        path=str(path.absolute()),  # workers may have another working folder
         index=index,
         name=f"{name or 'HDU'},{version if name else index}",
         shape=shape,
@@ -202,11 +201,11 @@ def _describe(path: Path, index: int, hdu: Any, place: Place, *, gzipped: bool) 
 
 
 def _constant_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the shape that NPIX1 and NPIX2 tell; empty if they are missing."""
+    """Return the shape from NPIX1 and NPIX2; empty if they are missing."""
     shape = tuple(as_integer(header, f"NPIX{axis}", 0) for axis in (2, 1))
-    if max(shape) > _LARGEST_SIDE:  # no pixel of it is in the file: any number could stand here
+    if max(shape) > _LARGEST_SIDE:  # not limited by the size of the file
         raise HeaderError(
-            f"NPIX1 and NPIX2 are {shape[1]} and {shape[0]}, more than any detector's"
+            f"NPIX1 and NPIX2 are {shape[1]} and {shape[0]}, larger than any detector"
         )
     return shape if min(shape) > 0 else ()
 
@@ -222,7 +221,7 @@ def read_association(path: Path) -> list[tuple[str, str, bool]]:
     Raises
     ------
     InputError
-        If the file is no association table.
+        If the file is not an association table.
     """
     wanted = ("MEMNAME", "MEMTYPE", "MEMPRSNT")
     with open_fits(path) as (hdus, _):

@@ -1,4 +1,4 @@
-"""What a FITS file holds, as far as masks need to know it: plain data, nothing read."""
+"""Contents of a FITS file as plain data, and conversion of header values."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 
 def file_stamp(status: os.stat_result) -> tuple[int, int]:
-    """Return what changes if a file is written to: its size and the time of its last change."""
+    """Return the size and modification time of a file, which change if it is written to."""
     return status.st_size, status.st_mtime_ns
 
 
 class HeaderError(ValueError):
-    """What a header says makes no sense; the message is the reason, without a file name."""
+    """A header is invalid; the message is the reason, without the file name."""
 
 
 def as_float(header: Mapping[str, Any], keyword: str, absent: float | None = None) -> float:
-    """Return a number from a header, also if it is written as text.
+    """Return a number from a header, even if it is stored as text.
 
     Raises
     ------
@@ -28,9 +28,9 @@ def as_float(header: Mapping[str, Any], keyword: str, absent: float | None = Non
     """
     value = header.get(keyword, absent)
     if value is None:
-        raise HeaderError(f"no {keyword} in the header")
+        raise HeaderError(f"{keyword} is missing")
     try:
-        # Of what float() reads in a text, "1_0" is not a number in FITS.
+        # float() accepts "1_0", which is not a number in FITS.
         number = math.nan if isinstance(value, bool) or "_" in str(value) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
@@ -40,7 +40,7 @@ def as_float(header: Mapping[str, Any], keyword: str, absent: float | None = Non
 
 
 def as_integer(header: Mapping[str, Any], keyword: str, absent: int | None = None) -> int:
-    """Return a whole number from a header, also if it is written as text or as 2.0.
+    """Return an integer from a header, even if it is stored as text or as 2.0.
 
     Raises
     ------
@@ -55,37 +55,37 @@ def as_integer(header: Mapping[str, Any], keyword: str, absent: int | None = Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageArray:
-    """Where an image's array is, so that it can be read later and elsewhere.
+    """Location and form of the array of an image, so that another process can read it.
 
     Attributes
     ----------
     path : str
-        The file.
+        Path of the file.
     index : int
         Number of the HDU.
     name : str
-        EXTNAME,EXTVER for messages.
+        EXTNAME,EXTVER, for messages.
     shape : tuple of int
-        numpy's order: rows, columns.
+        In NumPy order: rows, columns.
     dtype : str
-        numpy's name of the type in the file, with its byte order.
+        NumPy type string of the data in the file, with byte order.
     offset : int or None
-        Where the array begins in the file; None if only astropy can read it
-        (tile-compressed, scaled).
+        Start of the array in the file, in bytes; None if only astropy can read
+        it (tile-compressed, scaled).
     has_blank : bool
-        Whether BLANK stands for "no value" in it.
+        Whether its BLANK value represents missing values.
     is_flags : bool
-        Whether its values are DQ flags: bits, none of which stands for "no value".
+        Whether its values are DQ flags, for which BLANK is ignored.
     stamp : tuple of int
-        Size and time of change of the file when it was scanned.
+        Size and modification time of the file when it was scanned.
     header_hash : str
-        Hash of its header, if it can be a chip's science or flags; else empty.
+        Hash of its header for SCI and DQ extensions; otherwise empty.
     datasum : str
-        DATASUM of its header; empty if there is none.
+        DATASUM of its header; empty if missing.
     gzipped : bool
-        Whether the whole file is gzipped; `offset` then is in what it unpacks to.
+        Whether the file is gzipped; `offset` then refers to the unpacked file.
     constant : float or None
-        The value of all pixels, if the file holds no array (PIXVALUE).
+        Value of all pixels, if the file contains no array (PIXVALUE).
     """
 
     path: str
@@ -104,12 +104,12 @@ class ImageArray:
 
     @property
     def is_as_stored(self) -> bool:
-        """Whether its pixels stand in the file as they are."""
+        """Whether its pixels are stored without compression, scaling or missing values."""
         return self.offset is not None and (self.is_flags or not self.has_blank)
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing that scanning has not seen can be wrong with its pixels."""
+        """Whether scanning the headers is enough to know that its pixels can be read."""
         return self.constant is not None or (self.is_as_stored and not self.gzipped)
 
 
@@ -120,15 +120,15 @@ class Hdu:
     Attributes
     ----------
     index : int
-        Its number, the primary being 0.
+        Its number; 0 is the primary HDU.
     name : str
         EXTNAME in upper case.
     version : int
         EXTVER.
     header : mapping
-        Those of its keywords that have a value and that masks depend on.
+        Its keywords that masks depend on, if they have a value.
     array : ImageArray or None
-        Its image, if it is one.
+        Its image; None for tables.
     """
 
     index: int

@@ -1,4 +1,4 @@
-"""What a user names (patterns, names, lists, associations) to paths of exposures."""
+"""Inputs as users give them (names, patterns, lists, associations) to paths of files."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from pathlib import Path
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.products import MASK_ENDING, MASK_ENDINGS, calibration_of, flags_twin
+from staticmask_cli.files.side_files import FITS_ENDINGS
 
 ASSOCIATION_SUFFIXES = ("_asn.fits", "_asc.fits", "_asn.fits.gz", "_asc.fits.gz")
 
-#: Suffixes of an association's members in the order in which they are tried.
-#: _flc comes before _flt, for only one of the two may count.
+#: Suffixes of members of an association, in the order in which they are tried (as in
+#: DrizzlePac). Only the first that exists is used: _flc rather than _flt.
 MEMBER_SUFFIXES = ("_flc", "_flt", "_crj", "_sfl", "_cal", "_c0m")
-#: The entry that stands for a list on standard input.
+#: The input that means a list on standard input.
 STANDARD_INPUT = "@-"
 
 _DEEPEST_LIST = 50
-_MEMBER_ENDINGS = (".fits", ".fits.gz", ".fits.fz")
 
-# A name in an @list: in quotes, or up to the next blank or the comma before one.
+# A name in an @list: in quotes, or up to the next blank or a comma before one.
 _NAME = re.compile(r"""(?:"([^"]+)"|'([^']+)')(?=[\s,]|$)|((?:[^\s,]|,(?![\s"',]|$))+)""")
 _COMMAS = re.compile(r"\s*(?:,\s*)+")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UNMARKED_UTF_16 = re.compile(rb"f\0i\0t\0s", re.IGNORECASE)
 _ENCODINGS = "is not text in UTF-8, or in UTF-16 with a byte order mark; convert it with iconv"
 
 #: Reads an association table: (MEMNAME, MEMTYPE, MEMPRSNT) of each row.
@@ -37,85 +38,84 @@ AssociationReader = Callable[[Path], list[tuple[str, str, bool]]]
 def resolve(
     entries: Iterable[str], read_association: AssociationReader
 ) -> tuple[list[Path], dict[str, str]]:
-    """Find the exposures that a user names.
+    """Find the exposures given by the user.
 
     Parameters
     ----------
     entries : iterable of str
-        Each a name, a pattern, a comma list of those, an @list (``@-`` on
-        standard input) or an association table. ``$VAR`` and ``~`` expand.
+        Names, patterns, comma-separated lists of those, @lists (``@-`` reads
+        standard input) and association tables. ``$VAR`` and ``~`` are expanded.
     read_association : callable
         Reads an association table.
 
     Returns
     -------
     paths : list of Path
-        Each exposure once, in the order in which it was named; a pattern's
-        matches in the order of their names.
+        Each exposure once, in the given order; matches of a pattern are sorted.
     problems : dict
-        A line for everything that leads nowhere, with what was named.
+        One line for each input that cannot be used, with the input as value.
     """
     walk = _Walk(read_association)
     for entry in entries:
         walk.entry(entry, ())
     for twin in [flags_twin(path) for path in walk.paths.values()]:
-        # WFPC2's flags beside the exposure that they belong to are no exposure.
+        # The DQ file of a WFPC2 exposure is not an exposure.
         walk.paths.pop(os.path.realpath(twin) if twin else "", None)
     if not walk.paths and not walk.problems:
-        nothing = "no input: name exposures, patterns, @lists or associations"
+        nothing = "no input: give exposures, patterns, @lists or associations"
         walk.problems[nothing] = "no input"
     return list(walk.paths.values()), walk.problems
 
 
 def are_masks(entries: Iterable[str]) -> bool:
-    """Tell whether a user names masks, or folders of them, and not exposures."""
+    """Return whether all entries are masks or folders, not exposures."""
     return all(entry.endswith(MASK_ENDINGS) or is_folder(entry) for entry in entries)
 
 
 def names_in(entries: Iterable[str]) -> set[str]:
-    """Return the names of files, lists too, that a user's entries may stand for as they are."""
+    """Return the names of files, including lists, that entries may refer to literally."""
     words = {part for entry in entries for part in (entry, *entry.split(","))}
     names = {name for word in words for name in (word, _expand(word.strip()))}
     return {name.removeprefix("@") for name in names if "\0" not in name}
 
 
 def is_folder(entry: str) -> bool:
-    """Tell whether a user's entry names a folder."""
+    """Return whether an entry is a folder."""
     return any(map(os.path.isdir, (entry, _expand(entry))))
 
 
 def resolve_masks(entries: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
-    """Find the masks that a user names: as `resolve`, but a folder stands for all that it holds."""
+    """Find the masks given by the user: like `resolve`, but a folder means all masks in it."""
     walk = _Walk(None)
     for entry in entries:
         walk.entry(entry, ())
     if not walk.paths and not walk.problems:
-        walk.problems["no input: name the masks"] = "no input"
+        walk.problems["no input: give masks or folders of masks"] = "no input"
     return list(walk.paths.values()), walk.problems
 
 
 class _Walk:
-    """One walk through a user's entries; lists may lead to further lists.
+    """A walk through the entries given by the user; lists may include lists.
 
     Parameters
     ----------
     read_association : callable or None
-        Reads an association table; None if masks are looked for, not exposures.
+        Reads an association table; None to find masks instead of exposures.
     """
 
     def __init__(self, read_association: AssociationReader | None) -> None:
-        self.paths: dict[str, Path] = {}  # by real path: the same file counts once
+        self.paths: dict[str, Path] = {}  # by real path, so that a file counts once
         self.problems: dict[str, str] = {}
         self._read_association = read_association
         self._standard_input_was_read = False
-        self._folders: dict[Path, dict[str, str]] = {}  # names as they are by lower case
+        self._folders: dict[Path, dict[str, str]] = {}  # names by lower-case name
 
     def entry(self, text: str, lists: tuple[Path, ...]) -> None:
-        """Follow one entry; `lists` are the @lists that led to it."""
+        """Follow one entry; `lists` are the @lists that include it."""
         if text == STANDARD_INPUT:
             self._standard_input(lists)
             return
-        if os.path.lexists(text):  # the name as it is may hold a comma, a blank, a $ or an @
+        if os.path.lexists(text):  # a literal name may contain commas, blanks, $ or @
             self._file(Path(text), lists)
             return
         text = _expand(text.strip())
@@ -143,7 +143,7 @@ class _Walk:
             matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - str patterns
         except ValueError:  # a NUL byte
             matches = []
-        # So that a run over '*.fits' can be repeated in a folder that holds its own masks.
+        # Masks are skipped, so that a run over '*.fits' can be repeated in the output folder.
         wants_masks = self._read_association is None
         files = [
             m
@@ -154,7 +154,7 @@ class _Walk:
             self._file(Path(match), lists)
         if not files:
             what = "mask" if wants_masks else "file"
-            self._problem(pattern, f"no {what} matches this pattern", lists)
+            self._problem(pattern, f"matches no {what}", lists)
 
     def _standard_input(self, lists: tuple[Path, ...]) -> None:
         if self._standard_input_was_read:
@@ -174,7 +174,7 @@ class _Walk:
         if text is not None:
             self._lines(Path(STANDARD_INPUT), text, lists)
             return
-        # As find -print0 writes them: whole names, in which nothing has a meaning.
+        # Output of find -print0: literal names.
         for path in map(os.fsdecode, filter(None, content.split(b"\0"))):
             if os.path.lexists(path):
                 self._file(Path(path), lists)
@@ -192,30 +192,30 @@ class _Walk:
             self._problem(path, f"this @list cannot be read: {reason}", lists)
             return
         if os.path.realpath(path) in map(os.path.realpath, lists):
-            self._problem(path, "this @list leads back to itself", lists)
+            self._problem(path, "this @list includes itself", lists)
         elif len(lists) == _DEEPEST_LIST:
-            self._problem(path, f"@lists are nested more than {_DEEPEST_LIST} deep", lists)
+            self._problem(path, f"@lists are nested more than {_DEEPEST_LIST} levels deep", lists)
         else:
             self._lines(path, text, lists)
 
     def _lines(self, path: Path, text: str, lists: tuple[Path, ...]) -> None:
         names = [name for line in text.splitlines() for name in _names(line)]
         if not names:
-            self._problem(path, "this @list names no file", lists)
+            self._problem(path, "this @list contains no file names", lists)
         for name in names:
             self.entry(name, (*lists, path))
 
     def _file(self, path: Path, lists: tuple[Path, ...]) -> None:
         is_dir = os.path.isdir(path)  # noqa: PTH112 - Path's can raise
         if is_dir and self._read_association is None:
-            held = glob.glob(f"{glob.escape(str(path))}/*{MASK_ENDING}*")  # noqa: PTH207 - as above
-            for mask in sorted(m for m in held if m.endswith(MASK_ENDINGS)):
+            masks = glob.glob(f"{glob.escape(str(path))}/*{MASK_ENDING}*")  # noqa: PTH207 - as above
+            for mask in sorted(m for m in masks if m.endswith(MASK_ENDINGS)):
                 self._file(Path(mask), lists)
-            if not held:
-                self._problem(path, "this folder holds no mask", lists)
+            if not masks:
+                self._problem(path, "this folder contains no masks", lists)
         elif is_dir:
             example = path / "*flt.fits"
-            self._problem(path, f"is a folder; give a pattern such as '{example}'", lists)
+            self._problem(path, f"is a folder; use a pattern such as '{example}'", lists)
         elif self._read_association and path.name.lower().endswith(ASSOCIATION_SUFFIXES):
             self._association(path, self._read_association, lists)
         else:
@@ -233,31 +233,31 @@ class _Walk:
         members = [name for name, kind, is_there in kinds if is_there and kind.startswith("EXP")]
         what = "member"
         if not members:
-            # STIS keeps all exposures of an association in files of its product's name.
+            # STIS stores all exposures of an association in one file, named as its product.
             members = [name for name, kind, _ in kinds if kind == "PRODUCT"]
-            what = "product, which holds all exposures of a STIS association,"
+            what = "product (all exposures of a STIS association)"
         if not members:
-            self._problem(path, "the association has no exposure that is present", lists)
+            self._problem(path, "this association has no member with MEMPRSNT true", lists)
         for member in (name.strip().lower() for name in members):
             if "/" in member or not member:
-                self._problem(path, f"'{member}' is no name of a member", lists)
+                self._problem(path, f"'{member}' is not a valid member name", lists)
                 continue
-            stem, suffixes = _asked_for(member)
-            found = self._beside(path, [stem + s + e for s in suffixes for e in _MEMBER_ENDINGS])
+            stem, suffixes = _candidates(member)
+            found = self._beside(path, [stem + s + e for s in suffixes for e in FITS_ENDINGS])
             if found is None:
                 tried = f"no file with suffix {', '.join(suffixes)}"
                 reason = tried if any(suffixes) else "file not found"
-                self._problem(path, f"its {what} {stem} is missing: {reason}", lists)
+                self._problem(path, f"{what} {stem} is missing: {reason}", lists)
             else:
                 self._file(found, lists)
 
     def _beside(self, path: Path, candidates: Iterable[str]) -> Path | None:
-        """Return the first of some names that is in a file's folder, in whatever case."""
+        """Return the first of several names that exists in a folder, in any case."""
         folder = path.parent
         if folder not in self._folders:
             try:
                 entries = sorted((p.name for p in folder.iterdir()), reverse=True)
-            except OSError:  # one may look for names in a folder that one may not list
+            except OSError:  # known names can be opened in a folder without read permission
                 entries = []
             self._folders[folder] = {entry.lower(): entry for entry in entries}
         for name in candidates:
@@ -268,32 +268,37 @@ class _Walk:
         return None
 
 
-def _asked_for(member: str) -> tuple[str, tuple[str, ...]]:
-    """Return how a member's file begins, and the suffixes with which it may go on.
+def _candidates(member: str) -> tuple[str, tuple[str, ...]]:
+    """Return the stem of the file name of a member, and the suffixes to try.
 
-    DrizzlePac writes names with suffix, and takes those of whole files.
+    DrizzlePac writes names with suffix, and accepts complete file names.
     """
-    stem = re.sub(r"\.fits(\.gz|\.fz)?$", "", member)
-    is_whole = stem != member or calibration_of(stem)
-    return stem, ("",) if is_whole else MEMBER_SUFFIXES
+    stem = next((member.removesuffix(e) for e in FITS_ENDINGS if member.endswith(e)), member)
+    is_complete = stem != member or calibration_of(stem)
+    return stem, ("",) if is_complete else MEMBER_SUFFIXES
 
 
 def _decoded(content: bytes) -> str:
-    """Return a list's text: UTF-8, or UTF-16 as Windows marks it."""
-    return content.decode("utf-16" if _is_utf_16(content) else "utf-8-sig")
+    """Return the text of a list: UTF-8, or UTF-16 with a byte order mark."""
+    if not _is_utf_16(content):
+        return content.decode("utf-8-sig")
+    if not content.startswith(_UTF_16):
+        raise UnicodeDecodeError("utf-16", content, 0, 1, "no byte order mark")
+    return content.decode("utf-16")
 
 
 def _is_utf_16(content: bytes) -> bool:
-    # In UTF-16 every line break and every .fits has zero bytes.
-    return content.startswith(_UTF_16) and b"\0" in content
+    # Every line break and every ".fits" contains zero bytes in UTF-16.
+    is_marked = content.startswith(_UTF_16) and b"\0" in content
+    return is_marked or _UNMARKED_UTF_16.search(content) is not None
 
 
 def _names(line: str) -> list[str]:
     """Return the names in a line of an @list.
 
-    The first word, as DrizzlePac reads it, and those that follow it after commas.
-    Quotes around a name are taken away; blanks and commas between them belong to
-    it. A line that begins with ``#`` is a comment.
+    These are the first word, as in DrizzlePac, and the words after it that are
+    separated by commas. Quotes around a name are removed; it may contain blanks
+    and commas. A line that begins with ``#`` is a comment.
     """
     names: list[str] = []
     rest = line.strip().lstrip(",").lstrip()
@@ -307,7 +312,7 @@ def _names(line: str) -> list[str]:
 def _expand(text: str) -> str:
     try:
         return os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - patterns are str
-    except ValueError:  # a NUL byte in a user's name
+    except ValueError:  # a NUL byte
         return text
 
 
@@ -315,7 +320,7 @@ def _why_absent(text: str) -> str:
     try:
         os.lstat(text)
     except PermissionError:
-        return "permission to look for it is denied"
+        return "permission denied"
     except (OSError, ValueError):
         pass
     return "file not found"
@@ -325,5 +330,5 @@ def _read_standard_input() -> bytes:
     if sys.stdin is None:
         raise ValueError("it is closed")
     if sys.stdin.isatty():
-        raise ValueError("it is a terminal; pipe names into it")
+        raise ValueError("it is a terminal; pipe names to it")
     return sys.stdin.buffer.read()

@@ -1,4 +1,4 @@
-"""Headers to identities: which silicon a chip is."""
+"""Instruments: the identity of a chip from its headers, and the names of DQ bits."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 
 from staticmask_cli.exposures.headers import as_float, as_integer
 
-# Names in the style of STScI's stginga, which has the ACS and WFC3 ones; the
-# others are named alike, with the meanings of hstcal's stisdq.h and of the
-# NICMOS and WFPC2 Data Handbooks.
+# ACS and WFC3 names are those of STScI's stginga. The others follow the same style,
+# with the meanings of hstcal's stisdq.h and the NICMOS and WFPC2 Data Handbooks.
 _SHARED = {"LOST": 1, "FILLED": 2, "BADPIX": 4, "MASKED": 8, "HOT": 16, "SATURATED": 256}
 _CCD = _SHARED | {
     "WARM": 64,
@@ -68,14 +67,19 @@ DQ_BITS: dict[str, dict[str, int]] = {
 
 
 def flag_names(value: int, instrument: str) -> tuple[str, ...]:
-    """Return the names of the DQ bits that are set in a value, lowest first.
+    """Return the names of the DQ bits set in a value, lowest first.
 
     Parameters
     ----------
     value : int
         A DQ value; negative if the sign bit of a 16-bit integer is a flag.
     instrument : str
-        Which calls bits by their names; a bit without one goes by its number.
+        Instrument whose names to use; bits without a name are given as numbers.
+
+    Examples
+    --------
+    >>> flag_names(16 + 4 + 2**15, "ACS")
+    ('BADPIX', 'HOT', '32768')
     """
     names = {bit: name for name, bit in reversed(DQ_BITS.get(instrument, {}).items())}
     bits = (1 << power for power in range(16 if value < 0 else value.bit_length()))
@@ -84,38 +88,38 @@ def flag_names(value: int, instrument: str) -> tuple[str, ...]:
 
 _WFPC2_CHIPS = {1: "PC", 2: "WF2", 3: "WF3", 4: "WF4"}
 
-# CCDCHIP -> place of that chip's SCI extension in a full-frame file. A
-# subarray of chip 1 comes as SCI,1 too, so EXTVER cannot tell.
+# CCDCHIP -> position of the SCI extension of that chip in a full-frame file. EXTVER
+# is no substitute, because a subarray of chip 1 is stored as SCI,1.
 _PLACE_OF_CCDCHIP = {2: 1, 1: 2}
 _TWO_CHIP_FRAMES = {("ACS", "WFC"): (2048, 4096), ("WFC3", "UVIS"): (2051, 4096)}
 _COS_SEGMENTS = ("FUVA", "FUVB")
 _ONE_CHIP = {("ACS", "HRC"), ("ACS", "SBC"), ("WFC3", "IR")}
 
-# Those that count photons one by one, beside all of COS.
+# Photon-counting detectors, in addition to all of COS.
 _PHOTON_COUNTERS = {("ACS", "SBC"), ("STIS", "NUV-MAMA"), ("STIS", "FUV-MAMA")}
 
-# What may go wrong with a number in a header, so that names and masks stay sane.
+# Limits for header values that determine identities and file names.
 _LARGEST_CORNER = 10**6
 _LARGEST_BINNING = 1024
-_LONGEST_LABEL = 64  # file systems take names of 255 bytes; a prefix may have 100 of them
+_LONGEST_LABEL = 64  # file systems allow 255 bytes per name, of which a prefix may use 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChipIdentity:
-    """The silicon that a mask belongs to. Pixels combine only if all of it agrees.
+    """The silicon that a mask belongs to. Only pixels of the same identity are combined.
 
     Attributes
     ----------
     instrument, detector : str
-        Letters, digits and ``-`` only; `detector` may be empty.
+        Letters, digits and ``-``; `detector` may be empty.
     number : int
-        The place of the chip's SCI extension in a full-frame file.
+        Position of the chip's SCI extension in a full-frame file, from 1.
     rows, columns : int
         Shape of its array.
     x0, y0 : int
-        Corner: unbinned detector pixels left of and below the first pixel.
+        Corner: number of unbinned detector pixels left of and below the first pixel.
     xbin, ybin : int
-        Detector pixels to one pixel of the array.
+        Binning: detector pixels per pixel of the array.
     """
 
     instrument: str
@@ -130,7 +134,7 @@ class ChipIdentity:
 
     @property
     def label(self) -> str:
-        """Instrument and detector in one word, as masks' names begin."""
+        """Instrument and detector in one word: the beginning of mask names."""
         return self.instrument + self.detector
 
     @property
@@ -140,7 +144,7 @@ class ChipIdentity:
 
     @property
     def counts_photons(self) -> bool:
-        """Whether the detector counts single photons: a pixel that saw none is 0, not low."""
+        """Whether the detector counts photons, so that a pixel without any is 0, not low."""
         return self.instrument == "COS" or (self.instrument, self.detector) in _PHOTON_COUNTERS
 
     def __str__(self) -> str:
@@ -158,14 +162,14 @@ def identify(
     extver: int,
     shape: tuple[int, int],
 ) -> ChipIdentity:
-    """Tell which silicon an SCI extension shows.
+    """Identify the silicon of an SCI extension.
 
     Parameters
     ----------
     primary, science : mapping
-        Header of the primary HDU and of the SCI extension.
+        Headers of the primary HDU and of the SCI extension.
     extver : int
-        Version of the SCI extension.
+        EXTVER of the SCI extension.
     shape : tuple of int
         Rows and columns of its array.
 
@@ -176,19 +180,25 @@ def identify(
     Raises
     ------
     ValueError
-        If a keyword that is needed is missing or makes no sense; the message
-        is the reason, without a file name.
+        If a required keyword is missing or invalid; the message is the reason,
+        without the file name.
+
+    Examples
+    --------
+    >>> primary = {"INSTRUME": "ACS", "DETECTOR": "WFC"}
+    >>> print(identify(primary, {"CCDCHIP": 1}, extver=2, shape=(2048, 4096)))
+    ACSWFC 2048x4096 chip 2
     """
     instrument = _word(primary, "INSTRUME").upper()
     detector, number = _detector_and_number(instrument, primary, science, extver, shape)
     if (length := len(instrument + detector)) > _LONGEST_LABEL:
         raise ValueError(
-            f"INSTRUME and DETECTOR have {length} characters, too many for the name of a mask "
+            f"INSTRUME and DETECTOR have {length} characters, too many for a file name "
             f"(at most {_LONGEST_LABEL})"
         )
     x_scale, y_scale = (as_float(science, f"LTM{axis}_{axis}", 1.0) for axis in (1, 2))
     if x_scale <= 0 or y_scale <= 0:
-        raise ValueError(f"LTM1_1 and LTM2_2 are {x_scale:g} and {y_scale:g}, not positive")
+        raise ValueError(f"LTM1_1 and LTM2_2 are {x_scale:g} and {y_scale:g}, but must be > 0")
     return ChipIdentity(
         instrument=instrument,
         detector=detector,
@@ -226,10 +236,10 @@ def _detector_and_number(
             return detector, _place(science, extver, is_full_frame=shape == frame)
         if instrument == "STIS" or (instrument, detector) in _ONE_CHIP:
             return detector, 1  # several SCI extensions are repeats of one chip
-        raise ValueError(f"DETECTOR is {detector}, which {instrument} does not have")
+        raise ValueError(f"DETECTOR is {detector}, not a detector of {instrument}")
     detector = _word(primary, "DETECTOR") if "DETECTOR" in primary else ""
     if (instrument, detector.upper()) == ("COS", "FUV"):
-        detector = _word(primary, "SEGMENT").upper()  # two pieces of silicon, a file for each
+        detector = _word(primary, "SEGMENT").upper()  # two detectors, each with its own file
         if detector not in _COS_SEGMENTS:
             raise ValueError(f"SEGMENT is {detector}, not {' or '.join(_COS_SEGMENTS)}")
     return detector, extver
@@ -239,7 +249,7 @@ def _place(science: Mapping[str, Any], extver: int, *, is_full_frame: bool) -> i
     if "CCDCHIP" not in science:
         if is_full_frame and extver in _PLACE_OF_CCDCHIP.values():
             return extver
-        raise ValueError("no CCDCHIP tells which of the two chips this is")
+        raise ValueError("CCDCHIP is missing")
     chip = as_integer(science, "CCDCHIP")
     if chip not in _PLACE_OF_CCDCHIP:
         raise ValueError(f"CCDCHIP is {chip}, not 1 or 2")
@@ -247,34 +257,34 @@ def _place(science: Mapping[str, Any], extver: int, *, is_full_frame: bool) -> i
 
 
 def _word(header: Mapping[str, Any], keyword: str) -> str:
-    """Return a header's text as it may stand in a file name."""
+    """Return the text of a keyword, reduced to characters that are safe in a file name."""
     if keyword not in header:
-        raise ValueError(f"no {keyword} in the primary header")
+        raise ValueError(f"{keyword} is missing in the primary header")
     text = str(header[keyword]).strip()
     if "/" in text or ".." in text:
-        raise ValueError(f"{keyword} is {text!r}, which would lead out of the output folder")
+        raise ValueError(f"{keyword} is {text!r}, which would leave the output folder")
     word = re.sub(r"[^A-Za-z0-9-]", "", text)
     if not re.search(r"[A-Za-z0-9]", word):
-        raise ValueError(f"{keyword} is {text!r}, which holds no letter or digit")
+        raise ValueError(f"{keyword} is {text!r}, which contains no letters or digits")
     if word.startswith("-"):
-        raise ValueError(f"{keyword} is {text!r}, which begins with '-', as options do")
+        raise ValueError(f"{keyword} is {text!r}, which begins with '-'")
     return word
 
 
 def _corner(offset: float, scale: float, keyword: str) -> int:
-    """Return how many detector pixels lie before an array's first edge.
+    """Return the number of detector pixels before the first edge of an array.
 
-    LTV and LTM give array pixel = LTM x detector pixel + LTV, and the edge of
-    an array's first pixel is its coordinate 0.5 (IRAF's logical coordinates).
+    LTV and LTM define array pixel = LTM x detector pixel + LTV; the first edge of
+    an array is at coordinate 0.5 (IRAF's logical coordinates).
     """
     corner = (0.5 - offset) / scale - 0.5
     if abs(corner) > _LARGEST_CORNER:
-        raise ValueError(f"{keyword} is {offset:g}, far off any detector")
+        raise ValueError(f"{keyword} is {offset:g}, outside any detector")
     return round(corner)
 
 
 def _binning(primary: Mapping[str, Any], science: Mapping[str, Any], keyword: str) -> int:
-    for header in (science, primary):  # ACS and WFC3 have it there, STIS here
+    for header in (science, primary):  # SCI header for ACS and WFC3, primary header for STIS
         if keyword in header:
             binning = as_integer(header, keyword)
             if not 1 <= binning <= _LARGEST_BINNING:

@@ -1,4 +1,4 @@
-"""Which of Hubble's products a file is: by its header, or else by its name."""
+"""Kinds of Hubble products, by header or else by file name; names of masks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-#: Suffixes of calibrated exposures. Of two that one exposure can have the more
-#: corrected one stands first: with correction for CTE before without.
+#: Suffixes of calibrated exposures. Where an exposure can have two of them, the more
+#: fully corrected one is first: with CTE correction before without.
 CALIBRATED = ("flc", "flt", "crc", "crj", "sfl", "cal", "c0m", "c0h")
 
-#: What every static mask's name ends with.
+#: Ending of the name of every static mask.
 MASK_ENDING = "_staticMask.fits"
-#: Also those that somebody has gzipped.
+#: Endings of masks, including gzipped ones.
 MASK_ENDINGS = (MASK_ENDING, f"{MASK_ENDING}.gz")
 
 _RAW = "a raw exposure"
@@ -24,7 +24,7 @@ _FLAGS = "the DQ file of a WFPC2 exposure"
 _SUPPORT = "a support file"
 _JITTER = "a jitter file"
 _OTHER_MISSION = "a JWST product"
-# What the other products are; of several missions, whose names are alike.
+# Kinds of other products, including missions with similar names, by suffix.
 _NOT_CALIBRATED = {
     **dict.fromkeys(("raw", "d0m", "d0h", "rawtag", "rawaccum", "rawacq"), _RAW),
     **dict.fromkeys(("ima", "blv_tmp", "blc_tmp", "crj_tmp", "crc_tmp", "rac_tmp"), _INTERMEDIATE),
@@ -36,43 +36,43 @@ _NOT_CALIBRATED = {
     **dict.fromkeys(("uncal", "rate", "rateints", "calints", "crf", "i2d", "s2d"), _OTHER_MISSION),
 }
 
-# root_suffix.fits; GEIS had root.suffix. Behind the suffix may stand a segment of
-# COS's, or a plane of a drizzled image.
+# root_suffix.fits; root.suffix for GEIS files. A COS segment or the plane of a
+# drizzled image may follow the suffix.
 _NAME = re.compile(
     rf"(?P<root>.+)[_.](?P<suffix>{'|'.join([*CALIBRATED, *_NOT_CALIBRATED])})"
     r"(?P<part>_(?:a|b|sci|wht|ctx))?(?:\.fits?)?(?:\.(?:gz|fz))?"
 )
 _JWST_NAME = re.compile(r"jw\d{11}_.+")
-# HAP's names end with the exposure's; the ninth letter of a Hubble exposure's
-# name, which they lack, tells how it was sent to the ground and no more.
+# HAP names end with the name of the exposure, but without its ninth letter, which
+# only records how it was transmitted.
 _HAP_NAME = re.compile(r"hst_.+_(?P<exposure>[a-z0-9]{8})")
 _EXPOSURE_NAME = re.compile(r"(?P<exposure>[ijlnouvwxyz][a-z0-9]{7})[a-z]")
 
-# GEIS's pairs, and those that the archive made of them: science, and its flags.
+# Pairs of science and DQ files: GEIS files, and FITS files converted from them.
 _SCIENCE_TWIN = re.compile(r"(.+_c)0([mh](?:\..+)?)", re.IGNORECASE)
 
-# By what a header tells whether its pixels are calibrated, if nothing else does:
-# a calibration step that every instrument has, before it is carried out.
+# Calibration steps, at least one of which every instrument has: PERFORM means that
+# the file is raw.
 _FIRST_STEPS = ("DQICORR", "MASKCORR")
-#: Keywords of the primary header that are looked at here.
+#: Keywords of the primary header that this module uses.
 KEYWORDS = ("TELESCOP", "FILENAME", "ROOTNAME", "NDRIZIM", *_FIRST_STEPS)
 
 
 def calibration_of(name: str) -> tuple[str, str] | None:
-    """Tell which calibration of which exposure a file is, by its name alone.
+    """Return exposure and calibration of a file, from its name alone.
 
     Parameters
     ----------
     name : str
-        A file's name, without its folder.
+        File name, without folder.
 
     Returns
     -------
     tuple of str, or None
-        What one exposure's files have in common, in lower case (the first 8
-        letters of Hubble's own names), and the suffix, such as ``flt``. Two names
-        with one root and two suffixes are one exposure, calibrated in two ways.
-        None if the name does not tell.
+        Root and suffix in lower case. The root is common to all files of an
+        exposure (the first 8 letters of Hubble names). Two names with the same
+        root and different suffixes are the same exposure, calibrated in two
+        ways. None if the name is of another form.
 
     Examples
     --------
@@ -86,14 +86,19 @@ def calibration_of(name: str) -> tuple[str, str] | None:
 
 
 def why_refused(primary: Mapping[str, Any], name: str) -> str | None:
-    """Return the reason why a file is no calibrated Hubble exposure; None if nothing says so.
+    """Return why a file is not a calibrated Hubble exposure; None if it may be one.
 
     Parameters
     ----------
     primary : mapping
-        Its primary header, `KEYWORDS` of it at least.
+        Its primary header; at least `KEYWORDS`.
     name : str
-        Its name, which counts only where the header does not tell.
+        Its file name, used only if the header is not conclusive.
+
+    Examples
+    --------
+    >>> why_refused({"TELESCOP": "HST", "FILENAME": "j8bt06nyq_raw.fits"}, "x.fits")
+    'is a raw exposure: FILENAME is j8bt06nyq_raw.fits'
     """
     telescope = _text(primary, "TELESCOP")
     if telescope and not telescope.upper().startswith(("HST", "HUBBLE")):
@@ -107,27 +112,29 @@ def why_refused(primary: Mapping[str, Any], name: str) -> str | None:
         if _text(primary, step).upper() == "PERFORM":
             return f"is {_RAW}: {step} is PERFORM"
     product = _product(name, telescope)
-    return None if product is None or product in CALIBRATED else f"is {product}, by its name"
+    return (
+        None if product is None or product in CALIBRATED else f"is {product}, judging by its name"
+    )
 
 
 def _product(name: str, telescope: str) -> str | None:
-    """Return the suffix of a calibrated exposure, or what else a file is; None if unknown."""
+    """Return the suffix of a calibrated exposure, or another kind of product; None if unknown."""
     suffix = _split(name)[1]
     product = _NOT_CALIBRATED.get(suffix, suffix) or None
-    if telescope:  # Hubble's, whatever a name is like
+    if telescope:  # known to be Hubble's, whatever its name
         return None if product == _OTHER_MISSION else product
     return _OTHER_MISSION if _JWST_NAME.fullmatch(name.lower()) else product
 
 
 def calibration(primary: Mapping[str, Any], name: str) -> str:
-    """Return an exposure's root name and suffix as ``root_suffix``; empty if they are not known.
+    """Return root and suffix of an exposure as ``root_suffix``; empty if unknown.
 
     Parameters
     ----------
     primary : mapping
-        Its primary header, `KEYWORDS` of it at least.
+        Its primary header; at least `KEYWORDS`.
     name : str
-        Its file's name, which counts only where the header is silent.
+        Its file name, used only if the header lacks FILENAME.
     """
     found = calibration_of(_text(primary, "FILENAME")) or calibration_of(name)
     if found is None:
@@ -137,7 +144,7 @@ def calibration(primary: Mapping[str, Any], name: str) -> str:
 
 
 def best_first(paths: Iterable[Path]) -> list[Path]:
-    """Return exposures so that less corrected calibrations come last, judging by their names."""
+    """Return exposures with less corrected calibrations last, judging by their names."""
     ranks = {
         path: (found[0], CALIBRATED.index(found[1]))
         for path in paths
@@ -150,17 +157,17 @@ def best_first(paths: Iterable[Path]) -> list[Path]:
 
 
 def flags_twin(path: Path) -> Path | None:
-    """Return the file that has a WFPC2 exposure's flags, by the exposure's name; or None."""
+    """Return the DQ file of a WFPC2 exposure, from its name; None for other names."""
     match = _SCIENCE_TWIN.fullmatch(path.name)
     return path.with_name("1".join(match.groups())) if match else None
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Return root and suffix of a product's name, in lower case; empty if it has none."""
+    """Return root and suffix of a product name, in lower case; empty if it has none."""
     match = _NAME.fullmatch(name.lower())
     if match is None:
         return "", ""
-    # The two segments of COS are no two calibrations.
+    # The two segments of COS are not two calibrations.
     return _root(match["root"]) + (match["part"] or ""), match["suffix"]
 
 

@@ -1,4 +1,4 @@
-"""What cannot be done: a clear line on standard error, exit 1 or 2, and nothing written."""
+"""Bad input: one clear line on standard error, exit status 1 or 2, and nothing written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def flags(shape: tuple[int, ...] = SHAPE) -> fits.ImageHDU:
 def refused(
     result: subprocess.CompletedProcess[str], status: int, *pieces: str, count: int = 1
 ) -> list[str]:
-    """Check that a run failed as a user wants it, and return its lines."""
+    """Check that a run failed with clear messages, and return them."""
     assert result.returncode == status, result.stderr
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
@@ -49,7 +49,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-# Each writes a bad exposure of the given name.
+# Each function writes a bad exposure.
 
 
 def text(path: Path) -> None:
@@ -203,13 +203,13 @@ def extver_is_text(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"EXTVER  =" + b"1".rjust(21), b"EXTVER  = 'one'"))
 
 
-# How each is told of, as a pattern.
+# Pattern of the message for each.
 BAD_EXPOSURES: dict[Callable[[Path], None], str] = {
     text: "FITS",
     nothing: "FITS",
     picture: "FITS",
-    half_a_primary_header: "truncated: it ends within the header of HDU 0",
-    cut_in_pixels: "truncated: HDU 1 lacks 580 bytes",
+    half_a_primary_header: "truncated within the header of HDU 0",
+    cut_in_pixels: "truncated: 580 bytes of HDU 1 are missing",
     cut_in_a_header: "FITS|truncated|damaged",
     cut_gzip: "FITS|truncated|damaged",
     gzip_of_a_cut_file: "FITS|truncated|damaged",
@@ -221,18 +221,18 @@ BAD_EXPOSURES: dict[Callable[[Path], None], str] = {
     one_dimension: "SCI,1: has 1 dimensions, not 2",
     three_dimensions: "SCI,1: has 3 dimensions, not 2",
     sci_table: "SCI,1: is a table",
-    two_of_one_name: "has 2 extensions called SCI,1",
-    no_instrume: "no INSTRUME",
-    undefined_instrume: "no INSTRUME",
+    two_of_one_name: "has 2 extensions named SCI,1",
+    no_instrume: "INSTRUME is missing",
+    undefined_instrume: "INSTRUME is missing",
     slash: "INSTRUME is '../../ACS'",
     dots: "DETECTOR is 'A..B'",
     absolute: "DETECTOR is '/etc/x'",
     no_letters: "INSTRUME is '--'",
-    no_detector: "no DETECTOR",
+    no_detector: "DETECTOR is missing",
     wrong_detector: "DETECTOR is XYZ",
     wrong_ccdchip: "CCDCHIP is 7",
     wrong_camera: "CAMERA of NICMOS is 4",
-    no_wfpc2_detector: "no DETECTOR",
+    no_wfpc2_detector: "DETECTOR is missing",
     ltv_is_text: "LTV1 is 'left'",
     ltm_is_0: "LTM1_1",
     ltv_is_huge: "LTV1",
@@ -243,13 +243,13 @@ BAD_EXPOSURES: dict[Callable[[Path], None], str] = {
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> Path:
-    """Return a folder with one good exposure, beside which bad ones can be put."""
+    """Return a folder with one good exposure."""
     small(tmp_path / "in/good_flt.fits")
     return tmp_path / "in"
 
 
 @pytest.mark.parametrize("make", BAD_EXPOSURES, ids=lambda make: make.__name__)
-def test_a_bad_exposure_is_named_with_the_reason(
+def test_the_message_names_the_bad_exposure_and_the_reason(
     make: Callable[[Path], None], inputs: Path, tmp_path: Path
 ) -> None:
     path = inputs / "bad_flt.fits"
@@ -290,10 +290,10 @@ def test_all_bad_chips_of_an_exposure_are_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", ["before compressing", "after compressing"])
 @pytest.mark.parametrize("keep", [0.3, 0.45, 0.55, 0.7, 0.95])
-def test_a_cut_gzipped_file_never_passes_for_one_with_fewer_chips(
+def test_a_truncated_gzipped_file_is_never_read_as_one_with_fewer_chips(
     keep: float, cut: str, tmp_path: Path
 ) -> None:
-    # Else the masks of the chips behind the cut would be missing without a word.
+    # Otherwise the masks of the missing chips would be lost silently.
     whole = instrument_exposure(tmp_path, "wfpc2", 1, errors=False).read_bytes()
     path = tmp_path / "cut_c0m.fits.gz"
     if cut == "before compressing":
@@ -305,9 +305,9 @@ def test_a_cut_gzipped_file_never_passes_for_one_with_fewer_chips(
         run(path, out=tmp_path / "out")
 
 
-def test_a_cut_at_every_block_of_a_file_is_noticed_or_leaves_all_chips(tmp_path: Path) -> None:
-    # A file that ends with a whole HDU is no damaged file: only its headers could
-    # tell that another should follow, and NEXTEND does not do so reliably.
+def test_a_file_truncated_at_any_block_is_an_error_or_has_complete_hdus(tmp_path: Path) -> None:
+    # A file that ends with a complete HDU is valid: only NEXTEND could reveal that
+    # another should follow, and it is not reliable.
     whole = instrument_exposure(tmp_path, "stis_ccd", 1, shape=(40, 50)).read_bytes()
     with fits.open(tmp_path / "stis_ccd01_flt.fits") as hdus:
         ends = {h.fileinfo()["datLoc"] + h.fileinfo()["datSpan"]: h.name for h in hdus}
@@ -321,14 +321,14 @@ def test_a_cut_at_every_block_of_a_file_is_noticed_or_leaves_all_chips(tmp_path:
                 run(path, out=tmp_path / "out", dry_run=True)
 
 
-def test_an_extver_that_is_no_number_is_an_error_or_harmless(tmp_path: Path) -> None:
+def test_an_extver_that_is_not_a_number_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "x_flt.fits"
     extver_is_text(path)
     with pytest.raises(InputError, match=r"x_flt\.fits"):
         run(path, out=tmp_path / "out")
 
 
-def test_a_dry_run_finds_bad_headers_too(inputs: Path, staticmask: Run) -> None:
+def test_a_dry_run_reports_bad_headers_too(inputs: Path, staticmask: Run) -> None:
     no_instrume(inputs / "bad_flt.fits")
     refused(staticmask("-n", inputs / "*_flt.fits"), 1, "bad_flt.fits: ", "INSTRUME")
 
@@ -343,11 +343,11 @@ def test_a_dry_run_finds_bad_headers_too(inputs: Path, staticmask: Run) -> None:
         ([flags((20, 16))], "the shapes of SCI and DQ differ: 16x20 and 20x16"),
         ([flags((16, 20, 1))], "the shapes of SCI and DQ differ"),
         ([fits.ImageHDU(None, name="DQ", ver=1)], "the shapes of SCI and DQ differ"),
-        ([fits.ImageHDU(np.zeros(SHAPE, "f4"), name="DQ", ver=1)], "no integers"),
+        ([fits.ImageHDU(np.zeros(SHAPE, "f4"), name="DQ", ver=1)], "does not contain integers"),
         ([fits.ImageHDU(np.zeros(SHAPE, "i2"), name="DQ", ver=2)], "SCI,1: has no DQ extension"),
     ],
 )
-def test_dq_arrays_must_fit_if_and_only_if_they_are_asked_for(
+def test_dq_arrays_must_match_only_if_they_are_used(
     extensions: list[fits.ImageHDU], reason: str, tmp_path: Path
 ) -> None:
     path = simple(tmp_path / "x_flt.fits", [science(sky(1, SHAPE)), *extensions])
@@ -357,11 +357,11 @@ def test_dq_arrays_must_fit_if_and_only_if_they_are_asked_for(
     assert problem.startswith(f"{path}: SCI,1: ")
     assert reason in problem
     assert not (tmp_path / "out").exists()
-    # Without final_bits nobody reads them.
+    # Without final_bits, they are not read.
     assert len(run(path, out=tmp_path / "out").masks) == 1
 
 
-def test_a_dq_array_that_is_missing_fails_the_command(
+def test_a_missing_dq_array_is_an_error_of_the_command(
     inputs: Path, tmp_path: Path, staticmask: Run
 ) -> None:
     result = staticmask(inputs / "good_flt.fits", "-o", "out", "--final-bits", "0")
@@ -369,7 +369,7 @@ def test_a_dq_array_that_is_missing_fails_the_command(
     assert names(tmp_path) == ["in"]
 
 
-def test_a_bad_twin_is_named(tmp_path: Path) -> None:
+def test_the_message_names_a_bad_dq_file(tmp_path: Path) -> None:
     path = instrument_exposure(tmp_path, "wfpc2", 1)
     twin = path.with_name("wfpc201_c1m.fits")
     text(twin)
@@ -377,10 +377,10 @@ def test_a_bad_twin_is_named(tmp_path: Path) -> None:
         run(path, out=tmp_path / "out", final_bits=0)
 
 
-# Names that lead nowhere, lists, associations, groups.
+# Names that match nothing, lists, associations, groups.
 
 
-def test_names_that_lead_nowhere_fail_the_command(
+def test_names_that_match_nothing_are_errors_of_the_command(
     inputs: Path, tmp_path: Path, staticmask: Run
 ) -> None:
     (inputs / "circle.txt").write_text("@in/back.txt\n")
@@ -395,9 +395,9 @@ def test_names_that_lead_nowhere_fail_the_command(
     for line, (name, reason) in zip(
         lines,
         {
-            "zz*flt.fits": "no file matches",
+            "zz*flt.fits": "matches no file",
             "zz.fits": "file not found",
-            "in/circle.txt": "leads back to itself",
+            "in/circle.txt": "includes itself",
             "in/absent_flt.fits": "file not found (named in in/broken.txt)",
             "in/none.txt": "cannot be read: No such file",
             "in/x_asn.fits": "j8xi01abq",
@@ -410,20 +410,22 @@ def test_names_that_lead_nowhere_fail_the_command(
     assert names(tmp_path) == ["in"]
 
 
-def test_the_default_pattern_that_matches_nothing_fails_the_command(staticmask: Run) -> None:
-    refused(staticmask(), 1, "*flt.fits: no file matches")
+def test_a_default_pattern_that_matches_nothing_is_an_error_of_the_command(staticmask: Run) -> None:
+    refused(staticmask(), 1, "*flt.fits: matches no file")
 
 
-def test_an_absent_group_fails_the_command(inputs: Path, tmp_path: Path, staticmask: Run) -> None:
+def test_a_missing_group_is_an_error_of_the_command(
+    inputs: Path, tmp_path: Path, staticmask: Run
+) -> None:
     small(inputs / "other_flt.fits", 2)
     result = staticmask("in/*_flt.fits", "--group", "sci,2", "-o", "out")
     lines = refused(result, 1, count=2)
-    assert "in/good_flt.fits: has no group 'sci,2'; there are 'sci,1'" in lines[0]
+    assert "in/good_flt.fits: has no group 'sci,2'; available: 'sci,1'" in lines[0]
     assert "in/other_flt.fits: " in lines[1]
     assert names(tmp_path) == ["in"]
 
 
-def test_pipes_folders_and_devices_as_exposures_are_refused_without_waiting(
+def test_pipes_folders_and_devices_are_errors_and_do_not_block(
     inputs: Path, tmp_path: Path, staticmask: Run
 ) -> None:
     os.mkfifo(inputs / "pipe_flt.fits")
@@ -437,8 +439,8 @@ def test_pipes_folders_and_devices_as_exposures_are_refused_without_waiting(
     assert names(tmp_path) == ["in"]
 
 
-@pytest.mark.skipif(AS_ROOT, reason="root may read everything")
-def test_exposures_and_lists_that_may_not_be_read_are_refused(
+@pytest.mark.skipif(AS_ROOT, reason="root can read everything")
+def test_exposures_and_lists_without_read_permission_are_errors(
     inputs: Path, tmp_path: Path, staticmask: Run
 ) -> None:
     small(inputs / "secret_flt.fits").chmod(0)
@@ -476,7 +478,7 @@ def folder_is_a_dangling_link(folder: Path) -> Path:
 
 def folder_in_proc(_: Path) -> Path:
     if not Path("/proc/self").exists():
-        pytest.skip("there is no /proc")
+        pytest.skip("needs /proc")
     return Path("/proc/no-folder-can-be-made-here")
 
 
@@ -496,7 +498,7 @@ def folder_is_a_device(_: Path) -> Path:
     ],
     ids=lambda make: make.__name__,
 )
-def test_an_output_folder_that_cannot_be_is_an_error_that_names_it(
+def test_an_output_folder_that_cannot_be_created_is_an_error_that_names_it(
     make: Callable[[Path], Path], inputs: Path, tmp_path: Path, staticmask: Run
 ) -> None:
     out = make(tmp_path)
@@ -506,7 +508,7 @@ def test_an_output_folder_that_cannot_be_is_an_error_that_names_it(
     assert tree(tmp_path) == before
 
 
-@pytest.mark.skipif(AS_ROOT, reason="root may write everywhere")
+@pytest.mark.skipif(AS_ROOT, reason="root can write everywhere")
 @pytest.mark.parametrize("sub", ["", "sub", "sub/sub"])
 @pytest.mark.parametrize("mode", [0o555, 0o000])
 def test_an_output_folder_without_permission_is_an_error(
@@ -523,7 +525,7 @@ def test_an_output_folder_without_permission_is_an_error(
     assert list(locked.iterdir()) == []
 
 
-def test_a_bad_exposure_leaves_an_existing_output_folder_alone(
+def test_a_bad_exposure_does_not_change_an_existing_output_folder(
     inputs: Path, tmp_path: Path
 ) -> None:
     run(inputs / "good_flt.fits", out=tmp_path / "out")
@@ -534,9 +536,7 @@ def test_a_bad_exposure_leaves_an_existing_output_folder_alone(
     assert tree(tmp_path / "out") == before
 
 
-def test_an_unusable_output_folder_is_an_error_of_its_own_class(
-    inputs: Path, tmp_path: Path
-) -> None:
+def test_an_unusable_output_folder_raises_output_error(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         run(inputs / "good_flt.fits", out=folder_is_a_file(tmp_path))
 
@@ -544,7 +544,7 @@ def test_an_unusable_output_folder_is_an_error_of_its_own_class(
 # Configuration and usage.
 
 
-def test_wrong_options_fail_together_with_status_2(
+def test_all_wrong_options_are_listed_with_status_2(
     inputs: Path, tmp_path: Path, staticmask: Run
 ) -> None:
     result = staticmask(
@@ -558,7 +558,7 @@ def test_wrong_options_fail_together_with_status_2(
     assert names(tmp_path) == ["in"]
 
 
-def test_a_wrong_configuration_fails_with_file_section_and_key(
+def test_messages_about_a_wrong_configuration_give_file_section_and_key(
     tmp_path: Path, staticmask: Run
 ) -> None:
     (tmp_path / "my.cfg").write_text(
@@ -586,7 +586,7 @@ def test_a_wrong_configuration_fails_with_file_section_and_key(
         (None, ["my.cfg", "No such file"]),
     ],
 )
-def test_a_configuration_that_cannot_be_read_fails_with_file_and_line(
+def test_the_message_about_an_unreadable_configuration_gives_file_and_line(
     content: bytes | None, pieces: list[str], tmp_path: Path, staticmask: Run
 ) -> None:
     if content is not None:
@@ -595,7 +595,7 @@ def test_a_configuration_that_cannot_be_read_fails_with_file_and_line(
 
 
 @pytest.mark.parametrize("arguments", [["--no-such-option"], ["--static-sig"], ["-j"]])
-def test_wrong_usage_fails_with_status_2(arguments: list[str], staticmask: Run) -> None:
+def test_wrong_usage_has_status_2(arguments: list[str], staticmask: Run) -> None:
     result = staticmask(*arguments)
     assert result.returncode == 2
     assert result.stdout == ""
@@ -603,7 +603,7 @@ def test_wrong_usage_fails_with_status_2(arguments: list[str], staticmask: Run) 
     assert arguments[0] in result.stderr
 
 
-def test_names_of_bits_that_an_instrument_lacks_are_an_error_of_the_run(tmp_path: Path) -> None:
+def test_a_dq_bit_name_unknown_for_the_instrument_is_an_error(tmp_path: Path) -> None:
     path = simple(tmp_path / "x_flt.fits", [science(sky(1, SHAPE)), flags()], INSTRUME="NIRCAM")
     with pytest.raises(InputError, match=r"x_flt\.fits: SCI,1: final_bits"):
         run(path, out=tmp_path / "out", final_bits="HOT")
@@ -613,7 +613,7 @@ def test_names_of_bits_that_an_instrument_lacks_are_an_error_of_the_run(tmp_path
 
 
 def archive(folder: Path) -> list[str]:
-    """Write every sort of input into a folder, make all read-only, and return how to name them."""
+    """Write every kind of input to a folder, make all read-only, and return the arguments."""
     empty = [np.zeros((64, 80), "i2")]
     for row in ("acs_wfc", "stis_ccd"):
         instrument_exposure(folder, row, 1, flags=empty * 2)
@@ -638,8 +638,8 @@ def archive(folder: Path) -> list[str]:
     return [f"{folder}/*01_[fc][l0][tm].fits", f"{folder}/x_asn.fits", f"@{folder}/list.txt"]
 
 
-# Runs the command with an audit hook that tells of every path that is opened,
-# with the mode and the flags, and of every other change to a path.
+# Runs the command with an audit hook that reports every path that is opened, with
+# mode and flags, and every other change to a path.
 WATCHED = """
 import json, sys
 folder = sys.argv.pop(1)
@@ -677,21 +677,21 @@ def test_inputs_are_neither_opened_for_writing_nor_changed(
             check=False,
         )
         assert result.returncode == 0, result.stderr
-        assert tree(folder) == before, "contents, times and modes are as they were"
+        assert tree(folder) == before, "contents, times and modes are unchanged"
     finally:
         folder.chmod(0o755)
     touched = json.loads(result.stderr.splitlines()[-1])
     opened = {Path(args[0]).name for event, *args in touched if event == "open"}
     read = {Path(name).name for name in before}
-    assert opened == read, "every input was read, so that the rest of this test says something"
+    assert opened == read, "not every input was read, so that the test proves nothing"
     for event, _, mode, how in touched:
         assert event == "open"
         assert not set(mode) & set("wax+")
         assert int(how) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND) == 0
 
 
-def test_masks_go_beside_read_only_inputs_if_told_so(tmp_path: Path) -> None:
-    # The folder may be written to, the exposure not.
+def test_masks_may_be_written_to_the_folder_of_read_only_inputs(tmp_path: Path) -> None:
+    # The folder is writable, the exposure is not.
     path = small(tmp_path / "x_flt.fits")
     path.chmod(0o444)
     content, before = path.read_bytes(), path.stat()
@@ -702,14 +702,14 @@ def test_masks_go_beside_read_only_inputs_if_told_so(tmp_path: Path) -> None:
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-@pytest.mark.skipif(AS_ROOT, reason="root may write everywhere")
-def test_read_only_inputs_are_enough_for_a_run(tmp_path: Path) -> None:
+@pytest.mark.skipif(AS_ROOT, reason="root can write everywhere")
+def test_a_run_needs_only_read_permission(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     entries = archive(folder)
     try:
         with pytest.raises(PermissionError):
-            (folder / "x").write_text("to see that the folder is read-only indeed")
+            (folder / "x").write_text("to check that the folder is read-only")
         assert len(run(*entries, out=tmp_path / "out", final_bits=0).masks) == 9
     finally:
         folder.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The one gate for FITS that comes in: exposures, associations and masks read back."""
+"""Reading FITS files: exposures, associations and existing masks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAME = "ACSHRC_16x20_1_staticMask.fits"
 
 
 def patched(path: Path, *changes: tuple[bytes, bytes]) -> Path:
-    """Change a file's bytes; each change keeps the length."""
+    """Replace bytes in a file; the length does not change."""
     raw = path.read_bytes()
     for old, new in changes:
         assert old in raw, old
@@ -45,25 +45,25 @@ def card(keyword: str, value: object) -> bytes:
 
 def one_error(result: subprocess.CompletedProcess[str], *pieces: str, status: int = 1) -> None:
     assert result.returncode == status, result.stderr
-    (line,) = set(result.stderr.splitlines())  # masks that are compared with themselves: twice
+    (line,) = set(result.stderr.splitlines())  # twice if a mask is compared with itself
     assert line.startswith("staticmask: error: ")
     for piece in pieces:
         assert piece in line
 
 
-# What headers claim.
+# Claims of headers.
 
 CLAIMS = {
     "NAXIS is 99999999999": (card("NAXIS", 2), card("NAXIS", 99999999999)),
     "NAXIS is -1": (card("NAXIS", 2), card("NAXIS", -1)),
-    "no NAXIS1": (card("NAXIS1", 20), card("NAXIX1", 20)),
+    "NAXIS1 is missing": (card("NAXIS1", 20), card("NAXIX1", 20)),
     "BITPIX is 3": (card("BITPIX", -32), card("BITPIX", 3)),
     "BITPIX is T": (card("BITPIX", -32), card("BITPIX", "T")),
 }
 
 
 @pytest.mark.parametrize("said", CLAIMS)
-def test_an_exposure_whose_header_makes_no_sense_is_an_error(
+def test_an_exposure_with_an_invalid_header_is_an_error(
     said: str, staticmask: Run, tmp_path: Path
 ) -> None:
     patched(small(tmp_path / "bad_flt.fits"), CLAIMS[said])
@@ -73,14 +73,16 @@ def test_an_exposure_whose_header_makes_no_sense_is_an_error(
     assert result.stderr.count(f"bad_flt.fits: is damaged: HDU 1: {said}") == 1
 
 
-def test_a_compressed_array_of_endless_axes_is_an_error(tmp_path: Path) -> None:
+def test_a_compressed_array_with_too_many_axes_is_an_error(tmp_path: Path) -> None:
     path = simple(tmp_path / "x.fits.fz", [fits.CompImageHDU(sky(1), name="SCI")])
     patched(path, (card("ZNAXIS", 2), card("ZNAXIS", 99999999999)))
     with pytest.raises(InputError, match="HDU 1: ZNAXIS is 99999999999"):
         run(path, out=tmp_path / "out")
 
 
-def test_so_is_an_association_or_a_twin(staticmask: Run, tmp_path: Path) -> None:
+def test_an_association_or_dq_file_with_an_invalid_header_is_an_error(
+    staticmask: Run, tmp_path: Path
+) -> None:
     path = association(tmp_path / "x_asn.fits", [("J1", "EXP-DTH", True)])
     patched(path, CLAIMS["NAXIS is 99999999999"])
     one_error(staticmask("x_asn.fits"), "x_asn.fits: is damaged: HDU 1: NAXIS is 99999999999")
@@ -122,19 +124,19 @@ USES = {
     ],
     ids=lambda change: change[1].decode(),
 )
-def test_a_mask_whose_headers_make_no_sense_is_never_a_bug_and_never_added_to(
+def test_a_mask_with_an_invalid_header_is_an_error_and_never_updated(
     change: tuple[bytes, bytes], use: str, staticmask: Run, tmp_path: Path
 ) -> None:
     path = patched(mask(tmp_path), change)
     small(tmp_path / "b_flt.fits", 2)
     before = path.read_bytes()
     result = staticmask(*USES[use])
-    # A mask of ours that is damaged behind its primary header is redone when asked for.
-    is_redone = use == "beside" and before.index(change[1].strip()) > 2880
-    status = 0 if is_redone else 2 if use == "compare" else 1
+    # A mask damaged after its primary header is replaced by a run without --update.
+    is_replaced = use == "beside" and before.index(change[1].strip()) > 2880
+    status = 0 if is_replaced else 2 if use == "compare" else 1
     assert result.returncode == status, result.stderr
-    assert is_redone or len(set(result.stderr.splitlines())) == 1, result.stderr
-    assert (path.read_bytes() == before) != is_redone
+    assert is_replaced or len(set(result.stderr.splitlines())) == 1, result.stderr
+    assert (path.read_bytes() == before) != is_replaced
 
 
 def cut_after_the_table(path: Path) -> None:
@@ -173,7 +175,7 @@ def line_end(path: Path) -> None:
         *(extension_too_many, line_end),
     ],
 )
-def test_a_mask_that_is_damaged_in_any_part_is_neither_added_to_nor_recounted(
+def test_a_mask_damaged_in_any_part_is_neither_updated_nor_recounted(
     harm: Callable[[Path], None], use: str, staticmask: Run, tmp_path: Path
 ) -> None:
     path = mask(tmp_path)
@@ -184,7 +186,7 @@ def test_a_mask_that_is_damaged_in_any_part_is_neither_added_to_nor_recounted(
     assert path.read_bytes() == before
 
 
-def test_what_a_gzipped_mask_may_unpack_to_is_limited(staticmask: Run, tmp_path: Path) -> None:
+def test_the_unpacked_size_of_a_gzipped_mask_is_limited(staticmask: Run, tmp_path: Path) -> None:
     path = mask(tmp_path, counts=False)
     raw = path.read_bytes()[:5760].replace(card("NAXIS2", 16), card("NAXIS2", 10**8), 1)
     with gzip.open(path, "wb") as file:
@@ -222,18 +224,18 @@ def test_changed_bytes_in_masks_are_errors_or_give_the_same_mask(
     assert ends["refused"] > 0.8 * count, ends
 
 
-def test_what_our_own_code_raises_while_a_file_is_open_stays_a_bug(
+def test_exceptions_of_our_own_code_while_a_file_is_open_are_not_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def bug(*_: object, **__: object) -> None:
         raise TypeError("ours")
 
-    monkeypatch.setattr(fits_files, "_describe", bug)
+    monkeypatch.setattr(fits_files, "_read_hdu", bug)
     with pytest.raises(TypeError, match="ours"):
         run(small(tmp_path / "a_flt.fits"), out=tmp_path / "out")
 
 
-# How files end.
+# Ends of files.
 
 
 @pytest.mark.parametrize(
@@ -247,7 +249,7 @@ def test_filling_after_the_last_hdu_is_a_warning(
     raw = path.read_bytes() + tail
     path.write_bytes(gzip.compress(raw) if gzipped else raw)
     report = run(path, out=tmp_path / "out")
-    assert report.warnings == (f"{path}: {len(tail)} bytes after its last HDU are ignored",)
+    assert report.warnings == (f"{path}: {len(tail)} bytes after the last HDU are ignored",)
     np.testing.assert_array_equal(only(report), expected([sky(1)]))
 
 
@@ -265,10 +267,10 @@ def test_a_file_that_ends_within_its_padding_is_a_warning(gzipped: bool, tmp_pat
     raw = path.read_bytes()[:-100]
     path.write_bytes(gzip.compress(raw) if gzipped else raw)
     (warning,) = run(path, out=tmp_path / "out").warnings
-    assert warning == f"{path}: ends within the padding of HDU 1; was it cut?"
+    assert warning == f"{path}: ends within the padding of HDU 1; may be truncated"
 
 
-def test_a_chip_without_dq_array_is_a_warning_where_no_nextend_tells(tmp_path: Path) -> None:
+def test_a_chip_without_dq_array_in_a_file_without_nextend_is_a_warning(tmp_path: Path) -> None:
     path = exposure(tmp_path / "x.fits", [sky(1), sky(2)], flags=[np.zeros((64, 80), "i2")] * 2)
     with fits.open(path) as hdus:
         del hdus[0].header["NEXTEND"]
@@ -279,7 +281,7 @@ def test_a_chip_without_dq_array_is_a_warning_where_no_nextend_tells(tmp_path: P
     assert run(tmp_path / "whole.fits", out=tmp_path / "out").warnings == ()
     assert run(tmp_path / "other.fits", out=tmp_path / "out").warnings == ()
     (warning,) = run(tmp_path / "cut.fits", out=tmp_path / "out").warnings
-    assert warning.endswith("cut.fits: SCI,2: no DQ extension, and no NEXTEND; was it cut?")
+    assert warning.endswith("cut.fits: SCI,2: DQ and NEXTEND are missing; may be truncated")
 
 
 def zipped(raw: bytes) -> bytes:
@@ -290,23 +292,23 @@ def zipped(raw: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("packer", "pack"), [("bzip2", bz2.compress), ("xz", lzma.compress), ("zip", zipped)]
+    ("compressor", "pack"), [("bzip2", bz2.compress), ("xz", lzma.compress), ("zip", zipped)]
 )
-def test_files_of_other_compressors_are_errors_that_name_them(
-    packer: str, pack: Callable[[bytes], bytes], tmp_path: Path
+def test_files_of_other_compressors_are_errors_that_name_the_compressor(
+    compressor: str, pack: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
     path = small(tmp_path / "x_flt.fits")
     path.write_bytes(pack(path.read_bytes()))
-    with pytest.raises(InputError, match=f"x_flt.fits: is compressed with {packer}; unpack it"):
+    with pytest.raises(InputError, match=f"x_flt.fits: is compressed with {compressor}; unpack it"):
         run(path, out=tmp_path / "out")
 
 
-# What headers hold.
+# Header values.
 
 
 @pytest.mark.parametrize("character", [b"\n", b"\t", b"\0", b"\x7f"])
 @pytest.mark.parametrize("kind", ["plain", "scaled", "packed"])
-def test_control_characters_in_values_that_masks_do_not_need_are_harmless(
+def test_control_characters_in_unused_header_values_are_harmless(
     kind: str, character: bytes, tmp_path: Path
 ) -> None:
     pixels = np.round(sky(1)).astype("u2" if kind == "scaled" else "i2")
@@ -327,9 +329,7 @@ def test_control_characters_in_values_that_masks_do_not_need_are_harmless(
         ({}, {"CCDCHIP": 2, "NGOODPIX": "5"}),
     ],
 )
-def test_numbers_may_be_written_as_text_or_with_a_point(
-    primary: dict, chip: dict, tmp_path: Path
-) -> None:
+def test_numbers_may_be_stored_as_text_or_float(primary: dict, chip: dict, tmp_path: Path) -> None:
     wfc = {"INSTRUME": "ACS", "DETECTOR": "WFC"}
     path = simple(tmp_path / "x.fits", [science(sky(1), **chip)], **wfc | primary)
     report = run(path, out=tmp_path / "out")
@@ -349,7 +349,7 @@ def test_numbers_may_be_written_as_text_or_with_a_point(
         ({}, {"CCDCHIP": 2, "BINAXIS1": "two"}, "BINAXIS1 is 'two', not a number"),
     ],
 )
-def test_what_is_no_number_is_an_error_that_names_it(
+def test_an_invalid_number_is_an_error_that_names_the_keyword(
     primary: dict, chip: dict, said: str, tmp_path: Path
 ) -> None:
     wfc = {"INSTRUME": "ACS", "DETECTOR": "WFC"}
@@ -358,7 +358,7 @@ def test_what_is_no_number_is_an_error_that_names_it(
         run(path, out=tmp_path / "out")
 
 
-# Flags are bits in every storage.
+# Flags are bits, however they are stored.
 
 
 def dq(dtype: str = "i2") -> np.ndarray:
@@ -380,7 +380,7 @@ def packed(flags: np.ndarray, kind: str = "RICE_1") -> fits.CompImageHDU:
 @pytest.mark.parametrize("good", [0, 16, 32768])
 @pytest.mark.parametrize("dtype", ["i2", "u2", "i4"])
 @pytest.mark.parametrize("store", [plain, packed])
-def test_no_value_of_a_dq_array_is_taken_for_none(
+def test_blank_is_ignored_in_dq_arrays(
     store: Callable[[np.ndarray], fits.ImageHDU], dtype: str, good: int, tmp_path: Path
 ) -> None:
     hdu = store(dq(dtype))
@@ -394,7 +394,7 @@ def test_no_value_of_a_dq_array_is_taken_for_none(
         np.testing.assert_array_equal(result, expected([sky(1)]) & flagged(dq(), good))
 
 
-def test_zblank_of_a_dq_array_is_no_value_either(tmp_path: Path) -> None:
+def test_zblank_is_ignored_in_dq_arrays(tmp_path: Path) -> None:
     path = simple(tmp_path / "x.fits", [science(sky(1)), packed(dq(), "GZIP_1")])
     with fits.open(path, mode="update", disable_image_compression=True) as hdus:
         hdus[-1].header["ZBLANK"] = 16
@@ -402,7 +402,7 @@ def test_zblank_of_a_dq_array_is_no_value_either(tmp_path: Path) -> None:
     np.testing.assert_array_equal(result, expected([sky(1)]) & flagged(dq()))
 
 
-def test_nor_is_blank_in_a_twin_whose_extensions_are_called_sci(tmp_path: Path) -> None:
+def test_blank_is_ignored_in_a_dq_file_with_extensions_named_sci(tmp_path: Path) -> None:
     wfpc2 = {"INSTRUME": "WFPC2"}
     path = simple(tmp_path / "u_c0m.fits", [science(sky(1), DETECTOR=1)], **wfpc2)
     simple(tmp_path / "u_c1m.fits", [science(dq(), DETECTOR=1, BLANK=16)], **wfpc2)
@@ -410,17 +410,17 @@ def test_nor_is_blank_in_a_twin_whose_extensions_are_called_sci(tmp_path: Path) 
     np.testing.assert_array_equal(result, expected([sky(1)]) & flagged(dq()))
 
 
-def test_blank_of_compressed_science_takes_no_part(tmp_path: Path) -> None:
+def test_blank_pixels_of_compressed_science_are_ignored(tmp_path: Path) -> None:
     pixels = np.round(sky(1)).astype("i2")
     pixels[3, 3] = pixels[9, 9:12] = -32768
     hdu = fits.CompImageHDU(pixels, name="SCI", compression_type="RICE_1")
     hdu.header["BLANK"] = -32768
     path = simple(tmp_path / "x.fits", [hdu])
-    seen = np.where(pixels == -32768, np.nan, pixels).astype("f4")
-    np.testing.assert_array_equal(only(run(path, out=tmp_path / "out")), expected([seen]))
+    finite = np.where(pixels == -32768, np.nan, pixels).astype("f4")
+    np.testing.assert_array_equal(only(run(path, out=tmp_path / "out")), expected([finite]))
 
 
-def test_tiles_that_this_astropy_cannot_read_are_its_error_and_not_the_files(
+def test_tiles_that_this_astropy_cannot_read_are_reported_as_its_error(
     tmp_path: Path,
 ) -> None:
     hdu = fits.CompImageHDU(sky(1), name="SCI", quantize_level=4, quantize_method=-1)
@@ -449,10 +449,12 @@ def test_tiles_that_this_astropy_cannot_read_are_its_error_and_not_the_files(
         assert f"astropy {astropy.__version__} reports: " in str(error)  # noqa: PT017 - old ones
 
 
-# Surroundings.
+# Environment.
 
 
-def test_nul_in_a_list_is_an_error_for_every_line(staticmask: Run, tmp_path: Path) -> None:
+def test_nul_characters_in_a_list_are_errors_for_every_line(
+    staticmask: Run, tmp_path: Path
+) -> None:
     (tmp_path / "list").write_bytes(b"a\0b\n@a\0b\na\0*b\n$A\0\n~a\0/b\n")
     result = staticmask("@list")
     assert result.returncode == 1
@@ -460,14 +462,14 @@ def test_nul_in_a_list_is_an_error_for_every_line(staticmask: Run, tmp_path: Pat
     assert "Traceback" not in result.stderr
 
 
-def test_400_nested_lists_are_an_error_in_one_line(staticmask: Run, tmp_path: Path) -> None:
+def test_400_nested_lists_are_one_error(staticmask: Run, tmp_path: Path) -> None:
     for number in range(400):
         (tmp_path / f"l{number}").write_text(f"@l{number + 1}\n")
     (tmp_path / "l400").write_text("a_flt.fits\n")
     one_error(staticmask("@l0"), "@lists are nested more than")
 
 
-def test_a_removed_working_folder_is_an_error_in_one_line(tmp_path: Path) -> None:
+def test_a_removed_working_folder_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     code = (
         "import os, shutil, sys; from staticmask_cli.cli.main import main; "
@@ -484,22 +486,22 @@ def test_a_removed_working_folder_is_an_error_in_one_line(tmp_path: Path) -> Non
     one_error(result, "the working folder cannot be used", status=2)
 
 
-def test_a_pattern_into_a_folder_that_may_only_be_listed_is_an_error(
+def test_a_pattern_in_a_folder_without_search_permission_is_an_error(
     staticmask: Run, tmp_path: Path
 ) -> None:
     path = small(tmp_path / "sub/x_flt.fits")
     path.parent.chmod(0o644)
     try:
         if os.access(path, os.R_OK):
-            pytest.skip("root may look everywhere")
+            pytest.skip("root can read everything")
         result = staticmask("sub/*")
     finally:
         path.parent.chmod(0o755)
-    one_error(result, "sub/x_flt.fits: permission to read it is denied")
+    one_error(result, "sub/x_flt.fits: permission denied")
 
 
 @pytest.mark.parametrize("arguments", [("-o", "m"), ("--sweep", "3,4")])
-def test_no_more_threads_is_an_error_in_one_line(
+def test_a_thread_that_cannot_be_started_is_one_error(
     arguments: tuple[str, ...],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -524,7 +526,7 @@ def test_no_more_threads_is_an_error_in_one_line(
 
 
 @pytest.mark.parametrize("store", [science, lambda a: packed(a, "GZIP_2")])
-def test_verify_warns_of_data_that_do_not_match_their_datasum(
+def test_verify_warns_about_data_that_do_not_match_datasum(
     store: Callable[[np.ndarray], fits.ImageHDU], tmp_path: Path
 ) -> None:
     hdu = store(np.round(sky(1)).astype("i2"))

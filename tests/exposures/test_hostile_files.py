@@ -1,4 +1,4 @@
-"""Files made to do harm: each a clear error, in little memory and little time."""
+"""Malicious files: each is one clear error, with little memory and time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from staticmask_cli import StaticMaskError, create_masks
 from tests.support.makers import association, exposure, sky
 from tests.support.runs import Run, small, tree
 
-# Beyond what Python, numpy and astropy take by themselves, about 60 MiB.
+# Python, NumPy and astropy alone need about 60 MiB.
 _MEMORY = 150  # MiB
 
 
@@ -53,8 +53,8 @@ def extension(*sides: int, naxis: int | None = None, bitpix: int = -32, version:
     )
 
 
-def zeros_behind(path: Path, start: bytes, mebibytes: int, filler: bytes = b"\0") -> Path:
-    """Write a gzipped file that begins as FITS and goes on for long."""
+def zeros_after(path: Path, start: bytes, mebibytes: int, filler: bytes = b"\0") -> Path:
+    """Write a gzipped file that begins as FITS and continues with filler."""
     with gzip.open(path, "wb", compresslevel=9) as file:
         file.write(start)
         for _ in range(mebibytes):
@@ -99,14 +99,14 @@ FILES = {
     "compressed claim": lambda p: compressed_claim(p, 16000),
 }
 GZIPPED = {
-    "bytes behind the end": lambda p, f: zeros_behind(p, small_bytes(f), 600),
-    "an array of zeros": lambda p, _: zeros_behind(p, PRIMARY + extension(16384, 16384), 1024),
-    "no END": lambda p, _: zeros_behind(p, PRIMARY[:480], 600, b" "),
+    "bytes after the end": lambda p, f: zeros_after(p, small_bytes(f), 320),
+    "an array of zeros": lambda p, _: zeros_after(p, PRIMARY + extension(8192, 10240), 320),
+    "no END": lambda p, _: zeros_after(p, PRIMARY[:480], 320, b" "),
 }
 
 
 def memory_of(folder: Path, name: str) -> tuple[int, str, int]:
-    """Run on one file; return exit status, what was said, and the most memory it took, in MiB."""
+    """Run on one file; return exit status, standard error and peak memory in MiB."""
     code = (
         "import sys\nfrom staticmask_cli.cli.main import main\n"
         "try:\n    main([sys.argv[1], '-o', 'm'])\n"
@@ -127,7 +127,9 @@ def memory_of(folder: Path, name: str) -> tuple[int, str, int]:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 @pytest.mark.parametrize("kind", [*FILES, *(f"gzipped: {kind}" for kind in GZIPPED)])
-def test_a_hostile_file_is_one_clear_error_in_little_memory(kind: str, tmp_path: Path) -> None:
+def test_a_malicious_file_is_one_clear_error_and_takes_little_memory(
+    kind: str, tmp_path: Path
+) -> None:
     if kind in FILES:
         name = "x_flt.fits"
         FILES[kind](tmp_path / name)
@@ -142,14 +144,14 @@ def test_a_hostile_file_is_one_clear_error_in_little_memory(kind: str, tmp_path:
     assert not (tmp_path / "m").exists()
 
 
-def test_what_a_file_may_unpack_to_is_refused_by_its_headers(tmp_path: Path) -> None:
-    path = zeros_behind(tmp_path / "x_flt.fits.gz", PRIMARY + extension(16384, 16384), 1024)
-    with pytest.raises(StaticMaskError, match="claims to unpack to 1073747584 bytes, more than"):
+def test_an_excessive_unpacked_size_is_detected_in_the_headers(tmp_path: Path) -> None:
+    path = zeros_after(tmp_path / "x_flt.fits.gz", PRIMARY + extension(8192, 10240), 320)
+    with pytest.raises(StaticMaskError, match="claims to unpack to 335550080 bytes, more than"):
         create_masks(path, output_dir=tmp_path / "m")
 
 
-def test_a_gzipped_exposure_with_empty_arrays_is_no_bomb(tmp_path: Path) -> None:
-    # Flags without a flag pack to a thousandth; real exposures hold such arrays.
+def test_a_gzipped_exposure_with_empty_arrays_is_accepted(tmp_path: Path) -> None:
+    # Empty DQ arrays, as in real exposures, compress by a factor of a thousand.
     path = exposure(
         tmp_path / "x_flt.fits", [sky(1, (512, 512))], flags=[np.zeros((512, 512), "i2")]
     )
@@ -159,7 +161,7 @@ def test_a_gzipped_exposure_with_empty_arrays_is_no_bomb(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("what", ["rows", "width", "heap"])
-def test_an_association_that_claims_more_than_it_holds_is_an_error(
+def test_an_association_that_claims_more_than_it_contains_is_an_error(
     what: str, tmp_path: Path
 ) -> None:
     path = association(tmp_path / "x_asn.fits", [("J1", "EXP-DTH", True)])
@@ -172,7 +174,7 @@ def test_an_association_that_claims_more_than_it_holds_is_an_error(
 
 @pytest.mark.parametrize("keyword", ["INSTRUME", "DETECTOR", "EXTNAME", "CCDCHIP"])
 @pytest.mark.parametrize("value", [b"\x1b[31mACS", b"AC\nS", b"\xff\xfe", b"../../x", b"/etc/x"])
-def test_header_text_reaches_neither_terminal_nor_another_folder(
+def test_header_text_is_escaped_on_the_terminal_and_never_leaves_the_output_folder(
     keyword: str, value: bytes, staticmask: Run, tmp_path: Path
 ) -> None:
     inside = tmp_path / "work"
@@ -191,7 +193,7 @@ def test_header_text_reaches_neither_terminal_nor_another_folder(
         assert re.fullmatch(r"[A-Za-z0-9_-]+\.fits", path.name)
 
 
-def test_links_in_a_circle_are_an_error(staticmask: Run, tmp_path: Path) -> None:
+def test_circular_links_are_an_error(staticmask: Run, tmp_path: Path) -> None:
     (tmp_path / "a_flt.fits").symlink_to("b_flt.fits")
     (tmp_path / "b_flt.fits").symlink_to("a_flt.fits")
     (tmp_path / "folder").symlink_to(".")
@@ -204,7 +206,7 @@ def test_links_in_a_circle_are_an_error(staticmask: Run, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "name", ["two words.fits", "line\nbreak.fits", "quote'\"`.fits", "-n.fits", "$HOME;ls.fits"]
 )
-def test_odd_names_work_as_exposures(name: str, staticmask: Run, tmp_path: Path) -> None:
+def test_exposures_may_have_unusual_names(name: str, staticmask: Run, tmp_path: Path) -> None:
     small(tmp_path / name)
     result = staticmask("--", name)
     assert (result.returncode, result.stderr) == (0, "")
@@ -214,14 +216,16 @@ def test_odd_names_work_as_exposures(name: str, staticmask: Run, tmp_path: Path)
     assert len(result.stderr.splitlines()) == 1
 
 
-def no_fault(path: Path, folder: Path) -> str:
-    """Make masks of a file that may be damaged; return how it ended."""
+def outcome(path: Path, folder: Path) -> str:
+    """Make masks from a file that may be damaged; return the outcome."""
     try:
         report = create_masks(path, output_dir=folder, jobs=1, keep_going=True)
     except StaticMaskError:
         return "refused"
     for mask in report.masks:
-        with fits.open(mask.path, checksum=True) as hdus:  # a wrong sum is a warning, so an error
+        with fits.open(
+            mask.path, checksum=True
+        ) as hdus:  # a wrong checksum is a warning, hence an error here
             assert hdus[0].data.shape == (mask.identity.rows, mask.identity.columns)
         Path(mask.path).unlink()
     return "made"
@@ -241,16 +245,16 @@ def test_changed_bytes_are_errors_or_give_masks(count: int, tmp_path: Path) -> N
             place = int(rng.integers(len(raw)))
         changed[place] ^= int(rng.integers(1, 256))
         path.write_bytes(changed)
-        ends[no_fault(path, tmp_path / "m")] += 1
+        ends[outcome(path, tmp_path / "m")] += 1
     assert min(ends.values()) > count / 20, ends
 
 
-def test_a_file_cut_at_every_block_is_an_error_or_a_mask(tmp_path: Path) -> None:
+def test_a_file_truncated_at_any_block_is_an_error_or_gives_a_mask(tmp_path: Path) -> None:
     raw = small(tmp_path / "whole.fits", flags=[np.zeros((16, 20), "i2")]).read_bytes()
     path = tmp_path / "x_flt.fits"
     ends = []
     for size in range(0, len(raw) + 1, 2880):
         path.write_bytes(raw[:size])
-        ends.append(no_fault(path, tmp_path / "m"))
+        ends.append(outcome(path, tmp_path / "m"))
     assert ends[0] == "refused"
     assert ends[-1] == "made"

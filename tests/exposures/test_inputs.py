@@ -1,4 +1,4 @@
-"""Every form in which users name exposures."""
+"""Every form in which users give exposures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEMBER = "j8xi01abq"
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with three exposures, as users do."""
+    """Change to a folder with three exposures."""
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate("abc"):
         small(Path(f"{name}_flt.fits"), seed)
@@ -38,7 +38,7 @@ def problems(*inputs: str | Path) -> tuple[str, ...]:
         run(*inputs, out=Path("out"))
     assert not Path("out").exists()
     for line in caught.value.problems:
-        assert line.isprintable(), "a problem is one line, whatever the names hold"
+        assert line.isprintable(), "a problem is one line, whatever the names contain"
     return caught.value.problems
 
 
@@ -69,12 +69,12 @@ def write(name: str, *lines: str) -> Path:
         ("**/*_flt.fits", "abc"),
     ],
 )
-def test_names_patterns_and_comma_lists_lead_to_their_files(entry: str, names: str) -> None:
+def test_names_patterns_and_comma_lists_are_resolved(entry: str, names: str) -> None:
     assert used(entry) == [f"{name}_flt.fits" for name in names]
 
 
 @pytest.mark.usefixtures("here")
-def test_all_forms_mix_in_one_run() -> None:
+def test_all_forms_can_be_mixed() -> None:
     write("list.txt", "b_flt.fits")
     small(Path(f"{MEMBER}_flt.fits"))
     association(Path("x_asn.fits"), [(MEMBER, "EXP-DTH", True)])
@@ -85,7 +85,7 @@ def test_all_forms_mix_in_one_run() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_the_command_takes_mixed_forms_too() -> None:
+def test_the_command_accepts_mixed_forms_too() -> None:
     write("list.txt", "b_flt.fits")
     result = CliRunner().invoke(main, ["a_flt.fits,@list.txt", "[c]*", "-o", "out"])
     assert result.exit_code == 0, result.stderr
@@ -93,14 +93,14 @@ def test_the_command_takes_mixed_forms_too() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_without_input_the_configurations_pattern_counts() -> None:
+def test_without_input_the_configured_pattern_is_used() -> None:
     small(Path("d_flc.fits"))
     result = CliRunner().invoke(main, ["-n"])
     assert result.stdout.split()[-1] == "3"
 
 
 @pytest.mark.usefixtures("here")
-def test_a_comma_may_belong_to_a_files_name() -> None:
+def test_a_file_name_may_contain_a_comma() -> None:
     small(Path("x,y_flt.fits"))
     assert used("x,y_flt.fits") == ["x,y_flt.fits"]
     write("list,1.txt", "a_flt.fits")
@@ -108,7 +108,7 @@ def test_a_comma_may_belong_to_a_files_name() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_paths_may_be_path_objects_and_a_single_string() -> None:
+def test_paths_may_be_path_objects_or_strings() -> None:
     assert used(Path("a_flt.fits"), "b_flt.fits") == ["a_flt.fits", "b_flt.fits"]
 
 
@@ -116,7 +116,7 @@ def test_paths_may_be_path_objects_and_a_single_string() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_list_gives_the_first_word_of_each_line_but_comments_and_blanks() -> None:
+def test_a_list_gives_the_first_word_of_each_line_and_skips_comments() -> None:
     write("list.txt", "a_flt.fits 0.5 note", "", "   ", "# b_flt.fits", "#", "\tc_flt.fits\tx")
     assert used("@list.txt") == ["a_flt.fits", "c_flt.fits"]
 
@@ -139,7 +139,7 @@ def test_a_list_gives_the_first_word_of_each_line_but_comments_and_blanks() -> N
         ("'[ab]_flt.fits'", "ab"),
     ],
 )
-def test_a_line_gives_its_first_word_and_those_after_commas_without_quotes(
+def test_a_line_gives_its_first_word_and_words_after_commas_without_quotes(
     line: str, names: str
 ) -> None:
     write("list.txt", line)
@@ -147,7 +147,7 @@ def test_a_line_gives_its_first_word_and_those_after_commas_without_quotes(
 
 
 @pytest.mark.usefixtures("here")
-def test_quotes_around_a_name_keep_its_blanks_commas_and_hash() -> None:
+def test_quoted_names_may_contain_blanks_commas_and_hashes() -> None:
     for seed, name in enumerate(["x y_flt.fits", "x, y_flt.fits", "#x_flt.fits", "o'x_flt.fits"]):
         small(Path(name), seed)
     write("list.txt", "'x y_flt.fits'", '"x, y_flt.fits" 3', "'#x_flt.fits'", "o'x_flt.fits")
@@ -155,7 +155,7 @@ def test_quotes_around_a_name_keep_its_blanks_commas_and_hash() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_word_after_a_comma_that_is_no_file_is_an_error() -> None:
+def test_a_missing_file_after_a_comma_is_an_error() -> None:
     write("list.txt", "a_flt.fits, zz.fits")
     (problem,) = problems("@list.txt")
     assert problem == "zz.fits: file not found (named in list.txt)"
@@ -173,17 +173,23 @@ def test_a_list_may_be_in_utf_16(encoding: str) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_list_in_another_encoding_is_an_error_that_tells_what_is_wanted() -> None:
-    Path("list.txt").write_bytes("a_flt.fits\n\xe4_flt.fits\n".encode("latin-1"))
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "latin-1"])
+def test_a_list_in_another_encoding_is_an_error_that_names_the_accepted_ones(encoding: str) -> None:
+    content = "a_flt.fits\n\xe4_flt.fits\n".encode(encoding)
+    Path("list.txt").write_bytes(content)
     (problem,) = problems("@list.txt")
     assert problem == (
         "list.txt: this @list is not text in UTF-8, or in UTF-16 with a byte order mark; "
         "convert it with iconv"
     )
+    result = piped(content, Path(), "@-")
+    assert result.returncode == 1
+    assert b"@-: is not text in UTF-8, or in UTF-16 with a byte order mark" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("here")
-def test_a_list_may_hold_every_other_form() -> None:
+def test_a_list_may_contain_every_other_form() -> None:
     small(Path(f"{MEMBER}_flt.fits"))
     association(Path("x_asn.fits"), [(MEMBER, "EXP-DTH", True)])
     write("inner.txt", "c_flt.fits")
@@ -195,8 +201,8 @@ def test_a_list_may_hold_every_other_form() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_names_in_a_list_stand_relative_to_the_current_folder() -> None:
-    # As for DrizzlePac and everything of IRAF's: a list is typed text put in a file.
+def test_names_in_a_list_are_relative_to_the_current_folder() -> None:
+    # As in DrizzlePac and IRAF: a list is command-line text in a file.
     small(Path("lists/a_flt.fits"), 9)
     write("lists/list.txt", "b_flt.fits", "@lists/inner.txt")
     write("lists/inner.txt", "lists/a_flt.fits")
@@ -205,7 +211,7 @@ def test_names_in_a_list_stand_relative_to_the_current_folder() -> None:
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_a_list_may_begin_with_a_byte_order_mark_and_end_its_lines_as_windows_does(
+def test_a_list_may_have_a_byte_order_mark_and_windows_line_ends(
     ending: str,
 ) -> None:
     Path("list.txt").write_bytes(
@@ -215,8 +221,8 @@ def test_a_list_may_begin_with_a_byte_order_mark_and_end_its_lines_as_windows_do
 
 
 @pytest.mark.usefixtures("here")
-def test_one_list_may_be_named_twice_by_others() -> None:
-    # Only a circle is wrong; two ways to the same list are not.
+def test_two_lists_may_include_the_same_list() -> None:
+    # Only circular inclusion is an error.
     write("left.txt", "@inner.txt")
     write("right.txt", "@inner.txt", "b_flt.fits")
     write("inner.txt", "a_flt.fits")
@@ -225,21 +231,21 @@ def test_one_list_may_be_named_twice_by_others() -> None:
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_a_circle_of_lists_is_an_error_that_names_it(length: int) -> None:
+def test_circular_lists_are_an_error_that_names_one(length: int) -> None:
     for i in range(length):
         write(f"list{i}.txt", "a_flt.fits", f"@list{(i + 1) % length}.txt")
     (problem,) = problems("@list0.txt")
-    assert "list0.txt: this @list leads back to itself" in problem
+    assert "list0.txt: this @list includes itself" in problem
     assert f"(named in list{length - 1}.txt)" in problem
 
 
 @pytest.mark.usefixtures("here")
-def test_a_circle_by_a_symlink_or_another_spelling_is_found() -> None:
+def test_circular_lists_are_found_through_links_and_other_spellings() -> None:
     Path("link.txt").symlink_to("list.txt")
     write("list.txt", "a_flt.fits", "@link.txt")
-    assert "leads back to itself" in problems("@list.txt")[0]
+    assert "includes itself" in problems("@list.txt")[0]
     write("list.txt", "a_flt.fits", "@./list.txt")
-    assert "leads back to itself" in problems("@list.txt")[0]
+    assert "includes itself" in problems("@list.txt")[0]
 
 
 @pytest.mark.usefixtures("here")
@@ -248,15 +254,15 @@ def test_a_circle_by_a_symlink_or_another_spelling_is_found() -> None:
     [
         (b"\xff\xfea_flt.fits", "UTF-8"),
         (b"caf\xe9_flt.fits\n", "UTF-8"),
-        (b"", "names no file"),
-        (b"# nothing\n\n", "names no file"),
+        (b"", "contains no file names"),
+        (b"# nothing\n\n", "contains no file names"),
         (b"zz_flt.fits\n", "zz_flt.fits: file not found (named in list.txt)"),
-        (b"zz*.fits\n", "zz*.fits: no file matches this pattern (named in list.txt)"),
+        (b"zz*.fits\n", "zz*.fits: matches no file (named in list.txt)"),
         (b"a\0b_flt.fits\n", "a\\x00b_flt.fits: file not found"),
-        (b"a\0b/*_flt.fits\n", "a\\x00b/*_flt.fits: no file matches"),
+        (b"a\0b/*_flt.fits\n", "a\\x00b/*_flt.fits: matches no file"),
     ],
 )
-def test_a_list_that_leads_nowhere_is_an_error(content: bytes, reason: str) -> None:
+def test_a_list_without_existing_files_is_an_error(content: bytes, reason: str) -> None:
     Path("list.txt").write_bytes(content)
     (problem,) = problems("@list.txt")
     assert "list.txt" in problem
@@ -264,7 +270,7 @@ def test_a_list_that_leads_nowhere_is_an_error(content: bytes, reason: str) -> N
 
 
 @pytest.mark.usefixtures("here")
-def test_a_missing_list_a_folder_and_a_bare_at_sign_are_errors() -> None:
+def test_a_missing_list_a_folder_and_a_lone_at_sign_are_errors() -> None:
     Path("folder").mkdir()
     missing, folder, bare = problems("@missing.txt", "@folder", "@")
     assert "missing.txt: this @list cannot be read: No such file" in missing
@@ -280,7 +286,7 @@ def test_a_list_that_is_a_symlink_to_itself_is_an_error() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_an_at_sign_may_begin_a_files_own_name() -> None:
+def test_a_file_name_may_begin_with_an_at_sign() -> None:
     small(Path("@odd_flt.fits"))
     assert used("@odd_flt.fits") == ["@odd_flt.fits"]
 
@@ -307,7 +313,7 @@ def test_only_rows_that_are_present_and_of_type_exp_are_members() -> None:
         Path("x_asn.fits"),
         [
             (MEMBER.upper(), "EXP-DTH", True),
-            ("J8XI01ZZQ", "EXP-DTH", False),  # absent, and indeed no file has the name
+            ("J8XI01ZZQ", "EXP-DTH", False),  # not present, and the file is missing
             ("J8XI01010", "PROD-DTH", True),
             ("J8XI01XYZ", "AUTO-EXP", True),
         ],
@@ -316,7 +322,7 @@ def test_only_rows_that_are_present_and_of_type_exp_are_members() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_members_stand_beside_their_table() -> None:
+def test_members_are_in_the_folder_of_the_table() -> None:
     small(Path(f"visit/{MEMBER}_flt.fits"), 2)
     association(Path("visit/x_asn.fits"), [(MEMBER, "EXP-DTH", True)])
     assert used("visit/x_asn.fits") == [f"{MEMBER}_flt.fits"]
@@ -324,9 +330,9 @@ def test_members_stand_beside_their_table() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_members_suffixes_are_tried_in_order_and_one_counts() -> None:
+def test_suffixes_of_a_member_are_tried_in_order() -> None:
     association(Path("x_asn.fits"), [(MEMBER, "EXP-DTH", True)])
-    # From the last to the first: each new file must win over all that are there.
+    # From last to first: each new file has precedence over all existing ones.
     for suffix in ("c0m", "cal", "sfl", "crj", "flt", "flc"):
         small(Path(f"{MEMBER}_{suffix}.fits"))
         assert used("x_asn.fits") == [f"{MEMBER}_{suffix}.fits"]
@@ -371,7 +377,7 @@ def test_an_association_without_usable_members_is_an_error(
 
 
 @pytest.mark.usefixtures("here")
-def test_an_association_without_table_or_that_is_not_fits_is_an_error() -> None:
+def test_an_invalid_association_is_an_error() -> None:
     simple(Path("x_asn.fits"), [science(sky(1, (16, 20)))])
     Path("y_asn.fits").write_text("no table")
     fits.BinTableHDU.from_columns([fits.Column("OTHER", "J", array=[1])]).writeto("z_asn.fits")
@@ -390,42 +396,44 @@ def suffixed_pair() -> None:
 @pytest.mark.parametrize(
     "name", ["J8XI01ABQ_flt", "j8xi01abq_FLT", "J8XI01ABQ_FLT.FITS", "j8xi01abq_flt.fits"]
 )
-def test_a_member_named_with_suffix_is_that_file(name: str) -> None:
-    # As DrizzlePac writes tables where _flt and _flc lie side by side.
+def test_a_member_with_suffix_is_that_file(name: str) -> None:
+    # As written by DrizzlePac if both _flt and _flc exist.
     suffixed_pair()
     association(Path("x_asn.fits"), [(name, "EXP-DTH", True)])
     assert used("x_asn.fits") == [f"{MEMBER}_flt.fits"]
     Path(f"{MEMBER}_flt.fits").unlink()
     (problem,) = problems("x_asn.fits")
-    assert problem == f"x_asn.fits: its member {MEMBER}_flt is missing: file not found"
+    assert problem == f"x_asn.fits: member {MEMBER}_flt is missing: file not found"
 
 
 @pytest.mark.usefixtures("here")
-def test_members_in_upper_case_are_found_and_the_exact_name_wins() -> None:
+def test_members_in_upper_case_are_found_but_the_exact_name_has_precedence() -> None:
     association(Path("X_ASN.FITS"), [(MEMBER, "EXP-DTH", True)])
     small(Path(f"{MEMBER.upper()}_FLT.FITS"))
     assert used("X_ASN.FITS") == [f"{MEMBER.upper()}_FLT.FITS"]
     small(Path(f"{MEMBER}_flt.fits"))
     assert used("X_ASN.FITS") == [f"{MEMBER}_flt.fits"]
     small(Path(f"{MEMBER.upper()}_FLC.FITS"))
-    assert used("X_ASN.FITS") == [f"{MEMBER.upper()}_FLC.FITS"], "the suffix decides first"
+    assert used("X_ASN.FITS") == [f"{MEMBER.upper()}_FLC.FITS"], (
+        "the suffix has precedence over the case"
+    )
 
 
 STIS_ROWS = [
     ("O4K19AB2Q", "CRSPLIT", True),
     ("O4K19AB3Q", "AUTO-WAVECAL", True),
     ("O4K19AB4Q", "SCIENCE", True),
-    ("O4K19A010", "PRODUCT", False),  # tables from before the calibration say so
+    ("O4K19A010", "PRODUCT", False),  # as in tables from before calibration
 ]
 
 
 @pytest.mark.usefixtures("here")
-def test_an_association_of_stis_gives_the_file_of_its_product() -> None:
+def test_an_association_of_stis_gives_its_product() -> None:
     association(Path("x_asn.fits"), STIS_ROWS)
     (problem,) = problems("x_asn.fits")
     assert problem == (
-        "x_asn.fits: its product, which holds all exposures of a STIS association, o4k19a010 is "
-        "missing: no file with suffix _flc, _flt, _crj, _sfl, _cal, _c0m"
+        "x_asn.fits: product (all exposures of a STIS association) o4k19a010 is missing: "
+        "no file with suffix _flc, _flt, _crj, _sfl, _cal, _c0m"
     )
     for suffix in ("crj", "flt"):
         small(Path(f"o4k19a010_{suffix}.fits"))
@@ -436,7 +444,9 @@ def test_an_association_of_stis_gives_the_file_of_its_product() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_variables_and_home_folders_expand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_and_home_folders_are_expanded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small(tmp_path / "home/h_flt.fits", 7)
     write("home/list.txt", "$EXPOSURES/h_flt.fits", "~/h_flt.fits", "a_flt.fits")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -457,7 +467,7 @@ def test_an_unset_variable_is_an_error_that_names_it(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("here")
-def test_a_file_whose_own_name_holds_a_dollar_sign_is_found(
+def test_a_file_name_may_contain_a_dollar_sign(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COST", "5")
@@ -471,7 +481,7 @@ def test_a_file_whose_own_name_holds_a_dollar_sign_is_found(
 
 
 @pytest.mark.usefixtures("here")
-def test_the_same_file_counts_once_however_it_is_named(tmp_path: Path) -> None:
+def test_the_same_file_counts_once_under_different_names(tmp_path: Path) -> None:
     Path("link_flt.fits").symlink_to("a_flt.fits")
     Path("sub").symlink_to(".")
     write("list.txt", "a_flt.fits")
@@ -484,7 +494,7 @@ def test_the_same_file_counts_once_however_it_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_two_files_of_one_name_in_two_folders_count_as_two() -> None:
+def test_files_of_the_same_name_in_two_folders_are_two_exposures() -> None:
     small(Path("night1/x_flt.fits"), 11)
     small(Path("night2/x_flt.fits"), 12)
     report = run("night?/x_flt.fits", out=Path("out"))
@@ -492,12 +502,12 @@ def test_two_files_of_one_name_in_two_folders_count_as_two() -> None:
     assert report.masks[0].exposures == 2
 
 
-# What patterns leave aside.
+# What patterns skip.
 
 
 @pytest.mark.usefixtures("here")
 def test_patterns_do_not_match_masks_or_folders() -> None:
-    # So that the same command line works again in the folder of its own masks.
+    # So that a command can be repeated in its output folder.
     run("*.fits", out=Path())
     Path("folder.fits").mkdir()
     assert len(list(Path().glob("*_staticMask.fits"))) == 1
@@ -508,7 +518,7 @@ def test_patterns_do_not_match_masks_or_folders() -> None:
 def test_a_pattern_that_matches_only_masks_is_an_error() -> None:
     run("*.fits", out=Path())
     (problem,) = problems("*_staticMask.fits")
-    assert "*_staticMask.fits: no file matches" in problem
+    assert "*_staticMask.fits: matches no file" in problem
 
 
 @pytest.mark.usefixtures("here")
@@ -518,7 +528,7 @@ def test_a_pattern_that_matches_nothing_is_an_error_that_names_it() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_folder_is_an_error_that_tells_what_to_give() -> None:
+def test_a_folder_is_an_error_that_suggests_a_pattern() -> None:
     Path("folder").mkdir()
     (problem,) = problems("folder")
     assert problem.startswith("folder: is a folder")
@@ -528,7 +538,7 @@ def test_a_folder_is_an_error_that_tells_what_to_give() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_symlink_to_nothing_or_to_itself_is_an_error() -> None:
+def test_a_dangling_or_circular_link_is_an_error() -> None:
     Path("gone_flt.fits").symlink_to("nothing.fits")
     Path("loop_flt.fits").symlink_to("loop_flt.fits")
     found = problems("gone_flt.fits", "loop_flt.fits")
@@ -539,14 +549,14 @@ def test_a_symlink_to_nothing_or_to_itself_is_an_error() -> None:
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("inputs", [[], [" , ,"]])
 def test_no_input_at_all_is_an_error(inputs: list[str]) -> None:
-    # Above all not the default pattern's files: a script's list may turn out empty.
+    # The default pattern must not be used: the list of a script may be empty.
     with pytest.raises((InputError, ValueError)):
         run(*inputs, out=Path("out"))
 
 
-# Names as people and programs make them.
+# Unusual names.
 
-ODD_NAMES = [
+UNUSUAL_NAMES = [
     "two words_flt.fits",
     "  leading and trailing  ",
     "line\nbreak_flt.fits",
@@ -570,8 +580,8 @@ ODD_NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", ODD_NAMES)
-def test_any_name_that_exists_is_found(
+@pytest.mark.parametrize("name", UNUSUAL_NAMES)
+def test_any_existing_name_is_found(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -581,14 +591,14 @@ def test_any_name_that_exists_is_found(
     assert result.exit_code == 0, result.stderr
     (line,) = result.stdout.splitlines()
     assert line.endswith("  1")
-    # And in the mask's table, in characters that FITS allows.
+    # The table of the mask contains it in characters that FITS allows.
     (row,) = fits.getdata("out/ACSHRC_16x20_1_staticMask.fits", 1)
     assert row["FILE"].isprintable()
     assert row["FILE"].isascii()
 
 
-@pytest.mark.parametrize("name", [n for n in ODD_NAMES if n.endswith(".fits") and n[0] != "."])
-def test_patterns_match_odd_names(
+@pytest.mark.parametrize("name", [n for n in UNUSUAL_NAMES if n.endswith(".fits") and n[0] != "."])
+def test_patterns_match_unusual_names(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -597,8 +607,8 @@ def test_patterns_match_odd_names(
     assert used("*.fits") == [name]
 
 
-@pytest.mark.parametrize("name", ODD_NAMES)
-def test_an_error_about_an_odd_name_is_one_harmless_line(
+@pytest.mark.parametrize("name", UNUSUAL_NAMES)
+def test_an_error_about_an_unusual_name_is_one_safe_line(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -631,7 +641,7 @@ def test_all_problems_of_all_inputs_are_listed_in_order() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_the_same_problem_twice_is_told_once() -> None:
+def test_repeated_problems_are_listed_once() -> None:
     assert len(problems("zz.fits", "zz.fits", "zz.fits,zz.fits")) == 1
 
 
@@ -651,7 +661,7 @@ ODD = [
 ]
 
 
-def test_names_from_find_print0_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_names_from_find_print0_are_used_literally(tmp_path: Path) -> None:
     for seed, name in enumerate(ODD):
         small(tmp_path / name, seed)
     names = b"\0".join(map(os.fsencode, ODD)) + b"\0"
@@ -660,7 +670,7 @@ def test_names_from_find_print0_are_taken_as_they_are(tmp_path: Path) -> None:
     assert result.stdout.split()[-1] == b"%d" % len(ODD)
 
 
-def test_find_and_xargs_hand_over_odd_names(tmp_path: Path) -> None:
+def test_find_and_xargs_pass_unusual_names(tmp_path: Path) -> None:
     for seed, name in enumerate(ODD):
         small(tmp_path / "in" / name, seed)
     find = subprocess.run(
@@ -676,7 +686,7 @@ def test_find_and_xargs_hand_over_odd_names(tmp_path: Path) -> None:
     assert fits.getheader(mask)["NEXPOSUR"] == len(ODD)
 
 
-def test_lines_on_standard_input_are_an_at_list(tmp_path: Path) -> None:
+def test_standard_input_is_read_as_a_list(tmp_path: Path) -> None:
     small(tmp_path / "a_flt.fits", 1)
     small(tmp_path / "b_flt.fits", 2)
     result = piped(b"# tonight\n\na_flt.fits first\n*b_flt.fits\n", tmp_path, "@-")
@@ -684,7 +694,7 @@ def test_lines_on_standard_input_are_an_at_list(tmp_path: Path) -> None:
     assert result.stdout.split()[-1] == b"2"
 
 
-def test_more_names_than_a_command_line_holds(tmp_path: Path) -> None:
+def test_more_names_than_fit_on_a_command_line(tmp_path: Path) -> None:
     small(tmp_path / "a_flt.fits", 1)
     names = b"\n".join(b"./" * (n % 100 + 50) + b"a_flt.fits" for n in range(20000))
     assert len(names) > 3e6
@@ -695,13 +705,13 @@ def test_more_names_than_a_command_line_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "arguments", "said"),
     [
-        (b"", ["@-"], b"@-: this @list names no file"),
+        (b"", ["@-"], b"@-: this @list contains no file names"),
         (b"gone.fits\0", ["@-"], b"gone.fits: file not found"),
         (b"\xff\xfe\n", ["@-"], b"@-: is not text in UTF-8"),
         (b"a_flt.fits\n", ["@-", "@-"], b"@-: standard input is given twice"),
     ],
 )
-def test_what_is_wrong_with_standard_input_is_told(
+def test_problems_with_standard_input_are_errors(
     content: bytes, arguments: list[str], said: bytes, tmp_path: Path
 ) -> None:
     small(tmp_path / "a_flt.fits", 1)
@@ -711,7 +721,7 @@ def test_what_is_wrong_with_standard_input_is_told(
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_closed_standard_input_is_told(tmp_path: Path) -> None:
+def test_a_closed_standard_input_is_an_error(tmp_path: Path) -> None:
     command = f"{shlex.quote(sys.executable)} -m staticmask_cli @- <&-"
     result = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=False)
     assert result.returncode == 1

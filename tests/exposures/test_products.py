@@ -1,4 +1,4 @@
-"""Which files are calibrated Hubble exposures, and which are one exposure twice."""
+"""Calibrated Hubble exposures, other products, and two calibrations of one exposure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def product(path: Path, seed: int = 1, **primary: object) -> Path:
 
 
 def refused(*paths: Path, **options: object) -> list[str]:
-    """Return why each file is refused, without its name."""
+    """Return the reason why each file is refused."""
     with pytest.raises(InputError) as error:
         run(*paths, out=paths[0].parent / "out", **options)
     assert not (paths[0].parent / "out").exists()
@@ -50,13 +50,15 @@ def refused(*paths: Path, **options: object) -> list[str]:
         ("jw01234001001_02101_00001_nrca1_cal.fits", "is a JWST product"),
     ],
 )
-def test_other_products_are_refused_by_name_where_the_header_is_silent(
+def test_other_products_are_refused_by_name_if_the_header_is_not_conclusive(
     name: str, reason: str, tmp_path: Path
 ) -> None:
     (problem,) = refused(product(tmp_path / name))
     assert problem.startswith(reason)
-    assert problem.endswith(", by its name; give calibrated exposures, or use --any-product")
-    # A renamed one is what its header says, as it is whatever its name says.
+    assert problem.endswith(
+        ", judging by its name; give calibrated exposures, or use --any-product"
+    )
+    # The header has precedence over the name.
     path = product(tmp_path / "a_flt.fits", FILENAME=name)
     (problem,) = refused(path)
     assert problem.startswith(reason)
@@ -83,7 +85,7 @@ def test_calibrated_exposures_are_used(suffix: str, tmp_path: Path) -> None:
         "hst_9019_06_acs_hrc_f475w_j8bt06ny_flt.fits",
     ],
 )
-def test_a_file_of_which_neither_header_nor_name_tells_is_used(name: str, tmp_path: Path) -> None:
+def test_a_file_of_unknown_kind_is_used(name: str, tmp_path: Path) -> None:
     assert len(run(product(tmp_path / name), out=tmp_path / "out").masks) == 1
     path = product(tmp_path / name, FILENAME="nothing.fits", TELESCOP=" ", DQICORR="OMIT")
     assert len(run(path, out=tmp_path / "out").masks) == 1
@@ -99,14 +101,14 @@ def test_a_file_of_which_neither_header_nor_name_tells_is_used(name: str, tmp_pa
         ({"MASKCORR": "PERFORM"}, "is a raw exposure: MASKCORR is PERFORM"),
     ],
 )
-def test_other_keywords_than_its_name_tell_what_a_file_is(
+def test_keywords_other_than_filename_identify_products(
     header: dict[str, object], reason: str, tmp_path: Path
 ) -> None:
     (problem,) = refused(product(tmp_path / "a_flt.fits", **header))
     assert problem.startswith(reason)
 
 
-def test_a_hubble_exposure_may_be_called_like_one_of_another_mission(tmp_path: Path) -> None:
+def test_a_hubble_exposure_may_have_the_name_of_another_mission(tmp_path: Path) -> None:
     path = product(tmp_path / "growth_rate.fits", TELESCOP="HST")
     assert len(run(path, out=tmp_path / "out").masks) == 1
 
@@ -117,7 +119,7 @@ def test_the_real_exposure_is_used_under_any_name(tmp_path: Path) -> None:
     assert len(run(path, out=tmp_path / "out").masks) == 1
 
 
-def test_any_product_uses_what_can_be_measured(staticmask: Run, tmp_path: Path) -> None:
+def test_any_product_accepts_other_products(staticmask: Run, tmp_path: Path) -> None:
     path = product(tmp_path / "a_raw.fits", TELESCOP="JWST")
     assert len(run(path, out=tmp_path / "out", any_product=True).masks) == 1
     assert len(sweep(path, any_product=True)) == 5
@@ -125,9 +127,7 @@ def test_any_product_uses_what_can_be_measured(staticmask: Run, tmp_path: Path) 
     assert staticmask("a_raw.fits", STATICMASK_ANY_PRODUCT="yes").returncode == 0
 
 
-def test_keep_going_makes_masks_of_the_calibrated_files_of_a_folder(
-    staticmask: Run, tmp_path: Path
-) -> None:
+def test_keep_going_uses_the_calibrated_files_of_a_folder(staticmask: Run, tmp_path: Path) -> None:
     for name in ("a_flt", "b_flt", "a_raw", "a_drz", "a_spt"):
         product(tmp_path / f"{name}.fits", ord(name[0]))
     result = staticmask("*.fits", "-k", "-o", "out")
@@ -204,5 +204,5 @@ def test_different_exposures_and_segments_are_not_two_calibrations(tmp_path: Pat
         ("", None),
     ],
 )
-def test_a_name_tells_exposure_and_calibration(name: str, found: tuple[str, str] | None) -> None:
+def test_a_name_gives_exposure_and_calibration(name: str, found: tuple[str, str] | None) -> None:
     assert calibration_of(name) == found

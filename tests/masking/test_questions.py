@@ -429,7 +429,7 @@ def test_our_masks_are_drizzlepacs(sig: str, staticmask: Run, tmp_path: Path) ->
     [
         (["a_flt.fits", "--compare", "gone"], "gone: file not found"),
         (["a_flt.fits", "--compare", "a_flt.fits"], "is no static mask"),
-        (["a_flt.fits", "--compare", "empty"], "this folder holds no mask"),
+        (["a_flt.fits", "--compare", "empty"], "this folder contains no masks"),
         (["a_flt.fits", "--compare", ""], "--compare is empty"),
         (["gone.fits", "--compare", "m"], "gone.fits: file not found"),
         (["a_flt.fits", "--compare", "other"], "differ in shape: 16x20 and 64x80"),
