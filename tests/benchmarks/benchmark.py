@@ -1,12 +1,12 @@
-"""How fast it is: as ratios to the least that any program could do, and to DrizzlePac.
+"""Speed: as ratios to the minimum for any program, and to DrizzlePac.
 
-    python tests/benchmark.py [--peer PYTHON_WITH_DRIZZLEPAC] [--exposures 1 4 40] [--runs 5]
+    python tests/benchmarks/benchmark.py [--peer PYTHON_WITH_DRIZZLEPAC] [--exposures 1 4 40]
 
-makes ACS/WFC-size exposures (168 MB each) in a temporary folder, runs the
-programs in turn, whole processes with files in the page cache, and prints
-medians. The floor imports astropy.io.fits, brings the SCI arrays into native
-float32 and writes masks of the right shape: no statistics. Machines are noisy
-and differ: quote ratios, which are taken run by run.
+creates ACS/WFC-size exposures (168 MB each) in a temporary folder, runs the
+programs alternately, as whole processes with files in the page cache, and prints
+medians. The floor imports astropy.io.fits, converts the SCI arrays to native
+float32 and writes masks of the right shape, without statistics. Timings vary
+between runs and machines: quote the ratios, which are computed run by run.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def timed(command: list[str]) -> tuple[float, float]:
 
 
 def race(commands: dict[str, list[str]], runs: int) -> dict[str, list[tuple[float, float]]]:
-    """Run the commands in turn, once to warm up and then `runs` times."""
+    """Run the commands alternately, once to warm up and then `runs` times."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for number in range(runs + 1):
         for name, command in commands.items():
@@ -95,7 +95,7 @@ def ratio(found: dict[str, list[tuple[float, float]]], over: str, under: str) ->
 
 
 def check_equal(ours: Path, peer: Path, shape: Shape) -> None:
-    """Compare masks; in a process of its own, as they are large."""
+    """Compare masks; run in a separate process, because they are large."""
     for number in (1, 2):
         mask = fits.getdata(ours / f"ACSWFC_{shape[0]}x{shape[1]}_{number}_staticMask.fits")
         if not np.array_equal(mask, np.load(peer / f"mask{number}.npy")):
@@ -103,7 +103,7 @@ def check_equal(ours: Path, peer: Path, shape: Shape) -> None:
 
 
 def compare(exposures: list[Path], folder: Path, peer: str | None, runs: int, shape: Shape) -> None:
-    """Print the table of one number of exposures."""
+    """Print the table for one number of exposures."""
     files = [str(path) for path in exposures]
     ours, theirs = folder / "ours", folder / "peer"
     staticmask = [sys.executable, "-m", "staticmask_cli", "-q", "-o", str(ours)]
@@ -134,7 +134,7 @@ def compare(exposures: list[Path], folder: Path, peer: str | None, runs: int, sh
 
 
 def best(work: Callable[[], object], runs: int = 7) -> float:
-    """Return the shortest time in ms of some work done several times."""
+    """Return the shortest time of several calls, in ms."""
     times = []
     for _ in range(runs):
         began = time.perf_counter()
@@ -144,7 +144,7 @@ def best(work: Callable[[], object], runs: int = 7) -> float:
 
 
 def stages(path: Path, folder: Path) -> None:
-    """Print where the time goes: start-up of a process, then the work on one chip and mask."""
+    """Print the times of stages: start-up of a process, then the work on one chip and mask."""
     from staticmask_cli.config.merging import merge  # noqa: PLC0415
     from staticmask_cli.exposures.chips import open_exposure  # noqa: PLC0415
     from staticmask_cli.exposures.pixels import read  # noqa: PLC0415
@@ -174,7 +174,7 @@ def stages(path: Path, folder: Path) -> None:
     print("\nstages, best of 7, ms")
     for name, work in {
         "start-up: Python and astropy.io.fits": lambda: timed([*start, "import astropy.io.fits"]),
-        "start-up: all of it": lambda: timed(
+        "start-up: all imports": lambda: timed(
             [*start, "import staticmask_cli.cli.main, staticmask_cli.masking.make"]
         ),
         "staticmask --help": lambda: timed([sys.executable, "-m", "staticmask_cli", "--help"]),
@@ -202,8 +202,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = [folder / f"jtst{n:03d}eq_flt.fits" for n in range(max(arguments.exposures))]
-        # Elsewhere, so that this process stays small: its peak memory would
-        # count as that of the processes that it starts.
+        # In a separate process: the peak memory of this one would be inherited by
+        # the processes that it starts.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as elsewhere:
             list(elsewhere.map(make_exposure, paths, range(len(paths)), repeat(shape)))
             elsewhere.submit(stages, paths[0], folder).result()

@@ -1,11 +1,11 @@
-"""On what the limits of the verdicts and the advice on votes rest: two tables, in Markdown.
+"""Evidence for the limits of the quality checks and the advice on votes: Markdown tables.
 
-    python tests/evidence.py [--real FILE ...] [--seeds 4] [--exposures 4 8 16] [--jobs 2]
+    python -m tests.benchmarks.evidence [--real FILE ...] [--seeds 4] [--exposures 4 8 16]
 
-makes the synthetic fields of fields.py in a temporary folder, makes masks of
-them as a user does, and prints how often each verdict speaks, with the smallest
-and the largest of the numbers that it holds against its limit; then how many of
-the known defects a mask has, and how many pixels that are none.
+creates the synthetic fields of fields.py in a temporary folder, makes masks of
+them, and prints how often each quality check fails, with the range of the values
+that it compares with its limit; then how many of the known defects a mask
+contains, and how many false pixels.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ Shape = tuple[int, int]
 SHAPES = ((1024, 1024), (256, 256))  # most detectors; NICMOS and small subarrays
 SIGMA = 4.0
 
-# Row of the table: kind of field and how it is made. With the first three
-# nothing is wrong but what a mask is made for.
+# Rows of the table: kind of field, and options. Apart from detector defects, the
+# first three are flawless.
 FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
     "clean": ("clean", {}),
     "defective": ("defective", {}),
@@ -45,29 +45,29 @@ FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
     "dark": ("dark", {}),
     "shadow": ("shadow", {}),
 }
-# Column: what is judged, and the verdict.
-QCFAILED = (
-    ("chip", "low"),
-    ("chip", "mode"),
-    ("chip", "rms"),
-    ("chip", "groups"),
-    ("mask", "groups"),
-    ("mask", "alone"),
+# Columns: subject and name of the check.
+CHECKS = (
+    ("chip", "low_excess"),
+    ("chip", "mode_offset"),
+    ("chip", "rms_ratio"),
+    ("chip", "clustered"),
+    ("mask", "clustered"),
+    ("mask", "single_exposure"),
     ("mask", "bad"),
-    ("mask", "depth"),
+    ("mask", "threshold_depth"),
 )
 VOTES = (1, 2, 0.5)
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """The numbers of one verdict on several chips or masks, and how many are against it."""
+class Outcome:
+    """The values of one check on several chips or masks, and how many failed."""
 
     values: tuple[float, ...] = ()
-    against: int = 0
+    failed: int = 0
 
-    def __add__(self, other: Spoken) -> Spoken:
-        return Spoken(self.values + other.values, self.failed + other.failed)
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(self.values + other.values, self.failed + other.failed)
 
     def __str__(self) -> str:
         if not self.values:
@@ -76,12 +76,12 @@ class Spoken:
         return f"{percent:.0f} % ({_short(min(self.values))} to {_short(max(self.values))})"
 
 
-Judged = dict[tuple[str, str], Spoken]
+Outcomes = dict[tuple[str, str], Outcome]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a mask has of a field's defects."""
+    """How many defects of a field a mask contains, and false pixels."""
 
     defects: int = 0
     hits: int = 0
@@ -98,34 +98,33 @@ def _short(value: float) -> str:
     return f"{value:.2f}".replace("-0.00", "0.00") if abs(value) < 10 else f"{value:.0f}"
 
 
-def judged(paths: Iterable[Path], sigma: float, **settings: Any) -> Judged:
-    """Make masks and return what the verdicts say of them."""
+def checked(paths: Iterable[Path], sigma: float, **settings: Any) -> Outcomes:
+    """Make masks and return the outcomes of their quality checks."""
     with tempfile.TemporaryDirectory() as folder:
         report = create_masks(paths, output_dir=folder, jobs=1, static_sig=sigma, **settings)
-    total: Judged = {}
+    total: Outcomes = {}
     for mask in report.masks:
         chips = [("chip", v) for of_chip in mask.quality.chips for v in of_chip]
-        for subject, verdict in [*chips, *(("mask", v) for v in mask.quality.mask)]:
-            key = subject, verdict.name
-            said = Spoken((verdict.value,), int(verdict.failed))
-            total[key] = total.get(key, Spoken()) + said
+        for subject, check in [*chips, *(("mask", v) for v in mask.quality.mask)]:
+            key = subject, check.name
+            total[key] = total.get(key, Outcome()) + Outcome((check.value,), int(check.failed))
     return total
 
 
-def judged_field(job: tuple[str, Shape, int, int, float]) -> Judged:
-    """Make one synthetic field, and judge its mask."""
+def checked_field(job: tuple[str, Shape, int, int, float]) -> Outcomes:
+    """Create one synthetic field and check its mask."""
     logging.disable()
     name, shape, seed, count, sigma = job
     kind, options = FIELDS[name]
     with tempfile.TemporaryDirectory() as folder:
         made = fields.field(kind, seed, count, shape, **options)
-        return judged(made.write(Path(folder)), sigma)
+        return checked(made.write(Path(folder)), sigma)
 
 
 def found_in_field(
     job: tuple[str, tuple[float, float], Shape, int, int],
 ) -> dict[float, Found]:
-    """Make one field with defects and its masks, and compare: number of votes to what is found."""
+    """Create one field with defects, make masks, and return the result for each vote."""
     logging.disable()
     kind, depth, shape, seed, count = job
     made = fields.field(kind, seed, count, shape, depth=depth)
@@ -149,7 +148,7 @@ def _compared(mask: MaskReport, made: fields.Field, votes: float) -> Found:
 
 
 def summed(maps: Iterable[dict[Any, Any]]) -> dict[Any, Any]:
-    """Add up what several fields gave."""
+    """Add up the results of several fields."""
     total: dict[Any, Any] = {}
     for one in maps:
         for key, value in one.items():
@@ -160,7 +159,7 @@ def summed(maps: Iterable[dict[Any, Any]]) -> dict[Any, Any]:
 def _in_order(
     work: Callable[[Any], Any], jobs: list[tuple[Any, ...]], processes: int
 ) -> Iterator[Any]:
-    """Do the jobs in processes; threads would wait for one another."""
+    """Do the jobs in processes; threads would wait for each other."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         yield from pool.map(work, jobs)
 
@@ -171,22 +170,22 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         print("| " + " | ".join(row) + " |")
 
 
-def verdicts(
+def quality_checks(
     shape: Shape, sigma: float, seeds: int, count: int, real: list[Path], processes: int
 ) -> None:
-    """Print how often the verdicts speak."""
+    """Print how often the quality checks fail."""
     jobs = [(name, shape, seed, count, sigma) for name in FIELDS for seed in range(seeds)]
-    results = zip(jobs, _in_order(judged_field, jobs, processes), strict=True)
+    results = zip(jobs, _in_order(checked_field, jobs, processes), strict=True)
     found = {
         name: summed(quality for _, quality in of_one)
         for name, of_one in groupby(results, key=lambda pair: pair[0][0])
     }
-    found |= {f"real: {_label(path)}": judged([path], sigma) for path in real}
+    found |= {f"real: {_label(path)}": checked([path], sigma) for path in real}
     print(f"\n{seeds} fields of each kind, {count} exposures of {shape[0]} x {shape[1]}, ", end="")
     print(f"static_sig {sigma:g}\n")
     _table(
-        ["field", *(f"{subject}: {name}" for subject, name in QCFAILED)],
-        ([name, *(str(row.get(key, "-")) for key in QCFAILED)] for name, row in found.items()),
+        ["field", *(f"{subject}: {name}" for subject, name in CHECKS)],
+        ([name, *(str(row.get(key, "-")) for key in CHECKS)] for name, row in found.items()),
     )
 
 
@@ -196,7 +195,7 @@ def _label(path: Path) -> str:
 
 
 def measured(real: list[Path]) -> None:
-    """Print what was measured on real exposures: numbers that do not depend on sigma."""
+    """Print the statistics of real exposures, which do not depend on sigma."""
     rows = []
     for path in real:
         with tempfile.TemporaryDirectory() as folder:
@@ -218,7 +217,7 @@ def measured(real: list[Path]) -> None:
 
 
 def votes(shape: Shape, seeds: int, counts: list[int], processes: int) -> None:
-    """Print what masks find with more or fewer votes."""
+    """Print what masks contain with different numbers of votes."""
     trials = {
         "deep": ("defective", fields.DEEP),
         "shallow": ("defective", fields.SHALLOW),
@@ -273,20 +272,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4, help="fields of each kind")
     parser.add_argument("--shape", type=int, nargs=2, action="append", help="of a chip; repeatable")
     parser.add_argument("--exposures", type=int, nargs="+", default=[4, 8, 16])
-    parser.add_argument("--sigma", type=float, nargs="+", default=[SIGMA], help="for the verdicts")
+    parser.add_argument(
+        "--sigma", type=float, nargs="+", default=[SIGMA], help="for the quality checks"
+    )
     parser.add_argument("--real", type=Path, nargs="+", default=[], help="further real exposures")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    logging.disable()  # what verdicts say is what is counted here
+    logging.disable()  # failed checks are counted, not logged
     shapes = [tuple(shape) for shape in arguments.shape or SHAPES]
     seeds, jobs = arguments.seeds, arguments.jobs
-    print("Verdicts: share of chips or masks spoken against, and the smallest and largest number")
+    print("Quality checks: share of failures, and the range of the values")
     for shape in shapes:
         for sigma in arguments.sigma:
             real = [REAL, *arguments.real] if shape == shapes[0] else []
-            verdicts(shape, sigma, seeds, arguments.exposures[0], real, jobs)
+            quality_checks(shape, sigma, seeds, arguments.exposures[0], real, jobs)
     measured([REAL, *arguments.real])
-    print("\nVotes: what a mask has of the detector's defects, and what it has besides")
+    print("\nVotes: defects found, and false pixels")
     votes(shapes[0], seeds, arguments.exposures, jobs)
 
 

@@ -1,12 +1,12 @@
-"""DrizzlePac's own static masks, to compare with: runs under an interpreter that has DrizzlePac.
+"""Static masks made by DrizzlePac, for comparison; needs an interpreter with DrizzlePac.
 
     PYTHON_WITH_DRIZZLEPAC peer.py --sig 4.0 --out FOLDER EXPOSURE...
 
-DrizzlePac's stand-alone createMask() asks for a task configuration that is not
-there, and for keywords that masks do not depend on. This drives the class
-below it, drizzlepac.staticMask.staticMask, with the pixels of every SCI
-extension, and numbers chips by EXTVER as DrizzlePac does. Masks go to FOLDER
-as .npy files, mode, rms, bins and threshold of every chip to stats.json there.
+DrizzlePac's stand-alone createMask() requires a task configuration that does not
+exist, and keywords that masks do not depend on. This program uses the class below
+it, drizzlepac.staticMask.staticMask, with the pixels of every SCI extension, and
+numbers chips by EXTVER as DrizzlePac does. It writes masks to FOLDER as .npy files,
+and mode, rms, bins and threshold of every chip to stats.json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ONE_CHIP = {("STIS", ""), ("WFC3", "IR"), ("ACS", "HRC"), ("ACS", "SBC")}
 
 
 class Member(dict):
-    """As much of DrizzlePac's image object as staticMask.addMember() looks at."""
+    """The part of DrizzlePac's image object that staticMask.addMember() uses."""
 
     scienceExt = "SCI"  # noqa: N815 - DrizzlePac's name
     group = None
@@ -54,8 +54,8 @@ class Member(dict):
 
 
 def statistics(pixels: np.ndarray, static_sig: float) -> dict[str, float]:
-    """Return what addMember() finds but does not keep."""
-    from stsci.imagestats import ImageStats  # noqa: PLC0415 - only the peer's interpreter has it
+    """Return the statistics that addMember() computes but does not store."""
+    from stsci.imagestats import ImageStats  # noqa: PLC0415 - needs DrizzlePac
 
     found = ImageStats(
         pixels, nclip=3, fields="mode", lower=np.nanmin(pixels), upper=np.nanmax(pixels)
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--no-stats", action="store_true", help="masks only, to be timed")
     parser.add_argument("exposures", type=Path, nargs="+")
     arguments = parser.parse_args()
-    from drizzlepac.staticMask import staticMask  # noqa: PLC0415 - only the peer's has it
+    from drizzlepac.staticMask import staticMask  # noqa: PLC0415 - needs DrizzlePac
 
     logging.disable(logging.CRITICAL)
     masks = staticMask({SECTION: {"static": True, "static_sig": arguments.sig}})

@@ -1,9 +1,9 @@
-"""The generated cases on which masks are held against DrizzlePac's.
+"""Generated cases on which masks are compared with DrizzlePac's.
 
-    python peer_cases.py --peer PYTHON_WITH_DRIZZLEPAC
+    python -m tests.benchmarks.peer_cases --peer PYTHON_WITH_DRIZZLEPAC
 
-makes the cases' pixels anew, has DrizzlePac mask them, and keeps both in
-data/peer_cases.npz and data/peer_cases.json; the tests read only those.
+generates the pixels of the cases, makes masks of them with DrizzlePac, and stores
+both in data/peer_cases.npz and data/peer_cases.json, which the tests read.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ NUMBERS = DATA / "peer_cases.json"
 
 
 def _tie(seed: int) -> np.ndarray:
-    """Return a sky whose mode is its lowest bin, and a pixel exactly on the rounded threshold.
+    """Return a sky whose mode is in its lowest bin, with a pixel at the rounded threshold.
 
-    Without a parabola, DrizzlePac compares with the threshold as float32: a
-    pixel of that value is not low, though the threshold itself is higher.
+    Without interpolation, DrizzlePac rounds the threshold to float32: a pixel with
+    that value is not low, although the exact threshold is higher.
     """
-    from staticmask_cli.statistics.sky import sky_statistics  # noqa: PLC0415 - only to make the case
+    from staticmask_cli.statistics.sky import sky_statistics  # noqa: PLC0415 - needed only here
 
     rng = np.random.default_rng(seed)
     while True:
@@ -45,7 +45,7 @@ def _tie(seed: int) -> np.ndarray:
 
 
 def special_cases() -> dict[str, np.ndarray]:
-    """Return the data that are hard on the arithmetic, by name."""
+    """Return numerically difficult arrays, by name."""
     rng = np.random.default_rng(17)
     bright_first = sky(1, SHAPE)
     bright_first[0, 0] = 5000
@@ -76,7 +76,7 @@ def special_cases() -> dict[str, np.ndarray]:
 
 
 def cases() -> dict[str, tuple[dict, list[dict], list[np.ndarray]]]:
-    """Return primary header, chips' headers and chips' pixels of every case, by name."""
+    """Return primary header, headers and pixels of the chips of every case, by name."""
     found = {
         row: (primary, chips, [sky(100 * n + i, SHAPE) for i in range(len(chips))])
         for n, (row, (primary, chips)) in enumerate(INSTRUMENTS.items(), start=1)

@@ -179,15 +179,3 @@ def test_a_system_that_does_not_tell_of_its_cores_is_served_all_the_same(
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
     (mask, _) = create_masks(exposures / "j00_flt.fits", output_dir=tmp_path).masks
     assert mask.exposures == 1
-
-
-@pytest.mark.slow
-def test_the_benchmark_runs() -> None:
-    """On small exposures; what it finds is not looked at, for machines are noisy."""
-    script = Path(__file__).parents[1] / "benchmarks" / "benchmark.py"
-    options = ["--exposures", "1", "2", "--runs", "1", "--shape", "64", "80"]
-    result = subprocess.run(
-        [sys.executable, script, *options], capture_output=True, text=True, check=True
-    )
-    for row in ("read a chip", "write a mask", "floor", "jobs 1", "jobs 2", "2 exposures"):
-        assert row in result.stdout

@@ -1,8 +1,7 @@
-"""Synthetic fields of every kind that a static mask meets: what is known of them is known exactly.
+"""Synthetic fields with exactly known defects, of all kinds that matter to static masks.
 
-Electrons of an ACS/WFC-like exposure: sky, sources, Poisson and read noise, cosmic
-rays, and defects that belong to the detector and stay where they are while the
-sky moves from exposure to exposure.
+Exposures like those of ACS/WFC, in electrons: sky, sources, Poisson and read noise,
+cosmic rays, and detector defects at fixed positions, with dithers in between.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ SKY = 40.0
 READ_NOISE = 4.0
 KINDS = ("clean", "defective", "crowded", "nebulous", "dark", "shadow")
 
-# How many noises of the sky a defect lies below it: found whatever else there
-# is, or such that noise decides.
+# Depth of defects below the sky, in units of its noise: always found, or depending
+# on noise.
 DEEP = (8.0, 80.0)
 SHALLOW = (4.5, 8.0)
 
-_STARS = 3e-4  # a pixel, as in a field away from the galactic plane
-_CROWDED = 0.15  # a star to seven pixels: all overlap
-_RAYS = 2e-3  # a pixel, as in an exposure of a quarter of an hour
+_STARS = 3e-4  # per pixel, as in a field away from the galactic plane
+_CROWDED = 0.15  # per pixel: all stars overlap
+_RAYS = 2e-3  # per pixel, as in an exposure of 15 minutes
 _COSMIC = 4096  # their DQ bit
 
 
@@ -34,8 +33,8 @@ _COSMIC = 4096  # their DQ bit
 class Field:
     """Several exposures of one field.
 
-    Attributes: float32 pixels; where the detector's defects are; where each
-    exposure was hit by a cosmic ray.
+    Attributes: float32 pixels of each exposure; the detector defects; the pixels
+    hit by cosmic rays in each exposure.
     """
 
     exposures: list[np.ndarray]
@@ -43,7 +42,7 @@ class Field:
     rays: list[np.ndarray]
 
     def write(self, folder: Path, *, flagged: bool = False) -> list[Path]:
-        """Write the exposures as files, `flagged` with a DQ array that has the cosmic rays."""
+        """Write the exposures as files; `flagged` adds a DQ array with the cosmic rays."""
         return [
             exposure(
                 folder / f"jfld{n:02d}abq_flt.fits",
@@ -69,10 +68,10 @@ def field(
     """Make a field of one kind.
 
     clean: some stars on a flat sky. defective: the same with low pixels, pairs
-    and columns. crowded: a globular cluster's core. nebulous: emission with
-    structure on all scales. dark: a bright smooth nebula with a dark cloud
-    before it. shadow: as defective, but one exposure has a shadow over a
-    thirtieth of it. All but clean have defects.
+    and columns. crowded: the core of a globular cluster. nebulous: emission with
+    structure on all scales. dark: a dark cloud in front of a bright smooth nebula.
+    shadow: as defective, but a shadow covers a thirtieth of one exposure. All but
+    clean have defects.
     """
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     margin = min(16 * count, 128)
@@ -99,7 +98,7 @@ def field(
 
 
 def stars(rng: np.random.Generator, shape: tuple[int, int], per_pixel: float) -> np.ndarray:
-    """Return stars as a camera sees them: each a small Gaussian with wings."""
+    """Return an image of stars: each a small Gaussian with wings."""
     half = 10
     yy, xx = np.mgrid[-half : half + 1, -half : half + 1]
     radius = yy**2 + xx**2
@@ -117,7 +116,7 @@ def stars(rng: np.random.Generator, shape: tuple[int, int], per_pixel: float) ->
 
 
 def nebula(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return emission with structure on all scales, a few times as bright as the sky."""
+    """Return emission with structure on all scales, a few times brighter than the sky."""
     ky, kx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]
     power = (ky**2 + kx**2 + 1e-5) ** -0.9
     noise = np.fft.rfft2(rng.normal(size=shape)) * power
@@ -127,7 +126,7 @@ def nebula(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def cloud(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return smooth emission twelve times as bright as the sky, dark behind a cloud."""
+    """Return smooth emission twelve times as bright as the sky, with a dark cloud."""
     yy, xx = np.mgrid[: shape[0], : shape[1]]
     y, x = (rng.integers(side // 4, 3 * side // 4) for side in shape)
     radius = ((yy - y) / shape[0] / 0.08) ** 2 + ((xx - x) / shape[1] / 0.14) ** 2
@@ -135,7 +134,7 @@ def cloud(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def cosmic_rays(rng: np.random.Generator, shape: tuple[int, int], per_pixel: float) -> np.ndarray:
-    """Return the electrons of cosmic rays: short straight tracks."""
+    """Return the electrons deposited by cosmic rays: short straight tracks."""
     hits = np.zeros(shape)
     number = rng.poisson(per_pixel * hits.size)
     y, x = rng.uniform(0, shape[0], number), rng.uniform(0, shape[1], number)
@@ -151,7 +150,7 @@ def cosmic_rays(rng: np.random.Generator, shape: tuple[int, int], per_pixel: flo
 
 
 def defective(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return a detector's bad pixels, 8 to 10000: single ones, pairs, and pieces of columns."""
+    """Return the bad pixels of a detector: single ones, pairs, and parts of columns."""
     area = shape[0] * shape[1]
     bad = rng.random(shape) < 4e-4
     pairs, columns = round(6e-5 * area), round(5e-6 * area)

@@ -1,4 +1,4 @@
-"""Makers of small synthetic exposures, in the shapes that Hubble's files come in."""
+"""Small synthetic exposures with the layouts of Hubble files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sky(
     low: int = 20,
     high: int = 60,
 ) -> np.ndarray:
-    """Return a sky with noise, `low` over-subtracted pixels and `high` bright ones; float32."""
+    """Return a noisy sky with `low` over-corrected and `high` bright pixels; float32."""
     rng = np.random.default_rng(seed)
     pixels = rng.normal(level, rms, shape)
     flat = pixels.reshape(-1)
@@ -80,7 +80,7 @@ def exposure(
 def instrument_exposure(
     folder: Path, row: str, seed: int, shape: tuple[int, int] = (64, 80), **more: object
 ) -> Path:
-    """Write a small exposure of one row of the naming table, named as its instrument names them."""
+    """Write a small exposure for a row of the naming table, with a name of its instrument."""
     primary, chips = INSTRUMENTS[row]
     pixels = [sky(1000 * seed + i, shape) for i in range(len(chips))]
     ending = "c0m" if row == "wfpc2" else "cal" if row.startswith("nicmos") else "flt"

@@ -1,4 +1,4 @@
-"""The statistic in its plainest form: what the fast one is held against."""
+"""A plain implementation of the statistics, with which the fast one is compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def plain_statistics(pixels: np.ndarray) -> tuple[float, float, int]:
         mean = F(inside.sum(dtype=float) / inside.size)
         squares = ((inside - mean) ** 2).sum(dtype=float)
         rms = F(np.sqrt(squares / (inside.size - 1))) if inside.size > 1 else F(np.nan)
-        if not inside.size:  # imagestats gives up; here this chip has no sky
+        if not inside.size:  # imagestats fails; here, this chip has no measurable sky
             least = most = F(np.nan)
         else:
             least = F(low) if first < F(low) else inside.min()

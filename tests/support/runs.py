@@ -1,4 +1,4 @@
-"""Runs for real, and what they are held against."""
+"""Complete runs, and the expected masks."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from staticmask_cli.reports.report import Report
 from staticmask_cli.statistics.sky import low_pixels, sky_statistics
 from tests.support.makers import exposure, sky
 
-#: The fixture `staticmask`: runs the command with these arguments.
+#: Type of the fixtures `staticmask` and `staticmask_process`, which run the command.
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def expected(arrays: Iterable[np.ndarray], static_sig: float = 4.0) -> np.ndarray:
-    """Return the mask of several arrays of one chip, from the pure statistic.
+    """Return the mask of several arrays of one chip, from their statistics.
 
-    That the statistic is DrizzlePac's is other tests' business; here it tells
-    whether the right pixels came together in the right mask.
+    Other tests compare the statistics with DrizzlePac's; this checks that the right
+    pixels are combined into the right mask.
     """
     low = [low_pixels(a, sky_statistics(a), static_sig) for a in arrays]
     return 1 - np.any(low, axis=0).astype(np.int16)
 
 
 def flagged(flags: np.ndarray, good: int = 0) -> np.ndarray:
-    """Return the mask that DQ flags alone make; `good` are the bits that do not count."""
+    """Return the mask of DQ flags alone; `good` bits are ignored."""
     return 1 - ((flags.astype(np.int64) & 0xFFFF & ~good) != 0).astype(np.int16)
 
 
@@ -50,7 +50,7 @@ def only(report: Report) -> np.ndarray:
 
 
 def files_used(report: Report) -> list[str]:
-    """Return the names of the exposures in all masks of a run, each as often as it has chips."""
+    """Return the file name of every chip in the masks of a run, sorted."""
     return sorted(record.file for exposure in report.exposures for _, record in exposure.chips)
 
 
@@ -65,7 +65,7 @@ def small(path: Path, seed: int = 1, **more: object) -> Path:
 
 
 def simple(path: Path, hdus: list[fits.ImageHDU], **primary: object) -> Path:
-    """Write HDUs behind a primary header of one instrument."""
+    """Write HDUs after a primary header of one instrument."""
     first = fits.PrimaryHDU()
     usual = {"INSTRUME": "ACS", "DETECTOR": "HRC", "EXPTIME": 400.0, "NEXTEND": len(hdus)}
     first.header.update(usual | primary)
@@ -81,7 +81,7 @@ def science(array: np.ndarray | None, version: int = 1, **keywords: object) -> f
 
 
 def constant(name: str, value: float, shape: tuple[int, int] | None = None) -> fits.ImageHDU:
-    """Return an extension without array whose header tells the value of all pixels."""
+    """Return an extension without array whose header gives the value of all pixels."""
     hdu = fits.ImageHDU(None, name=name, ver=1)
     hdu.header["PIXVALUE"] = value
     if shape is not None:
@@ -91,7 +91,7 @@ def constant(name: str, value: float, shape: tuple[int, int] | None = None) -> f
 
 
 def tree(folder: Path) -> Mapping[str, tuple[bytes | None, int, int]]:
-    """Return everything in a folder: contents, time of change and mode of every path."""
+    """Return the contents, modification time and mode of every path in a folder."""
     return {
         str(path.relative_to(folder)): (
             path.read_bytes() if path.is_file() else None,
