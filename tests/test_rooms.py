@@ -1,4 +1,4 @@
-"""The rooms of the package: each imports only rooms below it."""
+"""Each room of the package imports only rooms below it."""
 
 from __future__ import annotations
 

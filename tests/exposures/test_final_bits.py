@@ -1,4 +1,4 @@
-"""final_bits: which DQ bits count as good, and what becomes of the other pixels."""
+"""final_bits: the DQ bits that count as good, and the pixels that are flagged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.makers import exposure, instrument_exposure, sky
 ACS = DQ_BITS["ACS"]
 SHAPE = (64, 80)
 
-# What is flagged in the exposures below, and where: every bit of int16, and some sums of bits.
+# Flags of the exposures below, by position: every bit of int16, and some sums of bits.
 FLAGS = {(5, 3 + bit): 1 << bit for bit in range(16)} | {
     (6, 3): 64 + 32,
     (6, 4): 64 + 4,
@@ -35,7 +35,7 @@ def flags() -> np.ndarray:
     return array.view(np.int16)
 
 
-# The text.
+# Syntax.
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def flags() -> np.ndarray:
         ("~(Hot,Warm)", ~80),
     ],
 )
-def test_integers_lists_complements_and_names_are_read(text, bits):
+def test_integers_lists_complements_and_names_are_accepted(text, bits):
     assert good_bits(text, ACS) == bits
     assert check_bits(text) is None
 
@@ -79,7 +79,7 @@ def test_integers_lists_complements_and_names_are_read(text, bits):
         "",
         " ",
         "none",
-        "3,4",  # a list is one of single bits
+        "3,4",  # elements of a list must be single bits
         "0,64",
         "64,64",
         "HOT,HOT",
@@ -98,10 +98,10 @@ def test_integers_lists_complements_and_names_are_read(text, bits):
         "1e2",
         "LUKEWARM",
         "HOT,LUKEWARM",
-        "9" * 5000,  # more digits than Python turns into an integer
+        "9" * 5000,  # more digits than Python converts to an integer
     ],
 )
-def test_anything_else_is_refused_with_a_reason(text):
+def test_anything_else_is_an_error_with_a_reason(text):
     with pytest.raises(ValueError, match=r"."):
         good_bits(text, ACS)
     assert check_bits(text)
@@ -121,40 +121,40 @@ def test_anything_else_is_refused_with_a_reason(text):
         ("WFPC2", "ATODSAT", 8),
     ],
 )
-def test_a_name_means_the_instruments_own_bit(instrument, name, bits):
+def test_a_name_means_the_bit_of_the_instrument(instrument, name, bits):
     assert good_bits(name, DQ_BITS[instrument]) == bits
     assert good_bits(name.lower(), DQ_BITS[instrument]) == bits
 
 
 @pytest.mark.parametrize("instrument", DQ_BITS)
-def test_every_name_is_a_single_bit_of_sixteen(instrument):
+def test_every_name_is_a_single_bit_of_16(instrument):
     assert set(DQ_BITS[instrument].values()) <= {1 << bit for bit in range(16)}
     assert all(name == name.upper() for name in DQ_BITS[instrument])
 
 
-def test_a_name_that_only_another_instrument_has_is_refused_for_this_one():
+def test_a_name_of_another_instrument_is_an_error():
     assert check_bits("GROT") is None
     with pytest.raises(ValueError, match="GROT is not the name of a DQ bit"):
         good_bits("grot", ACS)
 
 
-def test_an_instrument_without_names_takes_numbers_only():
+def test_an_instrument_without_names_accepts_only_numbers():
     assert good_bits("~(64,32)", {}) == ~96
     with pytest.raises(ValueError, match="HOT is not the name of a DQ bit"):
         good_bits("HOT", {})
 
 
-def test_names_that_no_single_instrument_has_together_are_refused():
-    # HOT is not NICMOS's, GROT is nobody else's.
+def test_names_of_different_instruments_cannot_be_combined():
+    # NICMOS has no HOT, and only NICMOS has GROT.
     assert "is not the name of a DQ bit" in check_bits("HOT,GROT")
 
 
-# The arrays.
+# Arrays.
 
 
 @pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "i4", "u4", "i8"])
 @pytest.mark.parametrize("good", [0, 96, 255, ~0, ~64, 32768, 65535])
-def test_a_pixel_is_bad_if_any_bit_that_is_not_good_is_set(kind, good):
+def test_a_pixel_is_flagged_if_any_bit_that_is_not_good_is_set(kind, good):
     width = 8 * np.dtype(kind).itemsize
     values = [0, *(1 << bit for bit in range(width)), 96 & (2**width - 1), 2**width - 1]
     array = np.array(values, f"u{width // 8}").view(kind)
@@ -163,22 +163,22 @@ def test_a_pixel_is_bad_if_any_bit_that_is_not_good_is_set(kind, good):
     assert bad.tolist() == [value & ~good != 0 for value in values]
 
 
-def test_bit_fifteen_of_int16_is_a_flag_like_any_other():
+def test_bit_15_of_int16_is_a_flag_like_any_other():
     array = np.array([[-32768, -32768 + 64, 64, 0]], np.int16)
     assert flagged_pixels(array, 64).tolist() == [[True, True, False, False]]
     assert flagged_pixels(array, 32768).tolist() == [[False, True, True, False]]
     assert flagged_pixels(array, ~32768).tolist() == [[True, True, False, False]]
 
 
-def test_flags_of_either_byte_order_are_read_alike():
+def test_flags_of_both_byte_orders_are_equivalent():
     native = np.array([[1, 256, -32768, 0, 257]], np.int16)
     swapped = native.astype(native.dtype.newbyteorder())
     for good in (0, 1, 256, 32768):
         assert np.array_equal(flagged_pixels(swapped, good), flagged_pixels(native, good))
 
 
-def test_flags_that_may_not_be_written_to_are_read_and_left_alone():
-    # As the constant arrays of a file are: one value, seen as a whole array.
+def test_read_only_flags_are_not_changed():
+    # Constant arrays are broadcast from one value.
     array = np.broadcast_to(np.int64(64), SHAPE)
     assert flagged_pixels(array, 0).all()
     assert not flagged_pixels(array, 64).any()
@@ -189,13 +189,13 @@ def test_flags_that_may_not_be_written_to_are_read_and_left_alone():
     st.lists(st.integers(-(2**15), 2**15 - 1), min_size=1, max_size=20),
     st.integers(-(2**16), 2**16),
 )
-def test_good_bits_and_their_complement_divide_the_flagged_pixels(values, good):
+def test_good_bits_and_their_complement_cover_all_flagged_pixels(values, good):
     array = np.array(values, np.int16)
     either = flagged_pixels(array, good) | flagged_pixels(array, ~good)
     assert np.array_equal(either, array != 0)
 
 
-# From end to end.
+# Complete runs.
 
 
 def run(path: Path, final_bits: object, folder: Path) -> tuple[np.ndarray, int]:
@@ -224,12 +224,12 @@ def run(path: Path, final_bits: object, folder: Path) -> tuple[np.ndarray, int]:
         ("65535", 65535),
     ],
 )
-def test_dq_bad_pixels_are_zero_in_the_mask_and_good_bit_ones_are_not(final_bits, good, tmp_path):
+def test_flagged_pixels_are_0_in_the_mask_unless_their_bits_are_good(final_bits, good, tmp_path):
     path = exposure(tmp_path / "j_flt.fits", [sky(1, SHAPE)], flags=[flags()])
     without, none = run(path, None, tmp_path / "without")
     mask, flagged = run(path, final_bits, tmp_path / "with")
     assert none == 0
-    assert all(without[place] == 1 for place in FLAGS), "these are not low, but flagged only"
+    assert all(without[place] == 1 for place in FLAGS), "these pixels must be flagged but not low"
 
     wanted = without.copy()
     for place, value in FLAGS.items():
@@ -238,7 +238,7 @@ def test_dq_bad_pixels_are_zero_in_the_mask_and_good_bit_ones_are_not(final_bits
     assert flagged == sum(value & ~good != 0 for value in FLAGS.values())
 
 
-def test_low_pixels_stay_bad_whatever_their_flags(tmp_path):
+def test_low_pixels_are_bad_whatever_their_flags(tmp_path):
     path = exposure(tmp_path / "j_flt.fits", [sky(1, SHAPE)], flags=[np.zeros(SHAPE, np.int16)])
     without, _ = run(path, None, tmp_path / "without")
     mask, _ = run(path, 0, tmp_path / "with")
@@ -246,7 +246,7 @@ def test_low_pixels_stay_bad_whatever_their_flags(tmp_path):
     assert np.array_equal(mask, without)
 
 
-def test_a_pixel_that_one_exposure_flags_is_bad_in_the_mask_of_all(tmp_path):
+def test_a_pixel_flagged_in_one_exposure_is_bad_in_the_mask_of_all(tmp_path):
     clean = np.zeros(SHAPE, np.int16)
     names = []
     for i, array in enumerate([clean, flags(), clean]):
@@ -258,7 +258,7 @@ def test_a_pixel_that_one_exposure_flags_is_bad_in_the_mask_of_all(tmp_path):
     assert [chip.n_flagged for chip in mask.chips] == [0, len(FLAGS), 0]
 
 
-def test_every_chip_takes_the_flags_of_its_own_extver(tmp_path):
+def test_every_chip_uses_the_flags_of_its_extver(tmp_path):
     arrays = [np.zeros(SHAPE, np.int16) for _ in range(2)]
     arrays[0][10, 20] = arrays[1][30, 40] = 4
     chips = [{"CCDCHIP": 2}, {"CCDCHIP": 1}]
@@ -272,9 +272,9 @@ def test_every_chip_takes_the_flags_of_its_own_extver(tmp_path):
     assert places == {1: [[10, 20]], 2: [[30, 40]]}
 
 
-def test_a_name_stands_for_another_bit_in_each_instrument_of_a_run(tmp_path):
+def test_a_name_means_a_different_bit_for_each_instrument_of_a_run(tmp_path):
     array = np.zeros(SHAPE, np.int16)
-    array[1, 1], array[2, 2] = 8, 2048  # ATODSAT of WFPC2, and of ACS
+    array[1, 1], array[2, 2] = 8, 2048  # ATODSAT of WFPC2 and of ACS
     acs = exposure(tmp_path / "j_flt.fits", [sky(1, SHAPE, low=0)], flags=[array])
     wfpc2 = exposure(
         tmp_path / "u_c0m.fits",
@@ -288,21 +288,21 @@ def test_a_name_stands_for_another_bit_in_each_instrument_of_a_run(tmp_path):
     assert places == {"ACS": [[1, 1]], "WFPC2": [[2, 2]]}
 
 
-def test_a_name_that_an_exposures_instrument_lacks_is_an_error_naming_both(tmp_path):
+def test_a_name_unknown_for_the_instrument_is_an_error_that_names_both(tmp_path):
     path = exposure(tmp_path / "j_flt.fits", [sky(1, SHAPE)], flags=[flags()])
     with pytest.raises(InputError, match=r"j_flt\.fits: .*ACS: GROT is not the name of a DQ bit"):
         create_masks(path, final_bits="GROT", output_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_name_that_no_instrument_has_is_an_error_before_any_file_is_looked_at(tmp_path):
+def test_a_name_unknown_for_all_instruments_is_an_error_before_reading(tmp_path):
     with pytest.raises(ConfigError, match="'LUKEWARM' is not None, a sum of DQ bits"):
         create_masks(tmp_path / "missing_flt.fits", final_bits="LUKEWARM")
 
 
 @pytest.mark.parametrize("kind", ["u1", "i2", "u2", "i4"])
 def test_flags_of_every_integer_type_are_read(kind, tmp_path):
-    # FITS has uint16 by way of BZERO only.
+    # FITS stores uint16 with BZERO.
     array = np.zeros(SHAPE, kind)
     array[3, 4], array[5, 6] = 64, 4
     path = exposure(tmp_path / "j_flt.fits", [sky(1, SHAPE, low=0)], flags=[array])
@@ -311,14 +311,14 @@ def test_flags_of_every_integer_type_are_read(kind, tmp_path):
     assert flagged == 1
 
 
-def test_a_chip_without_dq_extension_is_an_error_only_if_flags_are_asked_for(tmp_path):
+def test_a_missing_dq_extension_is_an_error_only_if_flags_are_used(tmp_path):
     path = exposure(tmp_path / "j_flt.fits", [sky(1, SHAPE)])
     assert run(path, None, tmp_path)[1] == 0
     with pytest.raises(InputError, match=r"j_flt\.fits: SCI,1: has no DQ extension"):
         create_masks(path, final_bits=0, output_dir=tmp_path)
 
 
-def test_dq_of_another_shape_is_an_error_only_if_flags_are_asked_for(tmp_path):
+def test_dq_of_another_shape_is_an_error_only_if_flags_are_used(tmp_path):
     path = exposure(
         tmp_path / "j_flt.fits", [sky(1, SHAPE)], flags=[np.zeros((SHAPE[1], SHAPE[0]), "i2")]
     )
@@ -327,8 +327,8 @@ def test_dq_of_another_shape_is_an_error_only_if_flags_are_asked_for(tmp_path):
         create_masks(path, final_bits=0, output_dir=tmp_path)
 
 
-def test_none_does_not_read_the_flags_at_all(tmp_path):
-    # The flags are compressed, and damaged where only reading them can tell.
+def test_without_final_bits_flags_are_not_read(tmp_path):
+    # The flags are compressed, and damaged so that only reading them reveals it.
     path = tmp_path / "j_flt.fits.fz"
     science = fits.ImageHDU(sky(1, SHAPE), name="SCI", ver=1)
     damaged = fits.CompImageHDU(flags(), name="DQ", compression_type="GZIP_1")
@@ -337,7 +337,7 @@ def test_none_does_not_read_the_flags_at_all(tmp_path):
     primary.header.update({"INSTRUME": "ACS", "DETECTOR": "HRC", "EXPTIME": 400.0})
     fits.HDUList([primary, damaged, science]).writeto(path)
     content = path.read_bytes()
-    assert content.count(b"\x1f\x8b\x08") == SHAPE[0], "a tile for each row"
+    assert content.count(b"\x1f\x8b\x08") == SHAPE[0], "one tile per row"
     path.write_bytes(content.replace(b"\x1f\x8b\x08", b"\0\0\0"))
 
     for none in (None, "None", "INDEF"):
@@ -349,7 +349,7 @@ def test_none_does_not_read_the_flags_at_all(tmp_path):
 
 
 @pytest.mark.parametrize("row", ["acs_wfc", "wfc3_uvis", "wfc3_ir", "stis_ccd", "nicmos2", "other"])
-def test_flags_join_the_mask_of_every_instrument(row, tmp_path):
+def test_flags_are_added_to_the_masks_of_every_instrument(row, tmp_path):
     chips = {"acs_wfc": 2, "wfc3_uvis": 2, "stis_ccd": 2}.get(row, 1)
     array = np.zeros(SHAPE, np.int16)
     array[7, 8], array[9, 10] = 512, -32768

@@ -1,4 +1,4 @@
-"""Which silicon: every instrument, every layout of its files, every name of its masks."""
+"""Identities: every instrument, every layout of its files, every name of its masks."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from tests.support.runs import (
 SHAPE = (64, 80)
 END = "_staticMask.fits"
 
-# Row of the naming table -> each mask's label and number, and which of the
-# exposure's SCI extensions belong to it.
+# Row of the naming table -> label and number of each mask, and the SCI extensions
+# that belong to it.
 NAMES = {
     "acs_wfc": [("ACSWFC", 1, [1]), ("ACSWFC", 2, [2])],
     "acs_hrc": [("ACSHRC", 1, [1])],
@@ -52,17 +52,17 @@ NAMES = {
 
 
 def one(path: Path, seed: int = 1, shape: tuple[int, int] = SHAPE, **keywords: object) -> Path:
-    """Write an exposure of one chip; keywords of its SCI header."""
+    """Write an exposure of one chip, with keywords in its SCI header."""
     primary = keywords.pop("primary", None)
     return exposure(path, [sky(seed, shape)], primary=primary, chips=[keywords])
 
 
-def test_the_table_below_covers_every_row() -> None:
+def test_the_table_of_names_covers_every_instrument() -> None:
     assert NAMES.keys() == INSTRUMENTS.keys()
 
 
 @pytest.mark.parametrize("row", NAMES)
-def test_every_instrument_gets_its_names_and_its_own_pixels(row: str, tmp_path: Path) -> None:
+def test_every_instrument_has_its_names_and_its_own_pixels(row: str, tmp_path: Path) -> None:
     paths = [instrument_exposure(tmp_path, row, seed) for seed in (1, 2)]
     report = run(*paths, out=tmp_path / "out")
     assert report.warnings == ()
@@ -81,7 +81,7 @@ def test_every_instrument_gets_its_names_and_its_own_pixels(row: str, tmp_path: 
         assert head["NCHIPS"] == len(arrays)
 
 
-def test_a_run_over_all_instruments_at_once_keeps_them_apart(tmp_path: Path) -> None:
+def test_a_run_over_all_instruments_does_not_mix_them(tmp_path: Path) -> None:
     for row in NAMES:
         instrument_exposure(tmp_path, row, 1)
     together = masks(run(tmp_path / "*_???.fits", out=tmp_path / "together"))
@@ -105,7 +105,7 @@ def test_a_run_over_all_instruments_at_once_keeps_them_apart(tmp_path: Path) -> 
 def test_full_frames_are_named_as_drizzlepac_documents(
     row: str, shape: tuple[int, int], names: list[str], has_ccdchip: bool, tmp_path: Path
 ) -> None:
-    # Constant arrays: all of a full frame but its 34 MB.
+    # Constant arrays have the shape of a full frame without its 34 MB.
     primary, chips = INSTRUMENTS[row]
     hdus = [constant("SCI", 0.0, shape) for _ in chips]
     for version, (hdu, keywords) in enumerate(zip(hdus, chips, strict=True), start=1):
@@ -116,33 +116,33 @@ def test_full_frames_are_named_as_drizzlepac_documents(
     assert [Path(m.path).name for m in report.masks] == [name + END for name in names]
 
 
-def test_a_subarray_without_ccdchip_is_refused_for_nothing_tells_its_chip(tmp_path: Path) -> None:
+def test_a_subarray_without_ccdchip_is_an_error(tmp_path: Path) -> None:
     path = one(tmp_path / "x_flt.fits", primary={"DETECTOR": "WFC"})
     with pytest.raises(InputError, match=r"x_flt\.fits: SCI,1: CCDCHIP is missing"):
         run(path, out=tmp_path / "out")
 
 
-def test_a_subarray_of_chip_1_that_comes_as_sci_1_is_number_2(tmp_path: Path) -> None:
+def test_a_subarray_of_chip_1_stored_as_sci_1_is_number_2(tmp_path: Path) -> None:
     for row, detector in (("acs_wfc", "WFC"), ("wfc3_uvis", "UVIS")):
         instrument = row[:4].strip("_").upper()
         keywords = {"INSTRUME": instrument, "DETECTOR": detector}
         full = instrument_exposure(tmp_path, row, 1)
         sub = one(tmp_path / f"{row}_sub_flt.fits", 3, primary=keywords, CCDCHIP=1)
         made = masks(run(full, sub, out=tmp_path / "out"))
-        # EXTVER alone would have put the subarray's pixels into number 1.
+        # With EXTVER alone, the subarray would be combined with number 1.
         label = instrument + detector
         np.testing.assert_array_equal(made[f"{label}_64x80_1{END}"], expected([sky(1000)]))
         np.testing.assert_array_equal(made[f"{label}_64x80_2{END}"], expected([sky(1001), sky(3)]))
 
 
 @pytest.mark.parametrize("row", ["stis_ccd", "stis_nuv", "nicmos2", "wfc3_ir"])
-def test_repeats_in_one_file_go_into_one_mask(row: str, tmp_path: Path) -> None:
+def test_repeats_in_one_file_are_combined_into_one_mask(row: str, tmp_path: Path) -> None:
     arrays = [sky(seed) for seed in (1, 2, 3)]
     path = exposure(tmp_path / "x_flt.fits", arrays, primary=INSTRUMENTS[row][0])
     report = run(path, out=tmp_path / "out")
     np.testing.assert_array_equal(only(report), expected(arrays))
     (mask,) = report.masks
-    assert mask.exposures == 1, "three chips, but one exposure"
+    assert mask.exposures == 1, "three chips of one exposure"
     assert [record.extver for record in mask.chips] == [1, 2, 3]
 
 
@@ -155,7 +155,7 @@ def test_repeats_in_one_file_go_into_one_mask(row: str, tmp_path: Path) -> None:
         ({}, (0, 0)),
         ({"LTV1": 0.0, "LTV2": 0.0, "LTM1_1": 1.0, "LTM2_2": 1.0}, (0, 0)),
         ({"LTV1": -100.0, "LTV2": -7.0}, (100, 7)),
-        ({"LTV1": 19, "LTV2": 20}, (-19, -20)),  # overscan kept: left of the first pixel
+        ({"LTV1": 19, "LTV2": 20}, (-19, -20)),  # overscan not trimmed: left of the first pixel
         # An array pixel is LTM x detector pixel + LTV; pixel edges lie at halves.
         ({"LTV1": 0.25, "LTV2": 0.25, "LTM1_1": 0.5, "LTM2_2": 0.5}, (0, 0)),
         ({"LTV1": -49.75, "LTV2": 0.25, "LTM1_1": 0.5, "LTM2_2": 0.5}, (100, 0)),
@@ -170,7 +170,7 @@ def test_corners_come_from_ltv_and_ltm(
     assert (mask.identity.x0, mask.identity.y0) == corner
     head = header(mask.path)
     assert (head["XCORNER"], head["YCORNER"]) == corner
-    assert Path(mask.path).name == f"ACSHRC_64x80_1{END}", "alone, it has its documented name"
+    assert Path(mask.path).name == f"ACSHRC_64x80_1{END}", "the only mask has its documented name"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_corners_come_from_ltv_and_ltm(
         ({"INSTRUME": "ACS", "DETECTOR": "HRC"}, {"BINAXIS1": 2, "BINAXIS2": 4}),
     ],
 )
-def test_binning_comes_from_the_primary_or_the_extension_header(
+def test_binning_comes_from_the_primary_or_extension_header(
     primary: dict[str, object], science_header: dict[str, object], tmp_path: Path
 ) -> None:
     path = one(tmp_path / "x_flt.fits", primary=primary, **science_header)
@@ -191,7 +191,9 @@ def test_binning_comes_from_the_primary_or_the_extension_header(
     assert (head["BINAXIS1"], head["BINAXIS2"]) == (2, 4)
 
 
-def test_pixels_of_two_corners_binnings_or_shapes_are_never_combined(tmp_path: Path) -> None:
+def test_pixels_with_different_corners_binnings_or_shapes_are_never_combined(
+    tmp_path: Path,
+) -> None:
     paths = [
         one(tmp_path / "a_flt.fits", 1),
         one(tmp_path / "b_flt.fits", 2, LTV1=-1.0),
@@ -207,10 +209,10 @@ def test_pixels_of_two_corners_binnings_or_shapes_are_never_combined(tmp_path: P
     assert {m.tobytes() for m in made.values()} == {m.tobytes() for m in wanted}
 
 
-# Layouts of files.
+# File layouts.
 
 
-def test_a_file_that_holds_only_sci_2_is_read(tmp_path: Path) -> None:
+def test_a_file_with_only_sci_2_is_read(tmp_path: Path) -> None:
     primary, chips = INSTRUMENTS["acs_wfc"]
     arrays = [sky(1)]
     path = exposure(
@@ -240,7 +242,7 @@ def test_gaps_in_extver_do_not_shift_dq_arrays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 99])
-def test_a_stale_nextend_does_not_matter(count: int, tmp_path: Path) -> None:
+def test_a_stale_nextend_does_not_change_the_masks(count: int, tmp_path: Path) -> None:
     path = instrument_exposure(tmp_path, "acs_wfc", 1)
     with fits.open(path, "update") as hdus:
         hdus[0].header["NEXTEND"] = count
@@ -248,7 +250,7 @@ def test_a_stale_nextend_does_not_matter(count: int, tmp_path: Path) -> None:
 
 
 def test_no_gain_noise_dark_or_wcs_keyword_is_needed(tmp_path: Path) -> None:
-    # What stands here is all that the file's headers hold beyond what FITS demands.
+    # The only keywords beyond those that FITS requires.
     path = simple(tmp_path / "x.fits", [science(sky(1))])
     with fits.open(path, "update") as hdus:
         del hdus[0].header["EXPTIME"], hdus[0].header["NEXTEND"]
@@ -261,7 +263,7 @@ def test_no_gain_noise_dark_or_wcs_keyword_is_needed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("bitpix", "has_npix"), [(8, False), (16, True), (-32, False)])
 @pytest.mark.parametrize("value", [0, 4, 16, -32768])
-def test_a_constant_dq_array_means_the_same_as_a_written_one(
+def test_a_constant_dq_array_is_equivalent_to_a_stored_one(
     value: int, bitpix: int, has_npix: bool, tmp_path: Path
 ) -> None:
     pixels = sky(1)
@@ -273,7 +275,7 @@ def test_a_constant_dq_array_means_the_same_as_a_written_one(
         tmp_path / "constant_flt.fits",
         [science(pixels), constant("DQ", value, SHAPE if has_npix else None)],
     )
-    # astropy writes 8 where there is no array; the pipelines write what the array had.
+    # astropy writes 8 if there is no array; the pipelines keep the BITPIX of the array.
     written = path.read_bytes()
     eight = b"BITPIX  =" + b"8".rjust(21)
     assert eight in written
@@ -285,30 +287,30 @@ def test_a_constant_dq_array_means_the_same_as_a_written_one(
         np.testing.assert_array_equal(one_mask, other, err_msg=final_bits)
 
 
-@pytest.mark.parametrize("tells", ["NPIX", "ERR", "DQ"])
-def test_a_constant_sci_array_gives_nothing_but_its_flags(tells: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["NPIX", "ERR", "DQ"])
+def test_a_constant_sci_array_contributes_only_its_flags(source: str, tmp_path: Path) -> None:
     flags = np.zeros(SHAPE, "i2")
     flags[3, 4] = 4
-    hdus = [constant("SCI", 1.5, SHAPE if tells == "NPIX" else None)]
-    if tells == "ERR":
+    hdus = [constant("SCI", 1.5, SHAPE if source == "NPIX" else None)]
+    if source == "ERR":
         hdus.append(fits.ImageHDU(np.ones(SHAPE, "f4"), name="ERR", ver=1))
-    if tells == "DQ":
+    if source == "DQ":
         hdus.append(fits.ImageHDU(flags, name="DQ", ver=1))
     path = simple(tmp_path / "x_flt.fits", hdus)
     assert only(run(path, out=tmp_path / "out")).all()
-    if tells == "DQ":
+    if source == "DQ":
         mask = only(run(path, out=tmp_path / "out", final_bits=0))
         np.testing.assert_array_equal(mask, flagged(flags))
 
 
-def test_a_constant_sci_array_of_unknown_shape_is_refused(tmp_path: Path) -> None:
+def test_a_constant_sci_array_of_unknown_shape_is_an_error(tmp_path: Path) -> None:
     path = simple(tmp_path / "x_flt.fits", [constant("SCI", 0.0)])
     with pytest.raises(InputError, match=r"x_flt\.fits: SCI,1: .*NPIX1"):
         run(path, out=tmp_path / "out")
 
 
-def test_constant_arrays_among_full_ones_change_nothing(tmp_path: Path) -> None:
-    # A lost STIS readout comes as a constant imset.
+def test_a_constant_repeat_changes_nothing(tmp_path: Path) -> None:
+    # A lost STIS readout is stored as a constant imset.
     empty = constant("SCI", 0.0, SHAPE)
     empty.ver = 2
     primary = INSTRUMENTS["stis_ccd"][0]
@@ -322,7 +324,7 @@ def test_constant_arrays_among_full_ones_change_nothing(tmp_path: Path) -> None:
 
 
 def compressed(path: Path, hdus: list[fits.ImageHDU], **how: object) -> Path:
-    """Write the same extensions tile-compressed, as fpack does."""
+    """Write extensions tile-compressed, as fpack does."""
     packed = []
     for hdu in hdus:
         packed.append(fits.CompImageHDU(hdu.data, name=hdu.name, **how))
@@ -331,7 +333,7 @@ def compressed(path: Path, hdus: list[fits.ImageHDU], **how: object) -> Path:
 
 
 def both_arrays(dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixels and flags; the pixels whole numbers, which survive any compression."""
+    """Return pixels and flags; integer pixels, for which all compression is lossless."""
     flags = np.zeros(SHAPE, "i2")
     flags[5, 6], flags[7, 8] = 16, -32768
     return np.round(sky(1)).astype(dtype), flags
@@ -343,7 +345,7 @@ def test_tile_compressed_integers_give_the_same_mask(
     kind: str, final_bits: int | None, tmp_path: Path
 ) -> None:
     pixels, flags = both_arrays("i4")
-    if kind == "PLIO_1":  # holds no negative numbers
+    if kind == "PLIO_1":  # cannot store negative numbers
         pixels, flags = np.maximum(pixels, 0), np.abs(flags // 2)
     hdus = [science(pixels), fits.ImageHDU(flags, name="DQ", ver=1)]
     plain = simple(tmp_path / "x_flt.fits", hdus)
@@ -370,16 +372,16 @@ def test_losslessly_compressed_floats_give_the_same_mask(
     np.testing.assert_array_equal(only(run(path, out=tmp_path / "out")), expected([pixels]))
 
 
-def test_quantized_floats_give_the_mask_of_the_pixels_that_were_kept(tmp_path: Path) -> None:
+def test_quantized_floats_give_the_mask_of_the_stored_pixels(tmp_path: Path) -> None:
     path = compressed(tmp_path / "y_flt.fits.fz", [science(sky(1))], compression_type="RICE_1")
-    kept = fits.getdata(path, 1)
+    stored = fits.getdata(path, 1)
     mask = only(run(path, out=tmp_path / "out"))
-    np.testing.assert_array_equal(mask, expected([kept]))
+    np.testing.assert_array_equal(mask, expected([stored]))
     assert not mask.all()
 
 
-def test_a_large_compressible_array_is_not_taken_for_truncated(tmp_path: Path) -> None:
-    # Its pixels take more bytes than its file has.
+def test_a_highly_compressed_array_is_not_reported_as_truncated(tmp_path: Path) -> None:
+    # Its pixels are larger than its file.
     pixels = np.zeros((400, 500), "i4")
     pixels[::7, ::3] = 10
     path = compressed(tmp_path / "y.fits.fz", [science(pixels)], compression_type="RICE_1")
@@ -388,9 +390,7 @@ def test_a_large_compressible_array_is_not_taken_for_truncated(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["y_flt.fits.gz", "y_flt.fits"])
-def test_gzipped_exposures_give_the_same_mask_whatever_they_are_called(
-    name: str, tmp_path: Path
-) -> None:
+def test_gzipped_exposures_give_the_same_mask_under_any_name(name: str, tmp_path: Path) -> None:
     plain = instrument_exposure(
         *(tmp_path, "acs_wfc", 1), flags=[np.eye(*SHAPE, dtype="i2"), np.zeros(SHAPE, "i2")]
     )
@@ -415,7 +415,7 @@ def test_scaled_exposures_give_the_mask_of_their_physical_values(
     raw = np.round((physical - bzero) / bscale).astype(stored)
     hdu = science(raw)
     path = simple(tmp_path / "x_flt.fits", [hdu])
-    # Afterwards, for astropy would take the keywords away while writing.
+    # Added afterwards, because astropy removes the keywords while writing.
     with fits.open(path, "update", do_not_scale_image_data=True) as hdus:
         hdus[1].header["BSCALE"] = bscale
         hdus[1].header["BZERO"] = bzero
@@ -425,10 +425,10 @@ def test_scaled_exposures_give_the_mask_of_their_physical_values(
     assert not mask.all()
 
 
-def test_blank_pixels_take_no_part(tmp_path: Path) -> None:
+def test_blank_pixels_are_ignored(tmp_path: Path) -> None:
     pixels = np.round(sky(1)).astype("i2")
     blanks = (slice(3, 9), slice(4, 30))
-    pixels[blanks] = -32768  # would be the lowest of all
+    pixels[blanks] = -32768  # would be the lowest pixels
     path = simple(tmp_path / "x_flt.fits", [science(pixels)])
     with fits.open(path, "update", do_not_scale_image_data=True) as hdus:
         hdus[1].header["BLANK"] = -32768
@@ -440,7 +440,7 @@ def test_blank_pixels_take_no_part(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["unsigned", "blank", "int32", "byte", "scaled by 1"])
-def test_flags_mean_the_same_in_whatever_integers_they_come(how: str, tmp_path: Path) -> None:
+def test_flags_are_equivalent_in_all_integer_types(how: str, tmp_path: Path) -> None:
     flags = np.zeros(SHAPE, "i4")
     flags[5, 6], flags[7, 8], flags[9, 9] = 16, 64, 0 if how == "byte" else 4
     pixels = sky(1)
@@ -467,20 +467,20 @@ def test_flags_mean_the_same_in_whatever_integers_they_come(how: str, tmp_path: 
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i2", "i4", "i8", "u1", "u2"])
-def test_every_type_that_fits_has_can_be_read(dtype: str, tmp_path: Path) -> None:
+def test_every_data_type_of_fits_can_be_read(dtype: str, tmp_path: Path) -> None:
     pixels = np.clip(np.round(sky(1) + 60), 0, 250).astype(dtype)
     path = simple(tmp_path / "x_flt.fits", [science(pixels)])
     np.testing.assert_array_equal(only(run(path, out=tmp_path / "out")), expected([pixels]))
 
 
-# COS's segments.
+# COS segments.
 
 
 def segment(path: Path, seed: int, **primary: object) -> Path:
     return exposure(path, [sky(seed)], primary={"INSTRUME": "COS", "DETECTOR": "FUV"} | primary)
 
 
-def test_the_segments_of_cos_are_two_pieces_of_silicon(tmp_path: Path) -> None:
+def test_the_segments_of_cos_are_two_detectors(tmp_path: Path) -> None:
     segment(tmp_path / "l_flt_a.fits", 1, SEGMENT="FUVA")
     segment(tmp_path / "l_flt_b.fits", 2, SEGMENT="FUVB")
     made = masks(run(tmp_path / "l_flt_?.fits", out=tmp_path / "out"))
@@ -490,7 +490,7 @@ def test_the_segments_of_cos_are_two_pieces_of_silicon(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("primary", [{}, {"SEGMENT": "BOTH"}])
-def test_an_exposure_of_cos_fuv_must_tell_its_segment(
+def test_an_exposure_of_cos_fuv_needs_its_segment(
     primary: dict[str, object], tmp_path: Path
 ) -> None:
     path = segment(tmp_path / "l_flt.fits", 1, **primary)
@@ -503,13 +503,13 @@ def test_cos_nuv_has_no_segments(tmp_path: Path) -> None:
     assert masks(run(path, out=tmp_path / "out")).keys() == {f"COSNUV_64x80_1{END}"}
 
 
-# WFPC2's twin.
+# DQ files of WFPC2.
 
 
-def twins(
-    folder: Path, *, called: str = "SCI", flags_gz: bool = False
+def pair(
+    folder: Path, *, name: str = "SCI", flags_gz: bool = False
 ) -> tuple[Path, list[np.ndarray], list[np.ndarray]]:
-    """Write a _c0m and its _c1m."""
+    """Write a _c0m file and its _c1m file."""
     science_path = instrument_exposure(folder, "wfpc2", 1)
     pixels = [sky(1000 + i) for i in range(4)]
     flags = [np.zeros(SHAPE, "i2") for _ in range(4)]
@@ -517,20 +517,20 @@ def twins(
         array[i, 10 + i] = 2**i
     hdus = []
     for version, array in enumerate(flags, start=1):
-        hdus.append(fits.ImageHDU(array, name=called, ver=version))
+        hdus.append(fits.ImageHDU(array, name=name, ver=version))
         hdus[-1].header["DETECTOR"] = version
     ending = ".gz" * flags_gz
     simple(folder / f"wfpc201_c1m.fits{ending}", hdus, INSTRUME="WFPC2")
     return science_path, pixels, flags
 
 
-@pytest.mark.parametrize("called", ["SCI", "DQ"])
-def test_wfpc2_takes_its_flags_from_the_twin(called: str, tmp_path: Path) -> None:
-    path, pixels, flags = twins(tmp_path, called=called)
+@pytest.mark.parametrize("name", ["SCI", "DQ"])
+def test_flags_of_wfpc2_come_from_its_dq_file(name: str, tmp_path: Path) -> None:
+    path, pixels, flags = pair(tmp_path, name=name)
     made = masks(run(path, out=tmp_path / "out", final_bits=4))
-    for i, name in enumerate(("WFPC2PC", "WFPC2WF2", "WFPC2WF3", "WFPC2WF4")):
+    for i, label in enumerate(("WFPC2PC", "WFPC2WF2", "WFPC2WF3", "WFPC2WF4")):
         np.testing.assert_array_equal(
-            made[f"{name}_64x80_{i + 1}{END}"], expected([pixels[i]]) & flagged(flags[i], 4)
+            made[f"{label}_64x80_{i + 1}{END}"], expected([pixels[i]]) & flagged(flags[i], 4)
         )
 
 
@@ -542,10 +542,10 @@ def test_wfpc2_takes_its_flags_from_the_twin(called: str, tmp_path: Path) -> Non
         ("a_c0m_c0m.fits", "a_c0m_c1m.fits"),
     ],
 )
-def test_wfpc2s_twins_are_found_by_every_name_that_they_have(
+def test_dq_files_of_wfpc2_are_found_under_all_their_names(
     science_name: str, flags_name: str, tmp_path: Path
 ) -> None:
-    path, _, _ = twins(tmp_path)
+    path, _, _ = pair(tmp_path)
     wanted = masks(run(path, out=tmp_path / "wanted", final_bits=0))
     (tmp_path / "wfpc201_c1m.fits").rename(tmp_path / flags_name)
     path = path.rename(tmp_path / science_name)
@@ -556,8 +556,8 @@ def test_wfpc2s_twins_are_found_by_every_name_that_they_have(
             np.testing.assert_array_equal(pixels, wanted[name])
 
 
-def test_without_final_bits_wfpc2_needs_no_twin(tmp_path: Path) -> None:
-    path, pixels, _ = twins(tmp_path)
+def test_wfpc2_needs_no_dq_file_without_final_bits(tmp_path: Path) -> None:
+    path, pixels, _ = pair(tmp_path)
     (tmp_path / "wfpc201_c1m.fits").unlink()
     made = masks(run(path, out=tmp_path / "out"))
     np.testing.assert_array_equal(made[f"WFPC2PC_64x80_1{END}"], expected([pixels[0]]))
@@ -565,8 +565,10 @@ def test_without_final_bits_wfpc2_needs_no_twin(tmp_path: Path) -> None:
         run(path, out=tmp_path / "out", final_bits=0)
 
 
-def test_a_pattern_that_matches_both_twins_does_not_take_flags_for_pixels(tmp_path: Path) -> None:
-    path, _, _ = twins(tmp_path)
+def test_a_pattern_that_matches_the_dq_file_too_does_not_use_it_as_an_exposure(
+    tmp_path: Path,
+) -> None:
+    path, _, _ = pair(tmp_path)
     alone = masks(run(path, out=tmp_path / "alone", final_bits=0))
     report = run(tmp_path / "*_c?m.fits", out=tmp_path / "both", final_bits=0)
     assert set(files_used(report)) == {"wfpc201_c0m.fits"}
@@ -574,7 +576,7 @@ def test_a_pattern_that_matches_both_twins_does_not_take_flags_for_pixels(tmp_pa
         np.testing.assert_array_equal(mask, alone[name])
 
 
-def test_wfpc2_files_with_flags_of_their_own_need_no_twin(tmp_path: Path) -> None:
+def test_wfpc2_files_with_dq_extensions_need_no_dq_file(tmp_path: Path) -> None:
     flags = [np.eye(*SHAPE, dtype="i2") for _ in range(4)]
     path = instrument_exposure(tmp_path, "wfpc2", 1, flags=flags)
     path = path.rename(tmp_path / "u2_flt.fits")
@@ -596,7 +598,7 @@ def test_wfpc2_files_with_flags_of_their_own_need_no_twin(tmp_path: Path) -> Non
         ({"INSTRUME": "A B_c!", "DETECTOR": "d-1 (x)"}, "ABCd-1x"),
     ],
 )
-def test_other_instruments_are_called_by_instrument_and_detector(
+def test_other_instruments_are_named_by_instrument_and_detector(
     primary: dict[str, object], label: str | None, tmp_path: Path
 ) -> None:
     path = exposure(tmp_path / "x.fits", [sky(1), sky(2)], versions=[1, 3])
@@ -610,17 +612,17 @@ def test_other_instruments_are_called_by_instrument_and_detector(
             run(path, out=tmp_path / "out")
         return
     made = masks(run(path, out=tmp_path / "out"))
-    # What their extensions show nobody knows here: each EXTVER is a chip of its own.
+    # The meaning of their extensions is unknown: each EXTVER is a separate chip.
     assert [name.casefold() for name in sorted(made)] == [
         f"{label}_64x80_{number}{END}".casefold() for number in (1, 3)
     ]
 
 
 @pytest.mark.parametrize("value", ["N" * 60, "'quoted'", "é".encode("ascii", "replace").decode()])
-def test_long_and_odd_instrument_names_make_no_noise_or_are_refused(
+def test_unusual_instrument_names_cause_no_warnings_or_are_errors(
     value: str, tmp_path: Path
 ) -> None:
-    # pytest turns every warning, astropy's of a card that is too long too, into an error.
+    # Warnings, such as astropy's about long cards, are errors in the tests.
     path = one(tmp_path / "x.fits", primary={"INSTRUME": value, "DETECTOR": "X"})
     if value == "?":
         with pytest.raises(InputError, match="INSTRUME"):
@@ -630,7 +632,7 @@ def test_long_and_odd_instrument_names_make_no_noise_or_are_refused(
     assert header(mask.path)["INSTRUME"] == value.strip("'").upper()
 
 
-# Exposures that are left out.
+# Exposures that are skipped.
 
 
 @pytest.mark.parametrize(
@@ -642,7 +644,7 @@ def test_long_and_odd_instrument_names_make_no_noise_or_are_refused(
         ({}, {"NGOODPIX": 0}, "NGOODPIX"),
     ],
 )
-def test_empty_exposures_are_left_out_with_a_warning(
+def test_empty_exposures_are_skipped_with_a_warning(
     primary: dict[str, object],
     keywords: dict[str, object],
     reason: str,
@@ -658,7 +660,7 @@ def test_empty_exposures_are_left_out_with_a_warning(
     assert warning.startswith(f"{empty}: ")
     assert reason in warning
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [warning]
-    # The table tells of it too.
+    # The table of the mask records it too.
     rows = fits.getdata(report.masks[0].path, 1)
     assert {(row["FILE"], bool(row["USED"])) for row in rows} == {
         *(("good_flt.fits", True), ("empty_flt.fits", False))
@@ -666,7 +668,7 @@ def test_empty_exposures_are_left_out_with_a_warning(
     assert reason in next(row["REASON"] for row in rows if not row["USED"])
 
 
-def test_include_empty_keeps_them(tmp_path: Path) -> None:
+def test_include_empty_uses_empty_exposures(tmp_path: Path) -> None:
     paths = [
         one(tmp_path / "a_flt.fits", 1),
         one(tmp_path / "b_flt.fits", 2, primary={"EXPTIME": 0.0}),
@@ -677,19 +679,19 @@ def test_include_empty_keeps_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(only(report), expected([sky(i) for i in (1, 2, 3)]))
 
 
-def test_ngoodpix_adds_up_over_the_chips_of_an_exposure(tmp_path: Path) -> None:
+def test_ngoodpix_is_summed_over_the_chips_of_an_exposure(tmp_path: Path) -> None:
     primary, chips = INSTRUMENTS["acs_wfc"]
-    for counts, left in (((0, 0), []), ((0, 7), ["x_flt.fits"] * 2)):
+    for counts, used in (((0, 0), []), ((0, 7), ["x_flt.fits"] * 2)):
         heads = [c | {"NGOODPIX": n} for c, n in zip(chips, counts, strict=True)]
         path = exposure(tmp_path / "x_flt.fits", [sky(1), sky(2)], primary=primary, chips=heads)
-        if not left:
+        if not used:
             with pytest.raises(InputError, match="NGOODPIX"):
                 run(path, out=tmp_path / "none")
         else:
-            assert files_used(run(path, out=tmp_path / "out")) == left
+            assert files_used(run(path, out=tmp_path / "out")) == used
 
 
-def test_stis_keeps_exposure_time_with_each_imset(tmp_path: Path) -> None:
+def test_stis_exposure_times_are_those_of_each_imset(tmp_path: Path) -> None:
     primary = INSTRUMENTS["stis_ccd"][0]
     arrays = [sky(1), sky(2), sky(3)]
     times = [{"EXPTIME": t} for t in (10.0, 0.0, 20.0)]
@@ -703,7 +705,7 @@ def test_stis_keeps_exposure_time_with_each_imset(tmp_path: Path) -> None:
     assert "SCI,2" in warning
 
 
-def test_if_all_exposures_are_empty_the_run_fails_and_tells_why(tmp_path: Path) -> None:
+def test_if_all_exposures_are_empty_the_error_gives_the_reason(tmp_path: Path) -> None:
     path = one(tmp_path / "x_flt.fits", primary={"EXPTIME": 0.0})
     with pytest.raises(InputError) as caught:
         run(path, out=tmp_path / "out")
@@ -714,10 +716,10 @@ def test_if_all_exposures_are_empty_the_run_fails_and_tells_why(tmp_path: Path) 
     assert not (tmp_path / "out").exists()
 
 
-# Names that two regions claim.
+# Names shared by two regions.
 
 
-def test_two_corners_in_one_run_get_their_corners_into_their_names(tmp_path: Path) -> None:
+def test_two_corners_in_one_run_are_added_to_the_names(tmp_path: Path) -> None:
     a = one(tmp_path / "a_flt.fits", 1)
     b = one(tmp_path / "b_flt.fits", 2, LTV1=-1024.0, LTV2=-7.0)
     report = run(a, b, out=tmp_path / "out")
@@ -730,14 +732,14 @@ def test_two_corners_in_one_run_get_their_corners_into_their_names(tmp_path: Pat
         assert any(name in warning for warning in report.warnings)
 
 
-def test_two_binnings_in_one_run_get_them_into_their_names(tmp_path: Path) -> None:
+def test_two_binnings_in_one_run_are_added_to_the_names(tmp_path: Path) -> None:
     a = one(tmp_path / "a_flt.fits", 1)
     b = one(tmp_path / "b_flt.fits", 2, BINAXIS1=2, BINAXIS2=2)
     made = masks(run(a, b, out=tmp_path / "out"))
     assert made.keys() == {f"ACSHRC_64x80_1_x0y0{END}", f"ACSHRC_64x80_1_x0y0b2x2{END}"}
 
 
-def test_binning_stays_out_of_names_that_only_corners_tell_apart(tmp_path: Path) -> None:
+def test_binning_is_not_added_to_names_that_differ_in_corners_alone(tmp_path: Path) -> None:
     binned = {"BINAXIS1": 2, "BINAXIS2": 2}
     a = one(tmp_path / "a_flt.fits", 1, **binned)
     b = one(tmp_path / "b_flt.fits", 2, LTV1=-100.0, **binned)
@@ -746,7 +748,7 @@ def test_binning_stays_out_of_names_that_only_corners_tell_apart(tmp_path: Path)
 
 
 @pytest.mark.parametrize("keywords", [{}, {"BINAXIS1": 2, "BINAXIS2": 2}])
-def test_a_mask_on_disk_of_another_corner_is_never_replaced(
+def test_an_existing_mask_of_another_corner_is_never_replaced(
     keywords: dict[str, int], tmp_path: Path
 ) -> None:
     a = one(tmp_path / "a_flt.fits", 1, **keywords)
@@ -754,7 +756,7 @@ def test_a_mask_on_disk_of_another_corner_is_never_replaced(
     first = Path(run(a, out=tmp_path / "out").masks[0].path)
     before = first.read_bytes()
     report = run(b, out=tmp_path / "out")
-    # The same name as if both had been in one run.
+    # The same name as in a run over both.
     assert masks(report).keys() == {f"ACSHRC_64x80_1_x100y0{END}"}
     assert len(report.warnings) == 1
     assert first.name in report.warnings[0]
@@ -762,7 +764,7 @@ def test_a_mask_on_disk_of_another_corner_is_never_replaced(
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_a_mask_on_disk_of_another_binning_is_never_replaced(tmp_path: Path) -> None:
+def test_an_existing_mask_of_another_binning_is_never_replaced(tmp_path: Path) -> None:
     a = one(tmp_path / "a_flt.fits", 1)
     b = one(tmp_path / "b_flt.fits", 2, BINAXIS1=2, BINAXIS2=2)
     first = Path(run(a, out=tmp_path / "out").masks[0].path)
@@ -771,7 +773,7 @@ def test_a_mask_on_disk_of_another_binning_is_never_replaced(tmp_path: Path) -> 
     assert first.read_bytes() == before
 
 
-def test_repeating_runs_in_any_order_never_mixes_regions(tmp_path: Path) -> None:
+def test_repeated_runs_in_any_order_never_mix_regions(tmp_path: Path) -> None:
     a = one(tmp_path / "a_flt.fits", 1)
     b = one(tmp_path / "b_flt.fits", 2, LTV1=-100.0)
     out = tmp_path / "out"
@@ -793,13 +795,13 @@ def test_the_mask_of_the_same_region_is_replaced_without_a_warning(tmp_path: Pat
     np.testing.assert_array_equal(only(report), expected([sky(2)]))
 
 
-def test_a_prefix_names_masks_as_later_drizzlepacs_do(tmp_path: Path) -> None:
+def test_a_prefix_names_masks_as_recent_drizzlepac_does(tmp_path: Path) -> None:
     path = instrument_exposure(tmp_path, "acs_wfc", 1)
     made = masks(run(path, out=tmp_path / "out", prefix="combo"))
     assert made.keys() == {f"combo_64x80_1{END}", f"combo_64x80_2{END}"}
 
 
-def test_a_prefix_with_two_instruments_keeps_their_masks_apart(tmp_path: Path) -> None:
+def test_a_prefix_does_not_mix_the_masks_of_two_instruments(tmp_path: Path) -> None:
     paths = [instrument_exposure(tmp_path, row, 1) for row in ("acs_hrc", "wfc3_ir")]
     report = run(*paths, out=tmp_path / "out", prefix="combo")
     assert masks(report).keys() == {
@@ -808,7 +810,9 @@ def test_a_prefix_with_two_instruments_keeps_their_masks_apart(tmp_path: Path) -
     assert len(report.warnings) == 2
 
 
-def test_a_prefixs_mask_of_another_instrument_on_disk_is_never_replaced(tmp_path: Path) -> None:
+def test_an_existing_mask_of_another_instrument_with_a_prefix_is_never_replaced(
+    tmp_path: Path,
+) -> None:
     hrc, infrared = (instrument_exposure(tmp_path, row, 1) for row in ("acs_hrc", "wfc3_ir"))
     first = Path(run(hrc, out=tmp_path / "out", prefix="combo").masks[0].path)
     before = first.read_bytes()
@@ -818,7 +822,7 @@ def test_a_prefixs_mask_of_another_instrument_on_disk_is_never_replaced(tmp_path
     assert header(second)["INSTRUME"] == "WFC3"
 
 
-def test_drizzlepacs_bare_mask_of_the_same_name_is_replaced(tmp_path: Path) -> None:
+def test_a_mask_of_drizzlepac_with_the_same_name_is_replaced(tmp_path: Path) -> None:
     path = one(tmp_path / "a_flt.fits")
     out = tmp_path / "out"
     out.mkdir()
@@ -842,7 +846,9 @@ def link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("obstacle", [folder, text, link])
-def test_what_is_no_mask_in_the_way_is_refused_and_left(obstacle: object, tmp_path: Path) -> None:
+def test_an_existing_file_that_is_not_a_mask_is_an_error_and_kept(
+    obstacle: object, tmp_path: Path
+) -> None:
     path = one(tmp_path / "a_flt.fits")
     out = tmp_path / "out"
     out.mkdir()
@@ -856,7 +862,7 @@ def test_what_is_no_mask_in_the_way_is_refused_and_left(obstacle: object, tmp_pa
 
 
 @pytest.mark.parametrize("update", [False, True])
-def test_what_is_no_mask_is_replaced_if_the_user_says_so(update: bool, tmp_path: Path) -> None:
+def test_overwrite_replaces_a_file_that_is_not_a_mask(update: bool, tmp_path: Path) -> None:
     path = one(tmp_path / "a_flt.fits")
     out = tmp_path / "out"
     out.mkdir()
@@ -868,7 +874,7 @@ def test_what_is_no_mask_is_replaced_if_the_user_says_so(update: bool, tmp_path:
 
 
 @pytest.mark.parametrize("update", [False, True])
-def test_an_empty_file_under_a_masks_name_is_replaced(update: bool, tmp_path: Path) -> None:
+def test_an_empty_file_with_the_name_of_a_mask_is_replaced(update: bool, tmp_path: Path) -> None:
     path = one(tmp_path / "a_flt.fits")
     out = tmp_path / "out"
     out.mkdir()
@@ -879,8 +885,8 @@ def test_an_empty_file_under_a_masks_name_is_replaced(update: bool, tmp_path: Pa
     np.testing.assert_array_equal(only(report), expected([sky(1)]))
 
 
-def test_an_exposure_in_the_way_is_never_replaced(tmp_path: Path) -> None:
-    # Whatever it is called: an exposure is no mask, and there may be no other copy.
+def test_an_existing_exposure_is_never_replaced(tmp_path: Path) -> None:
+    # Under any name: there may be no other copy of the exposure.
     out = tmp_path / "out"
     path = one(out / f"ACSHRC_64x80_1{END}")
     before = path.read_bytes()
@@ -890,7 +896,7 @@ def test_an_exposure_in_the_way_is_never_replaced(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_two_instruments_that_read_alike_in_a_name_are_not_mixed(tmp_path: Path) -> None:
+def test_two_instruments_with_the_same_label_are_not_mixed(tmp_path: Path) -> None:
     a = one(tmp_path / "a.fits", 1, primary={"INSTRUME": "ONE", "DETECTOR": "TWO"})
     b = one(tmp_path / "b.fits", 2, primary={"INSTRUME": "ONET", "DETECTOR": "WO"})
     with pytest.raises(OutputError):
@@ -923,18 +929,18 @@ def chips_of(path: Path, group: object, out: Path) -> list[int]:
         ("1,1", [1]),
     ],
 )
-def test_a_group_picks_extensions(group: object, versions: list[int], tmp_path: Path) -> None:
+def test_a_group_selects_extensions(group: object, versions: list[int], tmp_path: Path) -> None:
     path = instrument_exposure(tmp_path, "acs_wfc", 1)
     assert chips_of(path, group, tmp_path / "out") == versions
 
 
-def test_a_groups_hdu_numbers_reach_past_err_and_dq(tmp_path: Path) -> None:
+def test_hdu_numbers_of_a_group_include_err_and_dq(tmp_path: Path) -> None:
     flags = [np.zeros(SHAPE, "i2")] * 2
     path = instrument_exposure(tmp_path, "acs_wfc", 1, flags=flags)
     assert chips_of(path, "1,4", tmp_path / "out") == [1, 2]
 
 
-def test_a_group_takes_its_own_dq_array(tmp_path: Path) -> None:
+def test_a_group_uses_its_own_dq_array(tmp_path: Path) -> None:
     flags = [np.zeros(SHAPE, "i2"), np.eye(*SHAPE, dtype="i2")]
     path = instrument_exposure(tmp_path, "acs_wfc", 1, flags=flags)
     mask = only(run(path, out=tmp_path / "out", group="sci,2", final_bits=0))
@@ -942,7 +948,7 @@ def test_a_group_takes_its_own_dq_array(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("group", ["sci,3", "0", "2", "9", "1,2", "1,9", "sci,0"])
-def test_an_absent_group_is_an_error_that_names_file_and_group(group: str, tmp_path: Path) -> None:
+def test_a_missing_group_is_an_error_that_names_file_and_group(group: str, tmp_path: Path) -> None:
     good = instrument_exposure(tmp_path, "acs_wfc", 1)
     with pytest.raises(InputError) as caught:
         run(good, out=tmp_path / "out", group=group)
@@ -951,7 +957,7 @@ def test_an_absent_group_is_an_error_that_names_file_and_group(group: str, tmp_p
     assert group in problem
 
 
-def test_only_the_chosen_group_need_be_sound(tmp_path: Path) -> None:
+def test_only_the_selected_group_must_be_valid(tmp_path: Path) -> None:
     arrays = [sky(1), np.zeros((3, 4, 5), "f4")]
     path = exposure(tmp_path / "x_flt.fits", arrays)
     np.testing.assert_array_equal(
@@ -960,7 +966,7 @@ def test_only_the_chosen_group_need_be_sound(tmp_path: Path) -> None:
 
 
 def test_small_detectors_are_read_to_their_last_pixel(tmp_path: Path) -> None:
-    # Odd numbers of pixels: bits are kept eight to a byte on the way.
+    # Numbers of pixels that are not multiples of 8, because masks are packed as bits.
     for shape in ((7, 9), (1, 50), (50, 1), (3, 5)):
         pixels = sky(4, shape, low=3, high=0)
         pixels[-1, -1] = -500
@@ -969,6 +975,6 @@ def test_small_detectors_are_read_to_their_last_pixel(tmp_path: Path) -> None:
 
 
 def test_a_run_of_one_small_exposure_finds_its_low_pixels(tmp_path: Path) -> None:
-    # So that comparing with the statistic's own masks means something.
+    # So that comparisons with the masks of the statistics are meaningful.
     path = small(tmp_path / "x_flt.fits", 1)
     assert (only(run(path, out=tmp_path / "out")) == 0).sum() == 5

@@ -1,4 +1,4 @@
-"""The statistic: equal to its plain form on everything that could upset the fast one."""
+"""The statistics equal the plain implementation on difficult data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from staticmask_cli.statistics.sky import low_pixels, sky_statistics
 from tests.support.makers import sky
 from tests.support.plain import plain_statistics
 
-HOSTILE = (
+DIFFICULT = (
     "normal",
     "heavy_tails",
     "one_sided",
@@ -35,7 +35,7 @@ HOSTILE = (
 )
 
 
-def hostile(kind: str, seed: int, shape: tuple[int, int]) -> np.ndarray:
+def difficult(kind: str, seed: int, shape: tuple[int, int]) -> np.ndarray:
     rng = np.random.default_rng(seed)
     noise = rng.normal(40, 6, shape)
     outliers = rng.random(shape) < 0.01
@@ -67,26 +67,26 @@ def assert_equal_to_plain(pixels: np.ndarray) -> None:
     np.testing.assert_equal((found.mode, found.rms), (mode, rms))
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", DIFFICULT)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (7, 5), (61, 67), (401, 517)])
 def test_statistics_equal_the_plain_ones(kind: str, shape: tuple[int, int]) -> None:
-    # The largest shape is more than one block of a pass, and not a whole number of them.
+    # The largest shape is more than one block, and not a multiple of it.
     assert shape[0] * shape[1] < rounds.BLOCK or (shape[0] * shape[1]) % rounds.BLOCK
     for seed in range(3):
-        assert_equal_to_plain(hostile(kind, seed, shape))
+        assert_equal_to_plain(difficult(kind, seed, shape))
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", DIFFICULT)
 @pytest.mark.parametrize("first", [1e6, -1e6, 1e30, -0.0, np.nan, np.inf, -np.inf])
-def test_statistics_equal_the_plain_ones_whatever_comes_first(kind: str, first: float) -> None:
-    pixels = hostile(kind, 5, (61, 67))
+def test_statistics_equal_the_plain_ones_whatever_the_first_pixel(kind: str, first: float) -> None:
+    pixels = difficult(kind, 5, (61, 67))
     pixels[0, 0] = first
     assert_equal_to_plain(pixels)
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_pixels_that_are_not_finite_take_no_part_wherever_they_stand(kind: str) -> None:
-    pixels = hostile(kind, 6, (61, 67))
+@pytest.mark.parametrize("kind", DIFFICULT)
+def test_pixels_that_are_not_finite_are_ignored_anywhere(kind: str) -> None:
+    pixels = difficult(kind, 6, (61, 67))
     pixels[3, 4:9] = np.nan, np.inf, -np.inf, np.nan, np.inf
     assert_equal_to_plain(pixels)
     found = sky_statistics(pixels)
@@ -109,7 +109,7 @@ def test_statistics_equal_the_plain_ones_on_any_float32(pixels: np.ndarray) -> N
         assert sky_statistics(pixels).n == 0
 
 
-def test_an_array_without_pixels_has_no_sky() -> None:
+def test_an_array_without_finite_pixels_has_no_sky() -> None:
     for pixels in (np.empty((0, 4), np.float32), np.full((3, 3), np.nan, np.float32)):
         found = sky_statistics(pixels)
         assert found.n == 0
@@ -118,7 +118,7 @@ def test_an_array_without_pixels_has_no_sky() -> None:
         assert not low_pixels(pixels, found, 4.0).any()
 
 
-def test_the_core_is_what_makes_it_fast_and_is_found_on_a_sky() -> None:
+def test_the_core_contains_most_pixels_of_a_sky() -> None:
     pixels = sky(1, (401, 517)).ravel()
     core = clipping._split(pixels)
     assert 0.9 < core.n / pixels.size < 1
@@ -129,22 +129,22 @@ def test_the_core_is_what_makes_it_fast_and_is_found_on_a_sky() -> None:
     assert core.squares == pytest.approx((inside.astype(float) ** 2).sum(), rel=1e-13)
 
 
-def test_no_whole_round_is_needed_on_a_sky(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sky_needs_no_passes_over_the_whole_array(monkeypatch: pytest.MonkeyPatch) -> None:
     def whole(*_: object) -> None:
-        raise AssertionError("looked at all pixels once more")
+        raise AssertionError("a pass over the whole array")
 
     monkeypatch.setattr(clipping, "measure_round", whole)
     sky_statistics(sky(2, (401, 517)))
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_the_interval_of_the_rms_holds_the_rms(kind: str) -> None:
-    pixels = hostile(kind, 8, (61, 67)).ravel()
+@pytest.mark.parametrize("kind", DIFFICULT)
+def test_the_bounds_of_the_rms_contain_the_rms(kind: str) -> None:
+    pixels = difficult(kind, 8, (61, 67)).ravel()
     with np.errstate(all="ignore"):
         core = clipping._split(pixels)
         limits = core.lower, core.upper
         if not core.is_inside(limits):
-            pytest.skip("this sky has no core")
+            pytest.skip("these data have no core")
         mean, smallest, largest = clipping._mean_and_rms_range(core, limits)
         exact = rounds.measure_round(pixels, limits, float(pixels[0]))
     assert mean == exact.mean
@@ -160,15 +160,15 @@ def test_counting_in_pairs_equals_the_definition(nbins: int, size: int) -> None:
     counts = statistics._count(values, low, dz, nbins)
     pairs = statistics._count_in_pairs(values, low, np.float32(1) / dz, nbins)
     assert [counts.get(k, 0) for k in range(1, nbins - 1)] == pairs[1:-1].tolist()
-    # At the ends it may count what lies beyond, never less.
+    # The counts of the first and last bin may only be too high.
     assert pairs[0] >= counts.get(0, 0)
     assert pairs[-1] >= counts.get(nbins - 1, 0)
 
 
-def test_bins_beyond_memory_are_counted_where_there_are_pixels() -> None:
-    # Each round throws out the largest group of outliers that is left, so the
-    # last one's limits are as wide as its rms is small; and the first pixel,
-    # outside them, makes them the histogram's range.
+def test_histograms_larger_than_memory_are_counted_sparsely() -> None:
+    # Each round clips the largest remaining group of outliers, so that the limits of
+    # the last round are wide and its rms is small. They become the range of the
+    # histogram because the first pixel is outside them.
     core = np.tile([0.0, 1e-3, -1e-3, 0.0], 2000)
     outliers = [1e11, *[1e10] * 20, *[1e7] * 20, *[2e4] * 20]
     pixels = np.concatenate([outliers, core]).astype(np.float32)[None]
@@ -179,7 +179,7 @@ def test_bins_beyond_memory_are_counted_where_there_are_pixels() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f4", ">f4", "f8", ">f8", "i2", "i4", "u1", "u2"])
-def test_no_input_is_changed(dtype: str) -> None:
+def test_inputs_are_not_changed(dtype: str) -> None:
     pixels = sky(3).clip(0, 250).astype(dtype)
     before = pixels.copy()
     pixels.flags.writeable = False
@@ -188,7 +188,7 @@ def test_no_input_is_changed(dtype: str) -> None:
     np.testing.assert_array_equal(pixels, before)
 
 
-def test_injected_low_pixels_are_found_exactly() -> None:
+def test_exactly_the_injected_low_pixels_are_found() -> None:
     rng = np.random.default_rng(4)
     pixels = rng.normal(100, 5, (200, 220)).clip(85, 130).astype(np.float32)
     injected = rng.random(pixels.shape) < 1e-3
@@ -197,10 +197,10 @@ def test_injected_low_pixels_are_found_exactly() -> None:
     np.testing.assert_array_equal(found, injected)
 
 
-def test_a_float64_pixel_is_compared_as_it_is_not_as_rounded() -> None:
+def test_float64_pixels_are_compared_without_rounding() -> None:
     pixels = sky(5).astype(np.float64)
     below, on_it = np.argwhere(low_pixels(pixels, sky_statistics(pixels), 8.0))[:2].tolist()
-    for _ in range(5):  # until the two pixels no longer move the threshold
+    for _ in range(5):  # until the two pixels no longer change the threshold
         threshold = sky_statistics(pixels).threshold(4.0)
         pixels[*below] = np.nextafter(threshold, -np.inf)
         pixels[*on_it] = threshold
