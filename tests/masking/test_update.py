@@ -538,7 +538,7 @@ def test_overwrite_replaces_no_mask_that_cannot_be_read(
 
     monkeypatch.setattr(fits_files, "measure_extent", denied)
     monkeypatch.setattr(os, "access", lambda p, m: Path(p).name != NAME and access(p, m))
-    with pytest.raises(OutputError, match="permission to read it is denied; move it away"):
+    with pytest.raises(OutputError, match="permission denied; move it away"):
         create_masks(b, **options)
     monkeypatch.undo()
     assert tree(tmp_path / "m") == before
