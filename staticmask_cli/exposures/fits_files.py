@@ -189,7 +189,7 @@ def _read_hdu(path: Path, index: int, hdu: Any, place: Place, *, gzipped: bool) 
         shape=shape,
         dtype=f">{'f' if bitpix < 0 else 'u' if bitpix == 8 else 'i'}{abs(bitpix) // 8}",  # noqa: PLR2004
         stamp=file_stamp(path.stat()),
-        # Of those that tell one exposure from another.
+        # Only of extensions by which exposures are identified.
         header_hash=place.header_hash if name in ("SCI", "DQ") else "",
         datasum=str(header.get("DATASUM", "")),
         offset=place.offset if as_it_is and constant is None else None,

@@ -243,7 +243,9 @@ class _Walk:
                 self._problem(path, f"'{member}' is not a valid member name", lists)
                 continue
             stem, suffixes = _candidates(member)
-            found = self._beside(path, [stem + s + e for s in suffixes for e in FITS_ENDINGS])
+            found = self._first_existing(
+                path, [stem + s + e for s in suffixes for e in FITS_ENDINGS]
+            )
             if found is None:
                 tried = f"no file with suffix {', '.join(suffixes)}"
                 reason = tried if any(suffixes) else "file not found"
@@ -251,7 +253,7 @@ class _Walk:
             else:
                 self._file(found, lists)
 
-    def _beside(self, path: Path, candidates: Iterable[str]) -> Path | None:
+    def _first_existing(self, path: Path, candidates: Iterable[str]) -> Path | None:
         """Return the first of several names that exists in a folder, in any case."""
         folder = path.parent
         if folder not in self._folders:

@@ -102,7 +102,7 @@ USES = {
     "update": ("[ab]_flt.fits", "-o", "m", "--update"),
     "recount": ("m", "--recount", "-m", "2"),
     "compare": ("m", "--compare", "m"),
-    "beside": ("b_flt.fits", "-o", "m"),
+    "overwrite": ("b_flt.fits", "-o", "m"),
 }
 
 
@@ -132,7 +132,7 @@ def test_a_mask_with_an_invalid_header_is_an_error_and_never_updated(
     before = path.read_bytes()
     result = staticmask(*USES[use])
     # A mask damaged after its primary header is replaced by a run without --update.
-    is_replaced = use == "beside" and before.index(change[1].strip()) > 2880
+    is_replaced = use == "overwrite" and before.index(change[1].strip()) > 2880
     status = 0 if is_replaced else 2 if use == "compare" else 1
     assert result.returncode == status, result.stderr
     assert is_replaced or len(set(result.stderr.splitlines())) == 1, result.stderr

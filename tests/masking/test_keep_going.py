@@ -152,7 +152,10 @@ def test_a_known_one_that_is_damaged_since_stays_in_the_mask(
 @pytest.mark.parametrize("keyword", ["INSTRUME", "DETECTOR"])
 @pytest.mark.parametrize(
     ("value", "why"),
-    [("A" * 300, "characters, too many for a file name"), ("-rf", "is '-rf', which begins with '-'")],
+    [
+        ("A" * 300, "characters, too many for a file name"),
+        ("-rf", "is '-rf', which begins with '-'"),
+    ],
     ids=["long", "dash"],
 )
 def test_a_name_that_no_mask_can_have_is_an_exposures_own_fault(
