@@ -665,11 +665,11 @@ INTERRUPTED = """
 import atexit, os, pathlib, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the background
 from astropy.io import fits
-from staticmask_cli.masking import gathering
+from staticmask_cli.masking import make
 from staticmask_cli.__main__ import main
 where, name = sys.argv[1:3]
 holder, attribute = {
-    "measuring": (gathering, "measure"),
+    "measuring": (make, "measure"),
     "writing": (fits.HDUList, "writeto"),
     "renaming": (pathlib.Path, "replace"),
 }[where]

@@ -630,7 +630,7 @@ def test_long_and_odd_instrument_names_make_no_noise_or_are_refused(
     assert header(mask.path)["INSTRUME"] == value.strip("'").upper()
 
 
-# Exposures that are left out.
+# Exposures that are skipped.
 
 
 @pytest.mark.parametrize(
