@@ -177,6 +177,7 @@ class ExposureLoop(Generic[Result]):
         any_flags: bool = False,
     ) -> None:
         self._problems: dict[str, None] = {}  # each once, in the order in which it was found
+        self._reasons: list[str] = []  # why chips are not used
         self._settings = settings
         self._work = work
         self._workers = workers
@@ -190,6 +191,11 @@ class ExposureLoop(Generic[Result]):
     def problems(self) -> tuple[str, ...]:
         """What is wrong with exposures, a line each."""
         return tuple(self._problems)
+
+    def nothing_left(self) -> InputError:
+        """Return the error that no exposure can be used, with the reasons."""
+        hint = "" if self._problems else "; see --include-empty"
+        return InputError(*self._problems, *self._reasons, f"no exposure is left to use{hint}")
 
     def run(
         self,
@@ -308,7 +314,8 @@ class ExposureLoop(Generic[Result]):
         if not exposure.problems:
             for one in exposure.chips:
                 if one.record.reason:
-                    self._run_record.warn(f"{exposure.name}: {one.chip.name}: {one.record.reason}")
+                    self._reasons.append(f"{exposure.name}: {one.chip.name}: {one.record.reason}")
+                    self._run_record.warn(self._reasons[-1])
         return exposure
 
     def _collected(self, exposure: _UnderWay[Result]) -> ExposureResult[Result]:
@@ -454,10 +461,10 @@ def read_chips(
             for one in exposure.chips:
                 n_read += one.result is not None
                 yield one
-    if loop.problems and (not settings.keep_going or not n_read):
+    if loop.problems and not settings.keep_going:
         raise InputError(*loop.problems)
     if not n_read:
-        raise InputError("no exposure is left to read; see --include-empty")
+        raise loop.nothing_left()
     log_skipped(loop.problems)
 
 

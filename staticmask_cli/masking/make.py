@@ -187,9 +187,7 @@ def _make_once(
         if of_one.gives_something or (i in updated and of_one.has_good)
     }
     if not made:
-        nothing = "no exposure is left to make a mask of"
-        hint = "" if loop.problems else "; see --include-empty"
-        raise InputError(*loop.problems, nothing + hint)
+        raise loop.nothing_left()
     # An existing mask also records what could not be added to it.
     made |= {i: of_one for i, of_one in found.items() if i in updated}
     for of_one in made.values():

@@ -133,7 +133,8 @@ def test_verbose_tells_mode_rms_threshold_and_low_pixels_of_every_chip(invoke, t
     result = invoke("-v", "in/acs_wfc01_flt.fits", "-o", "out")
     table = [fits.getdata(path, "EXPOSURES")[0] for path in sorted(Path("out").iterdir())]
     assert result.stderr.splitlines() == [
-        f"staticmask: acs_wfc01_flt.fits SCI,{i}: mode {row['MODE']:.6g}  rms {row['RMS']:.6g}  "
+        f"staticmask: acs_wfc01_flt.fits SCI,{i} (CCDCHIP {3 - i}): "
+        f"mode {row['MODE']:.6g}  rms {row['RMS']:.6g}  "
         f"threshold {row['THRESH']:.6g}  low pixels {row['LOWPIX']}"
         for i, row in enumerate(table, start=1)
     ]

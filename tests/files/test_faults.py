@@ -690,8 +690,8 @@ SIGNALLED = (
     ("where", "done"),
     [
         ("staticmask_cli.cli.main.start_logging", ""),
-        ("staticmask_cli.masking.make._gather_and_commit", ""),
-        ("staticmask_cli.masking.write._plan", ""),
+        ("staticmask_cli.masking.make._make_once", ""),
+        ("staticmask_cli.masking.make.write_masks", ""),
         (
             "staticmask_cli.masking.write.put_in_place",
             "not finished: standard output, --report",
