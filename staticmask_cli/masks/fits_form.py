@@ -72,16 +72,16 @@ COLUMNS = tuple(
     for name, attribute, letter, unit, meaning in (
         ("FILE", "file", "A", None, "file of the exposure"),
         ("EXTVER", "extver", "J", None, "version of its SCI extension"),
-        ("MODE", "mode", "D", _PIXEL_UNIT, "mode of the sky"),
-        ("RMS", "rms", "D", _PIXEL_UNIT, "clipped rms of the sky"),
+        ("MODE", "mode", "D", _PIXEL_UNIT, "mode of the sky, in UNIT"),
+        ("RMS", "rms", "D", _PIXEL_UNIT, "clipped rms of the sky, in UNIT"),
         ("NBINS", "nbins", "K", None, "bins of the histogram; no mode below 2"),
         ("THRESH", "threshold", "D", _PIXEL_UNIT, "MODE - STATSIG * RMS: lower pixels are bad"),
         ("LOWPIX", "n_low", "K", "pixel", "pixels below the threshold"),
         ("DQPIX", "n_flagged", "K", "pixel", "pixels that the DQ array flags as bad"),
         ("NPIX", "n_finite", "K", "pixel", "finite pixels"),
-        ("LOWEST", "lowest", "D", _PIXEL_UNIT, "lowest finite pixel"),
-        ("MEDIAN", "median", "D", _PIXEL_UNIT, "median of the finite pixels"),
-        ("NOISE", "noise", "D", _PIXEL_UNIT, "median - 16th percentile"),
+        ("LOWEST", "lowest", "D", _PIXEL_UNIT, "lowest finite pixel, in UNIT"),
+        ("MEDIAN", "median", "D", _PIXEL_UNIT, "median of the finite pixels, in UNIT"),
+        ("NOISE", "noise", "D", _PIXEL_UNIT, "median - 16th percentile, in UNIT"),
         ("NCLUST", "n_clustered", "K", "pixel", "low pixels that are clustered"),
         ("UNIT", "unit", "A", None, "unit of the pixels (BUNIT)"),
         ("DATE_OBS", "date_obs", "A", None, "start of the exposure, UTC"),
@@ -108,8 +108,8 @@ _UNIQUE = _Column(
 _ALL = (*COLUMNS, _FAILED, _UNIQUE)
 #: numpy's kinds of what a column holds, by its format.
 _KINDS = {"A": "U", "J": "i", "K": "i", "D": "f", "L": "b"}
-#: Hubble's units of pixels, and the FITS standard's names of them.
-_UNITS = {"ELECTRONS": "electron", "COUNTS": "count", "DN": "adu"}
+#: Hubble's units of pixels that the FITS standard has, and its names of them. It has no electron.
+_UNITS = {"COUNTS": "count", "DN": "adu"}
 
 
 _NO_TABLE = "is not a mask with a table of its exposures as this version makes them"
