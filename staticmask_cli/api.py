@@ -20,7 +20,7 @@ from staticmask_cli.config.merging import (
 )
 from staticmask_cli.config.spec import keys
 from staticmask_cli.errors import ConfigError
-from staticmask_cli.masking.gathering import Progress
+from staticmask_cli.masking.exposure_loop import Progress
 from staticmask_cli.masking.make import make_masks
 from staticmask_cli.reports.report import Report, RunRecord
 from staticmask_cli.settings import Settings

@@ -34,9 +34,9 @@ class Recipe:
     Attributes
     ----------
     static_sig : float
-    final_bits : str
-        ``None``, if no flags were read.
-    group : str
+    final_bits : str or None
+        None if no flags were read.
+    group : str or None
     include_empty : bool
     min_exposures : Fraction
     allow_duplicates : bool
@@ -44,8 +44,8 @@ class Recipe:
     """
 
     static_sig: float
-    final_bits: str
-    group: str
+    final_bits: str | None
+    group: str | None
     include_empty: bool
     min_exposures: Fraction
     allow_duplicates: bool
@@ -81,7 +81,7 @@ class Settings:
     allow_duplicates : bool
         Whether each of several chips with the same pixels counts.
     keep_going : bool
-        Whether exposures that cannot be used are left out, not fatal.
+        Whether exposures that cannot be used are skipped, not fatal.
     any_product : bool
         Whether files are used that are not calibrated Hubble exposures.
     update : bool
@@ -140,8 +140,8 @@ class Settings:
         """What of it tells which pixels a mask holds."""
         return Recipe(
             static_sig=self.static_sig,
-            final_bits=self.final_bits or "None",
-            group=str(self.group),
+            final_bits=self.final_bits,
+            group=None if self.group is None else str(self.group),
             include_empty=self.include_empty,
             min_exposures=self.min_exposures,
             allow_duplicates=self.allow_duplicates,

@@ -362,7 +362,7 @@ def test_the_report_is_frozen_and_tells_of_every_chip(tmp_path):
     for frozen, name in [
         (report, "masks"),
         (report.settings, "jobs"),
-        (report.masks[0], "bad"),
+        (report.masks[0], "state"),
         (report.masks[0].identity, "number"),
         (report.masks[0].chips[0], "mode"),
     ]:

@@ -15,7 +15,7 @@ from staticmask_cli.exposures.inputs import are_masks
 from staticmask_cli.settings import Settings
 
 if TYPE_CHECKING:
-    from staticmask_cli.masking.gathering import Progress
+    from staticmask_cli.masking.exposure_loop import Progress
     from staticmask_cli.reports.report import RunRecord
 
 # What a look at the exposures depends on.

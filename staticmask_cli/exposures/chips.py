@@ -13,7 +13,8 @@ from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.dq_bits import good_bits
 from staticmask_cli.exposures.fits_files import scan
 from staticmask_cli.exposures.headers import Hdu, HeaderError, ImageArray, as_float, as_integer
-from staticmask_cli.exposures.instruments import DQ_BITS, ChipIdentity, identify
+from staticmask_cli.exposures.instruments import DQ_BITS, ChipIdentity, identify, sci_name
+from staticmask_cli.exposures.observation import Observation, observe
 from staticmask_cli.exposures.products import calibration, flags_twin, why_refused
 from staticmask_cli.settings import Group, Settings
 
@@ -42,8 +43,10 @@ class Chip:
         Sum of the DQ bits that count as good; None: flags are ignored.
     calibration : str
         As `ChipRecord.calibration`.
-    left_out : str or None
-        Why it must not be used, if it must not.
+    observation : Observation
+        What the headers say of the exposure.
+    skipped : str or None
+        Why it is not used, if it is not.
     """
 
     file: str
@@ -53,7 +56,13 @@ class Chip:
     flags: ImageArray | None
     good_bits: int | None
     calibration: str
-    left_out: str | None = None
+    observation: Observation
+    skipped: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The chip in messages, such as ``SCI,1 (CCDCHIP 2)``."""
+        return sci_name(self.extver, self.identity.ccdchip)
 
     @property
     def header_hash(self) -> str:
@@ -81,7 +90,7 @@ class Exposure:
     Attributes
     ----------
     chips : tuple of Chip
-        Those that take part or are left out; at least one.
+        Those that take part or are skipped; at least one.
     notes : tuple of str
         Warnings about the file, one line each.
     """
@@ -126,12 +135,12 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
     chips: list[Chip] = []
     try:
         science = _selected(hdus, settings.group)
-        left_out = None if settings.include_empty else _no_good_pixels(science)
+        skipped = None if settings.include_empty else _no_good_pixels(science)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
     for hdu in science:
         try:
-            chips.append(_chip(path, hdu, primary, hdus, flags, settings, left_out))
+            chips.append(_chip(path, hdu, primary, hdus, flags, settings, skipped))
         except ValueError as error:
             problems.append(f"{path}: SCI,{hdu.version}: {error}")
     if problems:
@@ -195,7 +204,7 @@ def _chip(
     hdus: Sequence[Hdu],
     flags: Mapping[int, ImageArray] | None,
     settings: Settings,
-    left_out: str | None,
+    skipped: str | None,
 ) -> Chip:
     science = hdu.array
     if science is None:
@@ -219,8 +228,8 @@ def _chip(
             bits = good_bits(settings.final_bits, DQ_BITS.get(identity.instrument, {}))
         except ValueError as error:
             raise ValueError(f"final_bits for {identity.instrument}: {error}") from None
-    if left_out is None and not settings.include_empty:
-        left_out = _no_exposure_time(hdu.header, primary)
+    if skipped is None and not settings.include_empty:
+        skipped = _no_exposure_time(hdu.header, primary)
     return Chip(
         file=path.name,
         extver=hdu.version,
@@ -229,7 +238,8 @@ def _chip(
         flags=chip_flags,
         good_bits=bits,
         calibration=calibration(primary, path.name),
-        left_out=left_out,
+        observation=observe(identity.instrument, primary, hdu.header),
+        skipped=skipped,
     )
 
 

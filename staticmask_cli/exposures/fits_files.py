@@ -16,7 +16,7 @@ import astropy
 from astropy.io import fits
 
 from staticmask_cli.errors import InputError
-from staticmask_cli.exposures import products
+from staticmask_cli.exposures import instruments, observation, products
 from staticmask_cli.exposures.extent import Extent, Place, measure_extent
 from staticmask_cli.exposures.headers import (
     Hdu,
@@ -27,11 +27,11 @@ from staticmask_cli.exposures.headers import (
     file_stamp,
 )
 
-# All that identities, selection and constant arrays need of the headers.
+# What is read of headers: each module declares what it needs.
 _KEYWORDS = (
-    *("INSTRUME", "DETECTOR", "SEGMENT", "CAMERA", "CCDCHIP", "EXPTIME", "NGOODPIX"),
-    *("LTV1", "LTV2", "LTM1_1", "LTM2_2", "BINAXIS1", "BINAXIS2"),
-    *("PIXVALUE", "NPIX1", "NPIX2", "NEXTEND", "DATASUM"),
+    *instruments.KEYWORDS,
+    *observation.KEYWORDS,
+    *("PIXVALUE", "NPIX1", "NPIX2", "NEXTEND", "NGOODPIX", "DATASUM"),
 )
 
 #: Exceptions that the system and decompressors raise for unreadable files.

@@ -86,6 +86,21 @@ def flag_names(value: int, instrument: str) -> tuple[str, ...]:
     return tuple(names.get(bit, str(bit)) for bit in bits if value & bit)
 
 
+_FILTERS = {
+    "ACS": ("FILTER1", "FILTER2"),
+    "WFC3": ("FILTER",),
+    "STIS": ("OPT_ELEM", "FILTER"),
+    "NICMOS": ("FILTER",),
+    "WFPC2": ("FILTNAM1", "FILTNAM2"),
+    "COS": ("OPT_ELEM",),
+}
+#: Keywords of either header that are looked at here.
+KEYWORDS = (
+    *("INSTRUME", "DETECTOR", "SEGMENT", "CAMERA", "CCDCHIP"),
+    *("LTV1", "LTV2", "LTM1_1", "LTM2_2", "BINAXIS1", "BINAXIS2"),
+    *dict.fromkeys(keyword for keywords in _FILTERS.values() for keyword in keywords),
+)
+
 _WFPC2_CHIPS = {1: "PC", 2: "WF2", 3: "WF3", 4: "WF4"}
 
 # CCDCHIP -> position of the SCI extension of that chip in a full-frame file. EXTVER
@@ -147,6 +162,18 @@ class ChipIdentity:
         """Whether the detector counts photons, so that a pixel without any is 0, not low."""
         return self.instrument == "COS" or (self.instrument, self.detector) in _PHOTON_COUNTERS
 
+    @property
+    def ccdchip(self) -> int | None:
+        """CCDCHIP in Hubble's headers; None for detectors of one chip."""
+        if (self.instrument, self.detector) not in _TWO_CHIP_FRAMES:
+            return None
+        return next(ccdchip for ccdchip, n in _PLACE_OF_CCDCHIP.items() if n == self.number)
+
+    @property
+    def is_hubbles(self) -> bool:
+        """Whether the instrument is one of Hubble's."""
+        return self.instrument == "COS" or self.instrument in DQ_BITS
+
     def __str__(self) -> str:
         text = f"{self.label} {self.rows}x{self.columns} chip {self.number}"
         if (self.x0, self.y0) != (0, 0):
@@ -154,6 +181,16 @@ class ChipIdentity:
         if (self.xbin, self.ybin) != (1, 1):
             text += f" binned {self.xbin}x{self.ybin}"
         return text
+
+
+def filter_keywords(instrument: str) -> tuple[str, ...]:
+    """Return the keywords that name the filters of an instrument."""
+    return _FILTERS.get(instrument, ())
+
+
+def sci_name(extver: int, ccdchip: int | None) -> str:
+    """Return the name of a SCI extension in messages, such as ``SCI,1 (CCDCHIP 2)``."""
+    return f"SCI,{extver}" + ("" if ccdchip is None else f" (CCDCHIP {ccdchip})")
 
 
 def identify(

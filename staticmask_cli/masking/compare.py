@@ -1,4 +1,4 @@
-"""Masks held against older ones: which pixels came and went. Nothing is written."""
+"""Masks compared with older ones: which pixels were gained and lost. Nothing is written."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.inputs import are_masks, is_folder, resolve_masks
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.exposures.products import MASK_ENDING
-from staticmask_cli.masking.gathering import Progress
+from staticmask_cli.masking.exposure_loop import Progress
 from staticmask_cli.masking.make import make_masks
-from staticmask_cli.masks.held import read_any
+from staticmask_cli.masks.static_mask import StaticMask
 from staticmask_cli.reports.report import RunRecord
 from staticmask_cli.settings import Settings
 
@@ -30,17 +30,17 @@ _NUMBERED = re.compile(rf"_\d+x\d+_(\d{{1,9}}){re.escape(MASK_ENDING)}$", re.ASC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One mask against its older self.
+    """The difference between a mask and its older counterpart.
 
     Attributes
     ----------
     mask : str
         Its file name.
     old, new : int or None
-        Bad pixels before and now; None if there is no such mask.
+        Number of bad pixels in the old and the new mask; None if that mask is missing.
     gained, lost : ndarray of int
-        For each column, pixels that are bad now and were not, and the other
-        way round.
+        For each column, number of pixels that are bad only in the new mask, and
+        only in the old one.
     """
 
     mask: str
@@ -51,7 +51,7 @@ class Difference:
 
     @property
     def is_same(self) -> bool:
-        """Whether both are there, and no pixel differs."""
+        """Whether both masks exist and no pixel differs."""
         is_missing = self.old is None or self.new is None
         return not is_missing and not self.gained.any() and not self.lost.any()
 
@@ -91,14 +91,19 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Mask:
+class _Named:
+    """A mask and its file name."""
+
     name: str
-    identity: ChipIdentity | None
-    bad: NDArray[np.bool_]
+    mask: StaticMask
+
+    @property
+    def identity(self) -> ChipIdentity | None:
+        return self.mask.identity
 
     @property
     def number(self) -> int | None:
-        """The chip's number, by a name such as DrizzlePac's where there is no identity."""
+        """The chip's number, by a name such as DrizzlePac's if the mask has no identity."""
         if self.identity is not None:
             return self.identity.number
         match = _NUMBERED.search(self.name)
@@ -122,15 +127,15 @@ def compare(
     old : str
         The older mask, or a folder of them; DrizzlePac's will do.
     run_record : RunRecord, optional
-        Learns what became of every exposure.
+        Receives a report of every exposure.
     progress : callable, optional
-        Told after each exposure how many are done.
+        Called after each exposure.
 
     Returns
     -------
     tuple of Difference
-        By name. If `old` is one mask, of the new one that it belongs to; else
-        also those masks that are only on one side.
+        By name. If `old` is one mask, only its counterpart is compared; otherwise
+        masks that are only on one side are included.
 
     Raises
     ------
@@ -149,27 +154,25 @@ def compare(
     if not are_masks(settings.input):
         report = make_masks(settings, write=False, run_record=run_record, progress=progress)
         news = [
-            _Mask(name=Path(m.path).name, identity=m.identity, bad=m.pixels.mask() == 0)
-            for m in report.masks
-            if m.pixels is not None
+            _Named(name=Path(m.path).name, mask=m.mask) for m in report.masks if m.mask is not None
         ]
     is_one = len(olds) == 1 and not is_folder(old)
     pairs = [_partner(news, olds[0])] if is_one else _paired(news, olds)
     return tuple(sorted((_difference(*pair) for pair in pairs), key=lambda d: d.mask))
 
 
-def _read_masks(entries: Sequence[str]) -> tuple[list[_Mask], list[str]]:
+def _read_masks(entries: Sequence[str]) -> tuple[list[_Named], list[str]]:
     paths, unresolved = resolve_masks(entries)
     problems = list(unresolved)
     masks = []
     for path in paths:
         try:
-            identity, bad = read_any(path)
+            mask = StaticMask.read(path)
         except InputError as error:
             problems += error.problems
         else:
             name = path.name.removesuffix(".gz")
-            masks.append(_Mask(name=name, identity=identity, bad=bad))
+            masks.append(_Named(name=name, mask=mask))
     names = [mask.name for mask in masks]
     problems += [
         f"{name}: is the name of several masks; compare one folder at a time"
@@ -180,14 +183,11 @@ def _read_masks(entries: Sequence[str]) -> tuple[list[_Mask], list[str]]:
 
 
 def _paired(
-    news: Sequence[_Mask], olds: Sequence[_Mask]
-) -> list[tuple[_Mask | None, _Mask | None]]:
-    """Pair masks of one identity, then those of which one does not tell its own.
-
-    The latter by name, and the rest by shape and number where no other mask has both.
-    """
+    news: Sequence[_Named], olds: Sequence[_Named]
+) -> list[tuple[_Named | None, _Named | None]]:
+    """Pair masks by identity; where one has none, by name, then by a unique shape and number."""
     alone, left = list(news), list(olds)
-    pairs: list[tuple[_Mask | None, _Mask | None]] = []
+    pairs: list[tuple[_Named | None, _Named | None]] = []
     for is_partner in (_is_same_chip, _has_same_name, _has_same_number):
         possible = [(new, old) for new in alone for old in left if is_partner(new, old)]
         seen = Counter(mask for pair in possible for mask in pair)
@@ -200,25 +200,25 @@ def _paired(
     return [*pairs, *((new, None) for new in alone), *((None, old) for old in left)]
 
 
-def _is_same_chip(new: _Mask, old: _Mask) -> bool:
+def _is_same_chip(new: _Named, old: _Named) -> bool:
     return new.identity is not None and new.identity == old.identity
 
 
-def _has_same_name(new: _Mask, old: _Mask) -> bool:
+def _has_same_name(new: _Named, old: _Named) -> bool:
     return new.name == old.name and None in (new.identity, old.identity)
 
 
-def _has_same_number(new: _Mask, old: _Mask) -> bool:
-    same = new.bad.shape == old.bad.shape and new.number == old.number is not None
+def _has_same_number(new: _Named, old: _Named) -> bool:
+    same = new.mask.shape == old.mask.shape and new.number == old.number is not None
     return same and None in (new.identity, old.identity)
 
 
-def _partner(news: Sequence[_Mask], old: _Mask) -> tuple[_Mask, _Mask]:
-    """Find the one new mask that an old one belongs to."""
+def _partner(news: Sequence[_Named], old: _Named) -> tuple[_Named, _Named]:
+    """Find the one new mask that is the counterpart of an old one."""
     by_identity = [n for n in news if _is_same_chip(n, old)]
     by_name = [n for n in news if n.name == old.name]
     by_number = [n for n in news if _has_same_number(n, old)]
-    by_shape = [n for n in news if n.bad.shape == old.bad.shape]
+    by_shape = [n for n in news if n.mask.shape == old.mask.shape]
     candidates = by_identity or by_name or by_number or by_shape
     if len(candidates) != 1:
         there = ", ".join(mask.name for mask in news) or "none"
@@ -229,21 +229,21 @@ def _partner(news: Sequence[_Mask], old: _Mask) -> tuple[_Mask, _Mask]:
     return candidates[0], old
 
 
-def _difference(new: _Mask | None, old: _Mask | None) -> Difference:
+def _difference(new: _Named | None, old: _Named | None) -> Difference:
     both = [mask for mask in (new, old) if mask is not None]
-    if len({mask.bad.shape for mask in both}) > 1:
-        shapes = " and ".join("x".join(map(str, mask.bad.shape)) for mask in both)
+    if len({one.mask.shape for one in both}) > 1:
+        shapes = " and ".join("x".join(map(str, one.mask.shape)) for one in both)
         raise InputError(f"{both[0].name}: new and old differ in shape: {shapes}")
     identities = [mask.identity for mask in both if mask.identity is not None]
     if len(set(identities)) > 1:
         new_one, old_one = identities
         raise InputError(f"{both[1].name}: the old mask is that of {old_one}, not of {new_one}")
-    nothing = np.zeros_like(both[0].bad)
-    now, before = (nothing if mask is None else mask.bad for mask in (new, old))
+    nothing = np.zeros(both[0].mask.shape, dtype=bool)
+    now, before = (nothing if one is None else one.mask.bad for one in (new, old))
     return Difference(
         mask=both[0].name,
-        old=None if old is None else int(before.sum()),
-        new=None if new is None else int(now.sum()),
+        old=None if old is None else old.mask.n_bad,
+        new=None if new is None else new.mask.n_bad,
         gained=(now & ~before).sum(axis=0, dtype=np.int64),
         lost=(before & ~now).sum(axis=0, dtype=np.int64),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,10 +15,8 @@ from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.instruments import ChipIdentity, flag_names
 from staticmask_cli.exposures.pixels import chip_arrays
-from staticmask_cli.masking.gathering import Progress
-from staticmask_cli.masking.make import jobs_of
+from staticmask_cli.masking.exposure_loop import Progress, read_chips
 from staticmask_cli.masking.measure import pixel_hash, record_of
-from staticmask_cli.masking.survey import survey
 from staticmask_cli.masks.naming import mask_names
 from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.reports.report import RunRecord
@@ -162,6 +161,7 @@ def explain(
     places: Sequence[Place],
     *,
     run_record: RunRecord | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> tuple[Explanation, ...]:
     """Tell what every exposure says of some pixels, reading each once.
@@ -173,9 +173,11 @@ def explain(
     places : sequence of tuple
         Columns and rows, the first being 1.
     run_record : RunRecord, optional
-        Learns what became of every exposure.
+        Receives a report of every exposure.
+    executor : Executor, optional
+        Does the reading in place of threads of our own; it is not shut down.
     progress : callable, optional
-        Told after each exposure how many are done.
+        Called after each exposure.
 
     Returns
     -------
@@ -188,24 +190,17 @@ def explain(
         All that is wrong with the exposures, or a place that lies outside of
         every mask.
     """
+    run_record = RunRecord() if run_record is None else run_record
     found: dict[ChipIdentity, list[list[PixelInChip]]] = {}
-    question = functools.partial(_asked, settings, places)
-    exposures = survey(
-        settings,
-        question,
-        jobs_of(settings),
-        any_flags=True,
-        run_record=run_record,
-        progress=progress,
-    )
-    for exposure in exposures:
-        for chip, asked in exposure.answers:
-            if chip.extver in exposure.duplicates:
-                continue
-            of_one = found.setdefault(chip.identity, [[] for _ in places])
-            for told, pixel in zip(of_one, asked.pixels, strict=True):
+    work = partial(_asked, settings, places)
+    for one in read_chips(
+        settings, work, run_record, any_flags=True, executor=executor, progress=progress
+    ):
+        if one.result is not None:
+            of_one = found.setdefault(one.chip.identity, [[] for _ in places])
+            for chips, pixel in zip(of_one, one.result.pixels, strict=True):
                 if pixel is not None:
-                    told.append(pixel)
+                    chips.append(pixel)
     names = mask_names(dict.fromkeys(found), settings.prefix)
     explained = [
         Explanation(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from staticmask_cli.errors import InputError, OutputError
@@ -15,18 +14,30 @@ from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.files.atomic import folder_problems
-from staticmask_cli.masking.gathering import Gathering, Progress
-from staticmask_cli.masking.write import OvertakenError, commit, foresee
-from staticmask_cli.masks.existing import HeldMasks
+from staticmask_cli.masking.exposure_loop import (
+    ExposureLoop,
+    Progress,
+    log_skipped,
+    workers_of,
+)
+from staticmask_cli.masking.measure import Measured, measure
+from staticmask_cli.masking.write import Accumulated, OvertakenError, plan_masks, write_masks
+from staticmask_cli.masks.builder import MaskBuilder
+from staticmask_cli.masks.existing import ExistingMasks
 from staticmask_cli.masks.quality import QualityCheck, failed
 from staticmask_cli.masks.records import ChipRecord
-from staticmask_cli.reports.report import Report, RunRecord, chip_line
+from staticmask_cli.reports.report import (
+    ExposureState,
+    MaskState,
+    Report,
+    RunRecord,
+    chip_line,
+)
 from staticmask_cli.settings import Settings
-from staticmask_cli.threads import Threads
 
 log = logging.getLogger(__name__)
 
-# So often exposures are gathered anew because another run has added some of them meanwhile.
+# So often exposures are read again because another run has added some of them meanwhile.
 _ATTEMPTS = 10
 
 
@@ -51,7 +62,7 @@ def make_masks(
         Whether to write the masks that were made.
     executor : Executor, optional
         Does the measuring in place of threads of our own; it is not shut
-        down. ``settings.jobs`` still tells how much it is given at a time.
+        down.
     progress : callable, optional
         Told after each exposure how many are done.
     run_record : RunRecord, optional
@@ -72,7 +83,6 @@ def make_masks(
     """
     run_record = RunRecord() if run_record is None else run_record
     run_record.dry_run = dry_run
-    heard = len(run_record.warnings)  # those of the configuration
     shows = write and not dry_run and bool(settings.report or settings.preview)
     if shows:
         # Not above: pictures are seldom asked for, and need more than masks do.
@@ -81,9 +91,7 @@ def make_masks(
         showing.check(settings)
         run_record.unfinished += showing.asked(settings)
     if settings.static:
-        _make(settings, executor, progress, run_record, write=write and not dry_run)
-    for warning in run_record.warnings[heard:]:
-        log.warning("%s", warning)
+        _make(settings, executor, progress, run_record, dry_run=dry_run, write=write)
     if write:
         log_failed_checks(_news(run_record, settings), settings)
     report = Report(
@@ -108,19 +116,26 @@ def _make(
     progress: Progress | None,
     run_record: RunRecord,
     *,
+    dry_run: bool,
     write: bool,
 ) -> None:
     with run_record.timed("resolve"):
         paths, unresolved = resolve(settings.input, read_association)
-    warnings = list(run_record.warnings)
     for _ in range(_ATTEMPTS):
         try:
-            _gather_and_commit(
-                settings, paths, unresolved, executor, progress, run_record, write=write
+            _make_once(
+                settings,
+                paths,
+                unresolved,
+                executor,
+                progress,
+                run_record,
+                dry_run=dry_run,
+                write=write,
             )
         except OvertakenError:
             log.debug("another run has changed the masks meanwhile; once more")
-            run_record.warnings, run_record.exposures = list(warnings), []
+            run_record.exposures = []
         else:
             return
     raise OutputError(
@@ -129,7 +144,7 @@ def _make(
     )
 
 
-def _gather_and_commit(
+def _make_once(
     settings: Settings,
     paths: Sequence[Path],
     unresolved: Mapping[str, str],
@@ -137,48 +152,69 @@ def _gather_and_commit(
     progress: Progress | None,
     run_record: RunRecord,
     *,
+    dry_run: bool,
     write: bool,
 ) -> None:
-    folder = Path(settings.output_dir)
-    closed = folder_problems(folder) if write else []
-    held = HeldMasks(settings) if settings.update else None
-    jobs = jobs_of(settings)
-    with run_record.timed("measure"), _workers(jobs, executor) as workers:
-        measures = None if run_record.dry_run or closed else workers
-        gathering = Gathering(settings, measures, jobs, held, run_record)
-        for problem, name in unresolved.items():
-            gathering.fail(name, [problem])
-        gathering.run(paths, progress)
-    lost = held.problems if held else []
-    if lost or closed or (gathering.problems and not settings.keep_going):
-        wrong = [*gathering.problems, *lost, *closed]
-        raise (InputError if gathering.problems else OutputError)(*wrong)
-    _tell_chips(run_record)
-    there = {i for i in gathering.found if held and held.held(i)}
+    writes = write and not dry_run
+    closed = folder_problems(Path(settings.output_dir)) if writes else []
+    existing = ExistingMasks(settings) if settings.update else None
+    found: dict[ChipIdentity, Accumulated] = {}
+    failures: list[ChipRecord] = []
+    with run_record.timed("measure"), workers_of(settings, executor) as workers:
+        loop: ExposureLoop[Measured] = ExposureLoop(
+            settings,
+            partial(measure, static_sig=settings.static_sig),
+            None if dry_run or closed else workers,
+            run_record,
+            existing=existing,
+        )
+        for exposure in loop.run(paths, unresolved, progress):
+            failures += [] if exposure.chips else [exposure.failure]
+            for one in exposure.chips:
+                identity = one.chip.identity
+                if identity not in found:
+                    found[identity] = Accumulated(_builder(identity, existing, settings))
+                found[identity].add(one)
+    lost = existing.problems if existing else []
+    if lost or closed or (loop.problems and not settings.keep_going):
+        wrong = [*loop.problems, *lost, *closed]
+        raise (InputError if loop.problems else OutputError)(*wrong)
+    _log_chips(run_record)
+    updated = {i for i in found if existing and existing.table(i)}
     made = {
-        i: g for i, g in gathering.found.items() if g.gives_something or (i in there and g.has_good)
+        i: of_one
+        for i, of_one in found.items()
+        if of_one.gives_something or (i in updated and of_one.has_good)
     }
     if not made:
-        nothing = "no exposure is left to make a mask of"
-        hint = "" if gathering.problems else "; see --include-empty"
-        raise InputError(*gathering.problems, *run_record.warnings, nothing + hint)
-    # A mask that is there tells also of what could not be added to it.
-    made |= {i: g for i, g in gathering.found.items() if i in there}
+        raise loop.nothing_left()
+    # An existing mask also records what could not be added to it.
+    made |= {i: of_one for i, of_one in found.items() if i in updated}
     for of_one in made.values():
-        of_one.records += gathering.failed
-    given = {path.name for path in paths} | {record.file for record in gathering.failed}
+        of_one.records += failures
+    given = {path.name for path in paths} | {record.file for record in failures}
     with run_record.timed("write"):
-        if write:
-            commit(made, held, given, settings, jobs, run_record)
+        if writes:
+            write_masks(made, existing, given, settings, run_record)
         else:
-            foresee(made, held, given, settings, run_record)
+            run_record.masks = plan_masks(
+                made, existing, given, settings, run_record, pixels=not dry_run
+            )
     _settle_copies(run_record)
-    for problem in gathering.problems:
-        log.error("%s; left out", problem)
+    log_skipped(loop.problems)
+
+
+def _builder(
+    identity: ChipIdentity, existing: ExistingMasks | None, settings: Settings
+) -> MaskBuilder:
+    table = existing.table(identity) if existing else None
+    # A mask that has counts keeps them.
+    counts = settings.keeps_counts or (table is not None and table.has_counts)
+    return MaskBuilder(identity.shape, settings.min_exposures, counts=counts)
 
 
 def _settle_copies(run_record: RunRecord) -> None:
-    """Report of each chip what the masks have: which of several copies counts they decide."""
+    """Report each chip as the masks have it: they decide which of several copies counts."""
     rows = {(mask.identity, row.key): row for mask in run_record.masks for row in mask.chips}
 
     def settled(identity: ChipIdentity, record: ChipRecord) -> ChipRecord:
@@ -200,11 +236,12 @@ def log_failed_checks(checks: Iterable[QualityCheck], settings: Settings) -> Non
 
 
 def _news(run_record: RunRecord, settings: Settings) -> list[QualityCheck]:
-    """Return the checks that a user has not heard of; all of them if they decide the status."""
-    keys = {r.in_table().key for e in run_record.exposures if e.state == "read" for _, r in e.chips}
+    """Return the checks that were not logged by an earlier run; all if they decide the status."""
+    read = (e for e in run_record.exposures if e.state is ExposureState.READ)
+    keys = {record.in_table().key for exposure in read for _, record in exposure.chips}
     found: list[QualityCheck] = []
     for mask in run_record.masks:
-        if mask.state == "written" or settings.strict:
+        if mask.state is MaskState.WRITTEN or settings.strict:
             found += failed(mask.quality.mask)
         for record, checks in zip(mask.chips, mask.quality.chips, strict=False):
             if record.key in keys or settings.strict:
@@ -212,35 +249,9 @@ def _news(run_record: RunRecord, settings: Settings) -> list[QualityCheck]:
     return found
 
 
-def _tell_chips(run_record: RunRecord) -> None:
-    """Log what was measured, and warn of what a user should know of single chips."""
-    records = sorted(
-        ((e.path, r) for e in run_record.exposures if e.state != "failed" for _, r in e.chips),
-        key=lambda pair: (pair[1].file, pair[1].extver),
-    )
-    for path, record in records:
+def _log_chips(run_record: RunRecord) -> None:
+    """Log what was measured."""
+    done = (e for e in run_record.exposures if e.state is not ExposureState.FAILED)
+    records = [record for exposure in done for _, record in exposure.chips]
+    for record in sorted(records, key=lambda record: (record.file, record.extver)):
         log.info("%s", chip_line(record))
-        if record.reason:
-            run_record.warnings.append(f"{path}: SCI,{record.extver}: {record.reason}")
-
-
-@contextmanager
-def _workers(jobs: int, executor: Executor | None) -> Iterator[Executor]:
-    """Lend an executor; our own ends at once if the run does, what waits being dropped."""
-    if executor is not None:
-        yield executor
-        return
-    threads = Threads(jobs, thread_name_prefix="staticmask")
-    try:
-        yield threads
-    finally:
-        threads.shutdown(wait=True, cancel_futures=True)
-
-
-def jobs_of(settings: Settings) -> int:
-    """Return how many chips a run measures at a time."""
-    if settings.jobs:
-        return settings.jobs
-    if hasattr(os, "sched_getaffinity"):  # the cores that a batch system gave us
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,13 +29,13 @@ class Measured:
         The numbers.
     bad : ndarray of uint8
         Its bad pixels as bits.
-    unseen : ndarray of uint8 or None
-        Its pixels that are not finite, as bits; None if all are.
+    not_finite : ndarray of uint8 or None
+        Its pixels that are not finite, as bits; None if all are finite.
     """
 
     record: ChipRecord
     bad: Bits
-    unseen: Bits | None = None
+    not_finite: Bits | None = None
 
 
 def measure(chip: Chip, static_sig: float) -> Measured:
@@ -73,9 +73,9 @@ def measure_at(chip: Chip, sigmas: Sequence[float]) -> list[Measured]:
             bad = pack(found.low)
             if found.flagged is not None:  # as bits: another array of bool costs memory
                 bad |= pack(found.flagged)
-            unseen = None if found.not_finite is None else pack(found.not_finite)
+            not_finite = None if found.not_finite is None else pack(found.not_finite)
             record = record_of(chip, found, hashed)
-            measured.append(Measured(record=record, bad=bad, unseen=unseen))
+            measured.append(Measured(record=record, bad=bad, not_finite=not_finite))
         return measured
 
 
@@ -106,9 +106,8 @@ def record_of(chip: Chip, found: BadPixels, pixel_hash: str) -> ChipRecord:
     """Return what was found on a chip, as masks keep it."""
     sky = found.statistics
     low = positions(pack(found.low))
-    return ChipRecord(
-        file=chip.file,
-        extver=chip.extver,
+    return replace(
+        unmeasured(chip),
         mode=sky.mode,
         rms=sky.rms,
         nbins=sky.nbins,
@@ -120,9 +119,6 @@ def record_of(chip: Chip, found: BadPixels, pixel_hash: str) -> ChipRecord:
         median=sky.median,
         noise=sky.noise,
         n_clustered=n_clustered(low, found.low.shape[1]),
-        calibration=chip.calibration,
-        header_hash=chip.header_hash,
-        datasum=chip.datasum,
         pixel_hash=pixel_hash,
         used=found.used,
         reason=found.reason,
@@ -130,14 +126,20 @@ def record_of(chip: Chip, found: BadPixels, pixel_hash: str) -> ChipRecord:
 
 
 def unmeasured(chip: Chip) -> ChipRecord:
-    """Return the record of a chip that is left out, or not measured in a dry run."""
-    reason = f"left out: {chip.left_out}" if chip.left_out else ""
+    """Return the record of a chip that is skipped, or not measured in a dry run."""
+    seen = chip.observation
     return ChipRecord(
         file=chip.file,
         extver=chip.extver,
+        unit=seen.unit,
+        date_obs=seen.date_obs,
+        target=seen.target,
+        filter=seen.filter,
+        exposure_time=seen.exposure_time,
+        ccdchip=chip.identity.ccdchip,
         calibration=chip.calibration,
         header_hash=chip.header_hash,
         datasum=chip.datasum,
-        used=not reason,
-        reason=reason,
+        used=chip.skipped is None,
+        reason=f"skipped: {chip.skipped}" if chip.skipped else "",
     )

@@ -1,18 +1,18 @@
-"""Masks at several sigmas from one reading: how many pixels each would hold. Nothing is written."""
+"""Bad pixels of masks at several sigmas, from one reading. Nothing is written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.instruments import ChipIdentity
-from staticmask_cli.masking.gathering import Progress
-from staticmask_cli.masking.make import jobs_of
+from staticmask_cli.masking.exposure_loop import Progress, read_chips
 from staticmask_cli.masking.measure import Measured, measure_at
-from staticmask_cli.masking.survey import survey
-from staticmask_cli.masks.builder import MaskAccumulator
+from staticmask_cli.masks.builder import MaskBuilder
 from staticmask_cli.masks.naming import mask_names
 from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.reports.report import RunRecord
@@ -79,6 +79,7 @@ def sweep(
     sigmas: Sequence[float],
     *,
     run_record: RunRecord | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> tuple[SweepRow, ...]:
     """Count the bad pixels of all masks at several sigmas, reading each exposure once.
@@ -90,9 +91,11 @@ def sweep(
     sigmas : sequence of float
         Values of ``static_sig``.
     run_record : RunRecord, optional
-        Learns what became of every exposure.
+        Receives a report of every exposure.
+    executor : Executor, optional
+        Does the measuring in place of threads of our own; it is not shut down.
     progress : callable, optional
-        Told after each exposure how many are done.
+        Called after each exposure.
 
     Returns
     -------
@@ -102,41 +105,37 @@ def sweep(
     Raises
     ------
     InputError
-        All that is wrong with the exposures.
+        Everything that is wrong with the exposures.
     """
-    masks: dict[ChipIdentity, list[MaskAccumulator]] = {}
-
     run_record = RunRecord() if run_record is None else run_record
-
-    def question(chip: Chip) -> _Swept:
-        return _Swept(measure_at(chip, sigmas))
-
-    for exposure in survey(
-        settings, question, jobs_of(settings), run_record=run_record, progress=progress
-    ):
-        for chip, swept in exposure.answers:
-            if chip.identity not in masks:
-                masks[chip.identity] = [
-                    # What was seen is the same at all sigmas.
-                    MaskAccumulator(chip.identity.shape, settings.min_exposures, counts=number == 0)
-                    for number, _ in enumerate(sigmas)
-                ]
-            if swept.record.reason:
-                run_record.warn(f"{chip.file}: SCI,{chip.extver}: {swept.record.reason}")
-            if swept.record.used and chip.extver not in exposure.duplicates:
-                for mask, measured in zip(masks[chip.identity], swept.at_each, strict=True):
-                    mask.add(measured.bad, measured.unseen)
-    names = mask_names(dict.fromkeys(masks), settings.prefix)
+    builders: dict[ChipIdentity, list[MaskBuilder]] = {}
+    work = partial(_swept, sigmas=sigmas)
+    for one in read_chips(settings, work, run_record, executor=executor, progress=progress):
+        identity = one.chip.identity
+        if identity not in builders:
+            builders[identity] = [
+                # The coverage is the same at all sigmas.
+                MaskBuilder(identity.shape, settings.min_exposures, counts=number == 0)
+                for number, _ in enumerate(sigmas)
+            ]
+        if one.result is not None and one.record.used:
+            for builder, measured in zip(builders[identity], one.result.at_each, strict=True):
+                builder.add(measured.bad, measured.not_finite)
+    names = mask_names(dict.fromkeys(builders), settings.prefix)
     rows = [
         SweepRow(
             mask=names[identity],
             identity=identity,
             static_sig=sigma,
-            bad=mask.bad,
+            bad=builder.build().n_bad,
             total=identity.rows * identity.columns,
-            expected=bad_by_chance(of_one[0].seen_how_often(), sigma, settings.min_exposures),
+            expected=bad_by_chance(of_one[0].coverage_histogram(), sigma, settings.min_exposures),
         )
-        for identity, of_one in masks.items()
-        for sigma, mask in zip(sigmas, of_one, strict=True)
+        for identity, of_one in builders.items()
+        for sigma, builder in zip(sigmas, of_one, strict=True)
     ]
     return tuple(sorted(rows, key=lambda row: row.mask))
+
+
+def _swept(chip: Chip, sigmas: Sequence[float]) -> _Swept:
+    return _Swept(measure_at(chip, sigmas))

@@ -30,7 +30,7 @@ class Duplicates:
         self._allow = allow
         self._registered: dict[Hashable, tuple[ChipRecord, str]] = {}
 
-    def register(self, identity: ChipIdentity, record: ChipRecord, name: str) -> None:
+    def register(self, identity: ChipIdentity, record: ChipRecord, file: str) -> None:
         """Add a chip, unless one of the same exposure is registered.
 
         Parameters
@@ -39,11 +39,11 @@ class Duplicates:
             The silicon it shows.
         record : ChipRecord
             What was measured on it.
-        name : str
-            What messages call it.
+        file : str
+            The name of its exposure in messages.
         """
         for mark in marks(record):
-            self._registered.setdefault((identity, mark), (record, name))
+            self._registered.setdefault((identity, mark), (record, file))
 
     def drop(self, identity: ChipIdentity, record: ChipRecord) -> None:
         """Take back the registration of a chip, if it has one."""
@@ -68,15 +68,15 @@ class Duplicates:
             if (identity, (kind, mark)) in self._registered
         }
         if "exposure" in found:
-            other, name = found["exposure"]
+            other, file = found["exposure"]
             if other.calibration != record.calibration:
-                file = name.rpartition(" ")[0]
                 raise CalibrationError(
                     f"is the same exposure as {file}, calibrated in another way; give one of them"
                 )
         if self._allow or "pixels" not in found:
             return None
-        other, name = found["pixels"]
+        other, file = found["pixels"]
+        name = f"{file} {other.chip_name}"
         if other.pixel_hash != record.pixel_hash:
             raise ValueError(
                 f"has the same pixels as {name} but other DQ flags; give one of them, or count "
@@ -85,9 +85,9 @@ class Duplicates:
         return name
 
 
-def problem(path: Path, extver: int, error: ValueError) -> str:
-    """Return the line on what is wrong with a chip, or with its exposure."""
-    place = "" if isinstance(error, CalibrationError) else f"SCI,{extver}: "
+def problem(path: Path, chip: str, error: ValueError) -> str:
+    """Return the line on what is wrong with a chip of that name, or with its exposure."""
+    place = "" if isinstance(error, CalibrationError) else f"{chip}: "
     return f"{path}: {place}{error}"
 
 

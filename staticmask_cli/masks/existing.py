@@ -1,21 +1,38 @@
-"""Masks on disk to which exposures are added: what they hold, and whether they may be."""
+"""Existing masks: whose they are, and whether exposures can be added to them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from staticmask_cli.errors import OutputError
+from staticmask_cli.errors import InputError, OutputError
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.dq_bits import good_bits
+from staticmask_cli.exposures.fits_files import open_fits, scan
 from staticmask_cli.exposures.instruments import DQ_BITS, ChipIdentity
-from staticmask_cli.masks.held import REDO, HeldMask, is_empty, other_identity, read_held
+from staticmask_cli.masks.fits_form import (
+    MaskFormError,
+    MaskTable,
+    identity_of,
+    read_mask,
+    read_table,
+)
 from staticmask_cli.masks.naming import documented_name, possible_names
-from staticmask_cli.masks.records import ChipRecord, as_text, file_text
+from staticmask_cli.masks.records import ChipRecord, file_text
+from staticmask_cli.masks.static_mask import StaticMask
 from staticmask_cli.settings import Settings, as_number
 
+#: What to do about a mask that exposures cannot be added to.
+REDO = "--no-update rebuilds it from the exposures that are given"
+#: What to do about a mask that cannot be recounted.
+_REMAKE = "rerun with --counts"
 
-class HeldMasks:
+_Read = TypeVar("_Read", MaskTable, StaticMask)
+
+
+class ExistingMasks:
     """The masks in the output folder, each looked at once, when it is first needed.
 
     Parameters
@@ -32,16 +49,13 @@ class HeldMasks:
     def __init__(self, settings: Settings) -> None:
         self.problems: list[str] = []
         self._settings = settings
-        self._found: dict[ChipIdentity, tuple[Path, HeldMask] | None] = {}
+        self._found: dict[ChipIdentity, tuple[Path, MaskTable] | None] = {}
         self._unmatched: dict[ChipIdentity, dict[tuple[str, int], list[ChipRecord]]] = {}
 
     def known(self, chip: Chip) -> ChipRecord | None:
         """Return the unmatched record of a chip with its name and headers, if there is one."""
-        headers = chip.header_hash, as_text(chip.datasum)
-        for record in () if chip.left_out else self.former(chip):
-            if (record.header_hash, record.datasum) == headers:
-                return record
-        return None
+        former = () if chip.skipped else self.former(chip)
+        return next((r for r in former if r.header_hash == chip.header_hash), None)
 
     def former(self, chip: Chip) -> tuple[ChipRecord, ...]:
         """Return the unmatched records with a chip's name.
@@ -65,7 +79,7 @@ class HeldMasks:
         """Return the records that give something and that no exposure of this run has matched."""
         if identity not in self._found:
             try:
-                self._found[identity] = find(identity, self._settings, pixels=False)
+                self._found[identity] = find(identity, self._settings)
             except OutputError as error:
                 self._found[identity] = None
                 self.problems += error.problems
@@ -77,29 +91,27 @@ class HeldMasks:
 
     def records(self, identity: ChipIdentity) -> tuple[ChipRecord, ...]:
         """Return the records of an identity's existing mask, as it was when first needed."""
-        existing = self.held(identity)
-        return existing.records if existing else ()
+        table = self.table(identity)
+        return table.records if table else ()
 
-    def held(self, identity: ChipIdentity) -> HeldMask | None:
-        """Return the mask of an identity, as it was when it was first needed."""
+    def table(self, identity: ChipIdentity) -> MaskTable | None:
+        """Return what an identity's existing mask records, as it was when first needed."""
         found = self._found.get(identity)
         return found[1] if found else None
 
 
-def find(
-    identity: ChipIdentity, settings: Settings, *, pixels: bool
-) -> tuple[Path, HeldMask] | None:
-    """Find the mask on disk to which exposures of an identity can be added.
+def find(identity: ChipIdentity, settings: Settings) -> tuple[Path, MaskTable] | None:
+    """Find the existing mask to which exposures of an identity can be added.
 
     Returns
     -------
     tuple or None
-        Its path and what it holds; None if there is none yet.
+        Its path and what it records; None if none exists yet.
 
     Raises
     ------
     OutputError
-        If what stands there cannot be added to.
+        If exposures cannot be added to the file of that name.
     """
     folder = Path(settings.output_dir)
     documented = folder / documented_name(identity, settings.prefix)
@@ -111,9 +123,9 @@ def find(
             continue
         other = other_identity(path, identity)
         if other is None:
-            held = read_held(path, pixels=pixels)
-            _check_settings(path, held, settings)
-            return path, held
+            table = _read(read_table, path, REDO)
+            _check_settings(path, table, settings)
+            return path, table
         if path == documented:
             raise OutputError(
                 f"{path}: is the mask of {other}, not of {identity}; "
@@ -137,10 +149,10 @@ def is_no_mask(path: Path, identity: ChipIdentity) -> bool:
     return False
 
 
-def _check_settings(path: Path, held: HeldMask, settings: Settings) -> None:
+def _check_settings(path: Path, table: MaskTable, settings: Settings) -> None:
     """Refuse a mask that was made with settings that give other pixels."""
-    names = DQ_BITS.get(held.identity.instrument, {})
-    made, wanted = held.recipe, settings.recipe
+    names = DQ_BITS.get(table.identity.instrument, {})
+    made, wanted = table.recipe, settings.recipe
     differ = []
     if made.static_sig != wanted.static_sig:
         differ.append(f"static_sig {made.static_sig:.12g}, not {wanted.static_sig:.12g}")
@@ -155,17 +167,110 @@ def _check_settings(path: Path, held: HeldMask, settings: Settings) -> None:
         differ.append("min_exposures {:g}, not {:g}".format(*votes))
     if made.allow_duplicates != wanted.allow_duplicates:
         differ.append(f"allow_duplicates {made.allow_duplicates}, not {wanted.allow_duplicates}")
-    if settings.keeps_counts and not held.has_counts:
+    if settings.keeps_counts and not table.has_counts:
         differ.append("no counts")
     if differ:
         raise OutputError(f"{path}: was made with {'; '.join(differ)}; {REDO}")
 
 
-def _bits(text: str, names: dict[str, int]) -> int | None:
+def _bits(text: str | None, names: dict[str, int]) -> int | None:
     """Return good bits as a number, so that 64,32 is the same as 96."""
-    if text == "None":
+    if text is None:
         return None
     try:
         return good_bits(text, names)
     except ValueError:  # a name that this instrument does not have: told where chips are opened
         return -1
+
+
+def other_identity(
+    path: Path, identity: ChipIdentity, *, overwrite: bool = False
+) -> ChipIdentity | None:
+    """Return whose mask an existing file is, if it is not that of `identity`.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which may be missing.
+    identity : ChipIdentity
+        Whose mask is to have its name.
+    overwrite : bool
+        Whether a file that is not a mask may be replaced.
+
+    Returns
+    -------
+    ChipIdentity or None
+        None if the file is missing, may be replaced, is a mask of `identity`,
+        or a bare mask of its shape, such as DrizzlePac's.
+
+    Raises
+    ------
+    OutputError
+        If the file is not a mask: it is not ours to replace.
+    """
+    if not os.path.lexists(path):
+        return None
+    try:
+        if is_empty(path):
+            return None
+        with open_fits(path, most=1) as (hdus, _):
+            header = hdus[0].header
+            shape = header.get("NAXIS2"), header.get("NAXIS1")
+            if "CREATOR" not in header and shape == identity.shape:
+                return None
+            found = identity_of(header)
+    except (InputError, FileNotFoundError, MaskFormError) as error:
+        if not os.path.lexists(path):  # removed since it was seen
+            return None
+        # What cannot be read may be a mask; an exposure may have no other copy.
+        is_readable = path.is_file() and os.access(path, os.R_OK)
+        is_replaceable = is_readable and not _is_exposure(path)
+        if overwrite and is_replaceable:
+            return None
+        hint = "use --overwrite to replace it" if is_replaceable else "move it away"
+        reason = f"{path}: exists but is not a static mask of this shape"
+        problems = error.problems if isinstance(error, InputError) else (reason,)
+        raise OutputError(*(f"{problem}; {hint}" for problem in problems)) from None
+    return found if found != identity else None
+
+
+def is_empty(path: Path) -> bool:
+    """Return whether a file is empty, as a full disk leaves it: nothing can be lost with it."""
+    return path.is_file() and path.stat().st_size == 0
+
+
+def _is_exposure(path: Path) -> bool:
+    try:
+        return any(hdu.name == "SCI" for hdu in scan(path)[0])
+    except InputError:
+        return False
+
+
+def read_existing(path: Path) -> StaticMask:
+    """Read a mask that exposures are added to.
+
+    Raises
+    ------
+    OutputError
+        If it is not a mask of this program, or damaged.
+    """
+    return _read(read_mask, path, REDO)
+
+
+def read_counted(path: Path) -> StaticMask:
+    """Read a mask that is to be recounted; raises as `read_existing`, also if it has no counts."""
+    mask = _read(read_mask, path, _REMAKE)
+    if _read(read_table, path, _REMAKE).gzipped:
+        raise OutputError(f"{path}: is gzipped; unpack it first")
+    if mask.votes is None:
+        raise OutputError(f"{path}: has no COUNT extension; {_REMAKE}")
+    return mask
+
+
+def _read(read: Callable[[Path], _Read], path: Path, hint: str) -> _Read:
+    try:
+        return read(path)
+    except InputError as error:
+        raise OutputError(*(f"{problem}; {hint}" for problem in error.problems)) from None
+    except MaskFormError as error:
+        raise OutputError(f"{path}: {error}; {hint}") from None

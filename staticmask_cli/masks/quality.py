@@ -7,18 +7,18 @@ holds, so that a mask that was updated or recounted is checked like a new one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from staticmask_cli.exposures.instruments import ChipIdentity
-from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.records import ChipRecord, count_chips
+from staticmask_cli.masks.static_mask import StaticMask
 from staticmask_cli.settings import Recipe, Settings
 from staticmask_cli.statistics.chance import low_probability
 from staticmask_cli.statistics.clusters import n_clustered
-from staticmask_cli.statistics.votes import needed, positions
+from staticmask_cli.statistics.votes import is_set, needed, positions
 
 # Shares of bad pixels are taken of at least this many: a handful of pixels is no
 # reason to distrust a mask.
@@ -94,22 +94,28 @@ def failed(checks: Iterable[QualityCheck]) -> tuple[QualityCheck, ...]:
     return tuple(check for check in checks if check.failed)
 
 
-def check_quality(
-    name: str,
-    identity: ChipIdentity,
-    mask: MaskAccumulator,
-    records: Sequence[ChipRecord],
-    recipe: Recipe,
-    settings: Settings,
-) -> Quality:
-    """Check a mask of an identity and its chips; other parameters as for `mask_checks`."""
+def check_quality(name: str, mask: StaticMask, settings: Settings) -> Quality:
+    """Check a mask and its chips.
+
+    Parameters
+    ----------
+    name : str
+        Its file name.
+    mask : StaticMask
+        The mask; without identity and recipe, nothing is checked.
+    settings : Settings
+        The limits.
+    """
+    identity, recipe = mask.identity, mask.recipe
+    if identity is None or recipe is None:
+        return Quality()
     return Quality(
         mask=(
-            *mask_checks(name, mask, records, recipe, settings),
-            *use_checks(name, identity, mask, records, recipe, settings),
+            *mask_checks(name, mask, recipe, settings),
+            *use_checks(name, mask, identity, recipe, settings),
         ),
         chips=tuple(
-            chip_checks(identity, record, recipe.static_sig, settings) for record in records
+            chip_checks(identity, record, recipe.static_sig, settings) for record in mask.records
         ),
     )
 
@@ -137,7 +143,7 @@ def chip_checks(
     """
     if not record.used or record.nbins < 2 or record.n_finite < _FEWEST:  # noqa: PLR2004 - no sky
         return ()
-    subject = f"{record.file} SCI,{record.extver}"
+    subject = record.name
     chance = record.n_finite * low_probability(static_sig)
     excess = 100 * (record.n_low - chance) / record.n_finite
     share = _percent(record.n_clustered, record.n_low)
@@ -189,35 +195,12 @@ def _counts_few_photons(identity: ChipIdentity, record: ChipRecord) -> bool:
 
 
 def mask_checks(
-    name: str,
-    mask: MaskAccumulator,
-    records: Sequence[ChipRecord],
-    recipe: Recipe,
-    settings: Settings,
+    name: str, mask: StaticMask, recipe: Recipe, settings: Settings
 ) -> tuple[QualityCheck, ...]:
-    """Check the bad pixels of a mask.
-
-    Parameters
-    ----------
-    name : str
-        Its file name.
-    mask : MaskAccumulator
-        Its pixels.
-    records : sequence of ChipRecord
-        One for each chip that belongs to it.
-    recipe : Recipe
-        How it was made.
-    settings : Settings
-        The limits.
-
-    Returns
-    -------
-    tuple of QualityCheck
-        The checks that apply; none if the mask has very few pixels.
-    """
-    if mask.shape[0] * mask.shape[1] < _FEWEST:
+    """Check the bad pixels of a mask; none if it has very few pixels."""
+    if mask.total < _FEWEST:
         return ()
-    bad = mask.bad
+    records, bad = mask.records, mask.n_bad
     groups = n_clustered(positions(mask.bits), mask.shape[1])
     found = [
         _check(
@@ -231,7 +214,7 @@ def mask_checks(
     ]
     # If more votes than one are needed, none of an exposure's pixels hangs on it alone.
     if count_chips(records) > 1 and recipe.min_exposures == 1:
-        parts = [int(mask.contains(record.unique).sum()) for record in records]
+        parts = [int(is_set(mask.bits, record.unique).sum()) for record in records]
         worst = records[parts.index(max(parts))]
         alone, *others = sorted(parts, reverse=True)[: count_chips(records)]
         # What every exposure has alone, by chance or because its flags have
@@ -252,15 +235,10 @@ def mask_checks(
 
 
 def use_checks(
-    name: str,
-    identity: ChipIdentity,
-    mask: MaskAccumulator,
-    records: Sequence[ChipRecord],
-    recipe: Recipe,
-    settings: Settings,
+    name: str, mask: StaticMask, identity: ChipIdentity, recipe: Recipe, settings: Settings
 ) -> tuple[QualityCheck, ...]:
-    """Check whether a mask is of any use, also a small one; parameters as for `check_quality`."""
-    chips = count_chips(records)
+    """Check whether a mask is of any use, also a small one."""
+    chips = count_chips(mask.records)
     votes = needed(recipe.min_exposures, chips)
     found = [
         QualityCheck(
@@ -272,7 +250,7 @@ def use_checks(
             setting="min_exposures",
         )
     ]
-    bad, total = mask.bad, identity.rows * identity.columns
+    bad, total = mask.n_bad, mask.total
     if total >= _FEWEST_FOR_SHARE:
         percent = 100 * bad / total
         text = (
@@ -283,7 +261,7 @@ def use_checks(
     # How far each threshold lies below all pixels.
     depths = [
         0.0 if record.n_low else max(0.0, (record.lowest - record.threshold) / record.noise)
-        for record in records
+        for record in mask.records
         if record.used and record.nbins > 1 and record.noise > 0
         if not _counts_few_photons(identity, record)
     ]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staticmask_cli.errors import printable
+from staticmask_cli.exposures.instruments import sci_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,16 @@ class ChipRecord:
         Whether it took part.
     reason : str
         Why it did not, or what it lacked; empty if nothing.
+    unit : str
+        Unit of its pixels, as BUNIT has it; empty if not known.
+    date_obs : str
+        Start of the exposure, UTC, such as ``2002-03-29T10:20:30``; empty if not known.
+    target, filter : str
+        Target and filters of the exposure; empty if not known.
+    exposure_time : float
+        Seconds; NaN if not known.
+    ccdchip : int or None
+        CCDCHIP, for the detectors that have two chips.
     unique : ndarray of uint32
         Places in the flat array of the pixels that no other chip of the mask
         calls bad.
@@ -78,20 +89,31 @@ class ChipRecord:
     pixel_hash: str = ""
     used: bool = False
     reason: str = ""
+    unit: str = ""
+    date_obs: str = ""
+    target: str = ""
+    filter: str = ""
+    exposure_time: float = math.nan
+    ccdchip: int | None = None
     # What belongs to a mask, not to the chip: nothing that tells records apart.
     unique: NDArray[np.uint32] = field(
         default_factory=lambda: np.empty(0, np.uint32), repr=False, compare=False
     )
 
     @property
-    def key(self) -> tuple[str, int, str, str, str]:
+    def key(self) -> tuple[str, int, str, str]:
         """What identifies a row of the table."""
-        return self.file, self.extver, self.header_hash, self.datasum, self.pixel_hash
+        return self.file, self.extver, self.header_hash, self.pixel_hash
 
     @property
     def name(self) -> str:
         """The chip as messages name it."""
-        return f"{self.file} SCI,{self.extver}"
+        return f"{self.file} {self.chip_name}"
+
+    @property
+    def chip_name(self) -> str:
+        """Its extension as messages name it, such as ``SCI,1 (CCDCHIP 2)``."""
+        return sci_name(self.extver, self.ccdchip)
 
     @property
     def has_sky(self) -> bool:
@@ -118,6 +140,9 @@ class ChipRecord:
             file=file_text(self.file),
             datasum=as_text(self.datasum),
             reason=as_text(self.reason),
+            unit=as_text(self.unit),
+            target=as_text(self.target),
+            filter=as_text(self.filter),
         )
 
 

@@ -78,14 +78,14 @@ def exhibit(mask: MaskReport, report: Report) -> Exhibit | str:
         The reason, if there is nothing to show.
     """
     candidates = list(_candidates(mask, report))
-    if not candidates or mask.pixels is None:
+    if not candidates or mask.mask is None:
         return "no exposure of this run went into this mask"
     # The first of several that give the same.
     path, record = max(candidates, key=lambda pair: pair[1].n_low + pair[1].n_flagged)
     try:
         chip = _chip(path, record, report)
         with chip_arrays(chip) as (pixels, flags):
-            return _drawn(chip, record, pixels, flags, mask.pixels.mask() == 0, report)
+            return _drawn(chip, record, pixels, flags, mask.mask.bad, report)
     except InputError as error:
         return "; ".join(error.problems)
 

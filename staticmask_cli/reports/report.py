@@ -1,17 +1,17 @@
-"""What a run found: frozen results, and the lines in which they are told."""
+"""What a run found: frozen results, and the lines that report them."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from staticmask_cli._version import __version__
-from staticmask_cli.masks.held import read_mask
+from staticmask_cli.masks.fits_form import read_pixels
 from staticmask_cli.masks.quality import Quality, QualityCheck
 from staticmask_cli.masks.records import ChipRecord, count_exposures
 
@@ -20,13 +20,43 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from staticmask_cli.exposures.instruments import ChipIdentity
-    from staticmask_cli.masks.builder import MaskAccumulator
+    from staticmask_cli.masks.static_mask import StaticMask
     from staticmask_cli.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskState(StrEnum):
+    """What a run did with a mask."""
+
+    #: It is new, or exposures were added to it.
+    WRITTEN = "written"
+    #: It already had all exposures.
+    UNCHANGED = "unchanged"
+    #: It would be written: nothing is, in a dry run or a comparison.
+    PLANNED = "planned"
+
+
+class ExposureState(StrEnum):
+    """What became of an exposure or a chip; an exposure has the first state of its chips."""
+
+    #: It was measured.
+    READ = "read"
+    #: In a dry run, or because the run failed, it was not measured.
+    NOT_READ = "not read"
+    #: Its pixels are those of another exposure, with which it counts once.
+    DUPLICATE = "duplicate"
+    #: The masks have it already, and its pixels are the same.
+    VERIFIED = "verified"
+    #: The masks have it already.
+    KNOWN = "known"
+    #: It has no exposure time or no good pixel.
+    SKIPPED = "skipped"
+    #: It cannot be used.
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class MaskReport:
     """One mask.
 
@@ -34,34 +64,39 @@ class MaskReport:
     ----------
     path : str
         Its file.
+    state : MaskState
+        What the run did with it.
     identity : ChipIdentity
         The silicon it belongs to.
     chips : tuple of ChipRecord
-        What each chip of each exposure gave to it, or why it gave nothing.
-    bad : int or None
-        Bad pixels; None after a dry run.
-    state : str
-        ``written``, ``unchanged`` (it held all exposures already) or ``planned``.
-    quality : Quality
-        Whether to trust it; its `chips` belong to those of `chips`.
-    pixels : MaskAccumulator or None
-        The mask that is in the file; None after a dry run.
+        The statistics of each chip of each exposure, or why it is not part of the mask.
+    mask : StaticMask or None
+        The mask; None after a dry run.
     """
 
     path: str
+    state: MaskState
     identity: ChipIdentity
     chips: tuple[ChipRecord, ...]
-    bad: int | None
-    state: str
-    quality: Quality = field(default_factory=Quality)
-    pixels: MaskAccumulator | None = field(default=None, repr=False, compare=False)
+    mask: StaticMask | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<MaskReport {self.state}: {self.line()}>"
+
+    @property
+    def bad(self) -> int | None:
+        """Number of bad pixels; None after a dry run."""
+        return None if self.mask is None else self.mask.n_bad
+
+    @property
+    def quality(self) -> Quality:
+        """Whether to trust the mask; without checks after a dry run."""
+        return (self.mask.quality if self.mask else None) or Quality()
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the mask's array as it stands in the file; None after a dry run."""
-        if self.pixels is None:
-            return None
-        return hashlib.sha256(self.pixels.mask().data).hexdigest()
+        """SHA-256 of the mask's array as it is in the file; None after a dry run."""
+        return None if self.mask is None else self.mask.sha256
 
     @property
     def total(self) -> int:
@@ -70,21 +105,22 @@ class MaskReport:
 
     @property
     def exposures(self) -> int:
-        """Number of exposures that took part."""
+        """Number of exposures that are part of the mask."""
         return count_exposures(self.chips)
 
     def read(self) -> NDArray[np.int16]:
         """Read the mask from its file: rows x columns, int16, 1 good, 0 bad.
 
-        The file is looked for at `path`, which may be relative to the folder
-        in which the run was made; after a dry run there is none.
+        `path` may be relative to the folder in which the run was made; after a
+        dry run the file does not exist.
         """
-        return read_mask(self.path)
+        return read_pixels(self.path)
 
     def line(self) -> str:
         """Return the result line: ``path  bad/total  percent  exposures``."""
-        bad = "-" if self.bad is None else str(self.bad)
-        percent = "-" if self.bad is None else f"{100 * self.bad / self.total:.4f}"
+        bad, percent = "-", "-"
+        if self.bad is not None:
+            bad, percent = str(self.bad), f"{100 * self.bad / self.total:.4f}"
         return f"{self.path}  {bad}/{self.total}  {percent}  {self.exposures}"
 
 
@@ -96,21 +132,17 @@ class ExposureReport:
     ----------
     path : str
         The file, as it was named or found.
-    state : str
-        ``read``: measured; ``known``: the masks hold it already; ``verified``:
-        so, and its pixels are the same; ``duplicate``: its pixels are those of
-        another exposure, with which it counts once; ``left out``: it has no exposure time
-        or no good pixel; ``failed``: it cannot be used; ``not read``: in a dry
-        run, or because the run failed, it was not come to.
+    state : ExposureState
+        What became of it.
     reasons : tuple of str
         What is wrong with it, a line each.
     chips : tuple
-        Identity and record of each of its chips that takes part or is left
-        out; empty if it could not be opened.
+        Identity and record of each of its selected chips; empty if it could not
+        be opened.
     """
 
     path: str
-    state: str
+    state: ExposureState
     reasons: tuple[str, ...] = ()
     chips: tuple[tuple[ChipIdentity, ChipRecord], ...] = ()
 
@@ -146,12 +178,15 @@ class Report:
         """Return the lines for standard output: the masks, or what a dry run would do."""
         if not self.dry_run:
             return [mask.line() for mask in self.masks]
-        known = "check" if self.settings.verify else "skip "
-        verbs = {"known": known, "left out": "skip ", "failed": "fail "}
+        verbs = {
+            ExposureState.KNOWN: "check" if self.settings.verify else "skip ",
+            ExposureState.SKIPPED: "skip ",
+            ExposureState.FAILED: "fail ",
+        }
         exposures = [
             f"{verbs.get(exposure.state, 'read ')}  {exposure.path}" for exposure in self.exposures
         ]
-        keeping = {"planned": "write", "unchanged": "keep "}
+        keeping = {MaskState.PLANNED: "write", MaskState.UNCHANGED: "keep "}
         return exposures + [f"{keeping[mask.state]}  {mask.line()}" for mask in self.masks]
 
     @property
@@ -161,8 +196,8 @@ class Report:
 
     @property
     def failed(self) -> tuple[ExposureReport, ...]:
-        """The exposures that could not be used, and were left out."""
-        return tuple(exposure for exposure in self.exposures if exposure.state == "failed")
+        """The exposures that could not be used, and were skipped."""
+        return tuple(e for e in self.exposures if e.state is ExposureState.FAILED)
 
 
 @dataclass(slots=True)
@@ -196,13 +231,14 @@ class RunRecord:
     unfinished: list[str] = field(default_factory=list)
 
     def warn(self, warning: str) -> None:
-        """Note a warning, and tell it at once."""
-        self.warnings.append(warning)
-        log.warning("%s", warning)
+        """Record a warning and log it at once; one that was given before is not repeated."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+            log.warning("%s", warning)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Note how long a stage takes."""
+        """Record how long a stage takes."""
         began = time.monotonic()
         try:
             yield
@@ -212,11 +248,10 @@ class RunRecord:
 
 def chip_line(record: ChipRecord) -> str:
     """Return what was measured on one chip, in a line."""
-    name = f"{record.file} SCI,{record.extver}"
     if not record.nbins:
-        return f"{name}: {record.reason or 'to be used'}"
+        return f"{record.name}: {record.reason or 'to be used'}"
     line = (
-        f"{name}: mode {record.mode:.6g}  rms {record.rms:.6g}  "
+        f"{record.name}: mode {record.mode:.6g}  rms {record.rms:.6g}  "
         f"threshold {record.threshold:.6g}  low pixels {record.n_low}"
     )
     if record.n_flagged:

@@ -150,8 +150,7 @@ def stages(path: Path, folder: Path) -> None:
     from staticmask_cli.exposures.pixels import read  # noqa: PLC0415
     from staticmask_cli.files.atomic import put_in_place, staged, state_of  # noqa: PLC0415
     from staticmask_cli.masks import builder  # noqa: PLC0415
-    from staticmask_cli.masks.output import mask_hdus  # noqa: PLC0415
-    from staticmask_cli.masks.quality import Quality  # noqa: PLC0415
+    from staticmask_cli.masks.fits_form import mask_hdus  # noqa: PLC0415
     from staticmask_cli.statistics import clipping, sky  # noqa: PLC0415
 
     settings = merge().settings
@@ -160,13 +159,13 @@ def stages(path: Path, folder: Path) -> None:
     flat = pixels.reshape(-1)
     last, *_ = clipping.clip(flat)
     found = sky.sky_statistics(pixels)
-    mask = builder.MaskAccumulator(chip.identity.shape)
+    mask = builder.MaskBuilder(chip.identity.shape)
     mask.add(builder.pack(sky.low_pixels(pixels, found, 4.0)))
     span = last.highest - last.lowest
 
     def write() -> None:
         path = folder / "m.fits"
-        hdus = lambda: mask_hdus(mask, chip.identity, [], settings.recipe, Quality())  # noqa: E731
+        hdus = lambda: mask_hdus(mask.build(chip.identity, settings.recipe))  # noqa: E731
         with staged({path: hdus}, 1) as parts:
             put_in_place(parts, {path: state_of(path)})
 

@@ -133,7 +133,8 @@ def test_verbose_tells_mode_rms_threshold_and_low_pixels_of_every_chip(invoke, t
     result = invoke("-v", "in/acs_wfc01_flt.fits", "-o", "out")
     table = [fits.getdata(path, "EXPOSURES")[0] for path in sorted(Path("out").iterdir())]
     assert result.stderr.splitlines() == [
-        f"staticmask: acs_wfc01_flt.fits SCI,{i}: mode {row['MODE']:.6g}  rms {row['RMS']:.6g}  "
+        f"staticmask: acs_wfc01_flt.fits SCI,{i} (CCDCHIP {3 - i}): "
+        f"mode {row['MODE']:.6g}  rms {row['RMS']:.6g}  "
         f"threshold {row['THRESH']:.6g}  low pixels {row['LOWPIX']}"
         for i, row in enumerate(table, start=1)
     ]
@@ -665,11 +666,11 @@ INTERRUPTED = """
 import atexit, os, pathlib, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the background
 from astropy.io import fits
-from staticmask_cli.masking import gathering
+from staticmask_cli.masking import make
 from staticmask_cli.__main__ import main
 where, name = sys.argv[1:3]
 holder, attribute = {
-    "measuring": (gathering, "measure"),
+    "measuring": (make, "measure"),
     "writing": (fits.HDUList, "writeto"),
     "renaming": (pathlib.Path, "replace"),
 }[where]

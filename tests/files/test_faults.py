@@ -287,17 +287,17 @@ def test_an_input_that_disappears_or_changes_after_scanning(
     harm: object, keep_going: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("abc")]
-    from staticmask_cli.masking import gathering  # noqa: PLC0415
+    from staticmask_cli.masking import exposure_loop  # noqa: PLC0415
 
-    original = gathering.open_exposure
+    original = exposure_loop.open_exposure
 
-    def opened(path: Path, settings: object) -> object:
-        found = original(path, settings)
+    def opened(path: Path, settings: object, **more: object) -> object:
+        found = original(path, settings, **more)
         if path == paths[1]:
             harm(path)  # after its headers were read, but not its pixels
         return found
 
-    monkeypatch.setattr(gathering, "open_exposure", opened)
+    monkeypatch.setattr(exposure_loop, "open_exposure", opened)
     options = {"output_dir": tmp_path / "m", "keep_going": keep_going}
     if not keep_going:
         with pytest.raises(InputError, match=r"b_flt\.fits: (changed while|cannot be read)"):
@@ -718,8 +718,8 @@ SIGNALLED = (
     ("where", "done"),
     [
         ("staticmask_cli.cli.main.start_logging", ""),
-        ("staticmask_cli.masking.make._gather_and_commit", ""),
-        ("staticmask_cli.masking.write._plan", ""),
+        ("staticmask_cli.masking.make._make_once", ""),
+        ("staticmask_cli.masking.make.write_masks", ""),
         (
             "staticmask_cli.masking.write.put_in_place",
             "not finished: standard output, --report",

@@ -1,4 +1,4 @@
-"""Bad exposures among good ones: told of, left out, and never half in a mask."""
+"""Bad exposures among good ones: told of, skipped, and never half in a mask."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_with_it_the_good_ones_are_combined_and_the_bad_ones_told_everywhere(
     assert result.returncode == 3
     assert result.stdout == ""
     assert sorted(line.split()[2].rstrip(":") for line in result.stderr.splitlines()) == BAD
-    assert all(line.endswith("left out") for line in result.stderr.splitlines())
+    assert all(line.endswith("skipped") for line in result.stderr.splitlines())
     log = (tmp_path / "log").read_text(encoding="utf-8")
     failed = [e for e in json.loads((tmp_path / "s.json").read_text())["exposures"] if e["reasons"]]
     assert sorted(e["path"] for e in failed) == BAD
@@ -68,8 +68,8 @@ def test_with_it_the_good_ones_are_combined_and_the_bad_ones_told_everywhere(
     assert sorted(unused) == BAD
     for name in BAD:
         assert name in log
-        assert unused[name].startswith("left out: ")
-        assert unused[name].removeprefix("left out: ").split(";")[0] in log
+        assert unused[name].startswith("skipped: ")
+        assert unused[name].removeprefix("skipped: ").split(";")[0] in log
     assert staticmask("a_flt.fits", "b_flt.fits", "-o", "good").returncode == 0
     assert (fits.getdata(tmp_path / "good" / NAME) == mask).all()
 

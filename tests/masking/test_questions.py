@@ -389,10 +389,12 @@ def test_a_damaged_gzip_is_no_mask_to_compare_with(
         assert all(f"{path.name}.gz: " in line for line in result.stderr.splitlines())
 
 
-@pytest.mark.parametrize("where", ["compare.read_any", "measure.sky_statistics", "make.foresee"])
+@pytest.mark.parametrize(
+    "where", ["compare.StaticMask.read", "measure.sky_statistics", "make.plan_masks"]
+)
 def test_a_comparison_without_memory_is_trouble(where: str, folder: Path) -> None:
     create_masks(folder / "*flt.fits", output_dir=folder / "m")
-    module, name = where.split(".")
+    module, name = where.split(".", 1)
     code = (
         "from staticmask_cli.cli.main import main\n"
         f"from staticmask_cli.masking import {module}\n"
@@ -428,7 +430,7 @@ def test_our_masks_are_drizzlepacs(sig: str, staticmask: Run, tmp_path: Path) ->
     ("arguments", "said"),
     [
         (["a_flt.fits", "--compare", "gone"], "gone: file not found"),
-        (["a_flt.fits", "--compare", "a_flt.fits"], "is no static mask"),
+        (["a_flt.fits", "--compare", "a_flt.fits"], "not a static mask"),
         (["a_flt.fits", "--compare", "empty"], "this folder contains no masks"),
         (["a_flt.fits", "--compare", ""], "--compare is empty"),
         (["gone.fits", "--compare", "m"], "gone.fits: file not found"),
@@ -498,7 +500,7 @@ def test_questions_tell_all_that_is_wrong_and_may_keep_going(
     result = staticmask("acs_wfc01_flt.fits", "bad_flt.fits", "-k", *question)
     # A comparison ends as diff does.
     assert result.returncode == (0 if question[0] == "--compare" else 3)
-    assert result.stderr.endswith("; left out\n")
+    assert result.stderr.endswith("; skipped\n")
     assert result.stdout
     assert tree(folder) == before
 
@@ -546,7 +548,7 @@ def test_a_sweep_tells_of_chips_without_sky(staticmask: Run, tmp_path: Path) -> 
     said = [line.removeprefix("staticmask: warning: ") for line in result.stderr.splitlines()]
     assert sorted(said) == [
         "b_flt.fits: SCI,1: no low pixels found: its histogram has one bin",
-        "c_flt.fits: SCI,1: left out: EXPTIME is 0",
+        "c_flt.fits: SCI,1: skipped: EXPTIME is 0",
     ]
     assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["warnings"] == said
 

@@ -50,7 +50,7 @@ def test_night_after_night_is_one_run_byte_for_byte(
 ) -> None:
     shutil.rmtree(tmp_path, ignore_errors=True)  # of the last example
     order = data.draw(st.permutations([*NAMES, *WFC]))
-    # What is left out before its chip has a mask is told of that night only.
+    # What is skipped before its chip has a mask is told of that night only.
     if order.index("empty_flt.fits") < min(order.index(n) for n in NAMES if "empty" not in n):
         order = [*(n for n in order if "empty" not in n), "empty_flt.fits"]
     cuts = sorted(data.draw(st.sets(st.integers(1, len(order) - 1), max_size=4)))
@@ -163,7 +163,7 @@ def test_an_exposure_without_exposure_time_is_added_once_it_is_repaired(
     with_header(a, index, EXPTIME=0.0)
     options = {"output_dir": tmp_path / "m", "update": True}
     report = create_masks([a, b], **options)
-    assert [exposure.state for exposure in report.exposures] == ["left out", "read"]
+    assert [exposure.state for exposure in report.exposures] == ["skipped", "read"]
     with_header(a, index, EXPTIME=400.0)
     report = create_masks([a, b], **options)
     assert [exposure.state for exposure in report.exposures] == ["read", "known"]
@@ -278,7 +278,7 @@ def without_table(path: Path) -> None:
 
 def damaged(path: Path) -> None:
     raw = bytearray(path.read_bytes())
-    raw[2880 + 7] ^= 1
+    raw[2 * 2880 + 7] ^= 1
     path.write_bytes(raw)
 
 
@@ -294,7 +294,7 @@ def test_a_mask_that_cannot_be_added_to_is_an_error_and_is_redone(
     create_masks(a, output_dir=tmp_path / "m")
     harm(tmp_path / "m" / NAME)
     before = tree(tmp_path / "m")
-    with pytest.raises(OutputError, match=f"{NAME}: .*--no-update redoes it"):
+    with pytest.raises(OutputError, match=f"{NAME}: .*--no-update rebuilds it"):
         create_masks([a, b], output_dir=tmp_path / "m", update=True)
     assert tree(tmp_path / "m") == before
     create_masks([a, b], output_dir=tmp_path / "m")
@@ -458,7 +458,7 @@ def test_files_of_one_name_are_matched_whatever_their_order(tmp_path: Path) -> N
         report = create_masks(order, **options)
         assert [e.path for e in report.exposures] == [str(path) for path in order]
         states = {e.path: e.state for e in report.exposures}
-        assert [states[str(path)] for path in paths] == ["known", "read", "left out"]
+        assert [states[str(path)] for path in paths] == ["known", "read", "skipped"]
         assert contents(tmp_path / str(number)) == contents(tmp_path / "one")
 
 

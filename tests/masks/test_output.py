@@ -41,7 +41,7 @@ def two_exposures(folder: Path) -> list[Path]:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """Return a mask of two exposures and one that was left out."""
+    """Return a mask of two exposures and one that was skipped."""
     report = run(*two_exposures(tmp_path / "in"), out=tmp_path / "out", final_bits="64,32")
     (mask,) = report.masks
     return Path(mask.path)
@@ -78,6 +78,13 @@ def test_the_header_tells_identity_settings_and_counts(made: Path) -> None:
         "YCORNER": 0,
         "BINAXIS1": 1,
         "BINAXIS2": 1,
+        "BUNIT": "",
+        "TELESCOP": "HST",
+        "EXTVER": 1,
+        "LTV1": 0.0,
+        "LTV2": 0.0,
+        "LTM1_1": 1.0,
+        "LTM2_2": 1.0,
         "STATSIG": 4.0,
         "FINBITS": "64,32",
         "GROUP": "None",
@@ -139,6 +146,11 @@ def test_the_table_has_a_row_for_each_chip_of_each_exposure(made: Path) -> None:
             "MEDIAN": "D",
             "NOISE": "D",
             "NCLUST": "K",
+            "UNIT": "1A",
+            "DATE_OBS": "1A",
+            "TARGET": "1A",
+            "FILTER": "1A",
+            "EXPTIME": "D",
             "CALIBRAT": "13A",
             "HEADHASH": "32A",
             "DATASUM": "1A",
@@ -146,7 +158,7 @@ def test_the_table_has_a_row_for_each_chip_of_each_exposure(made: Path) -> None:
             "USED": "L",
             "REASON": f"{max(map(len, table.data['REASON']))}A",
             "QCFAILED": "1A",
-            "ALONE": "PJ(22)",
+            "UNIQUE": "PJ(22)",
         }
         rows = table.data
         assert list(rows["FILE"]) == ["acs_hrc01_flt.fits", "acs_hrc02_flt.fits", "empty_flt.fits"]

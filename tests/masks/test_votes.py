@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from staticmask_cli import ConfigError, OutputError, create_masks, recount
-from staticmask_cli.masks.builder import MaskAccumulator
+from staticmask_cli.masks.builder import MaskBuilder
+from staticmask_cli.masks.static_mask import Votes
 from staticmask_cli.statistics.sky import low_pixels, sky_statistics
 from staticmask_cli.statistics.votes import BitCounter, needed, pack
 from tests.support.makers import REAL, exposure, instrument_exposure, sky
@@ -98,23 +99,23 @@ def test_adding_to_a_counter_changes_no_input() -> None:
 
 
 @given(st.data())
-def test_alone_is_what_one_chip_alone_calls_bad(data: st.DataObject) -> None:
+def test_unique_pixels_are_bad_in_one_chip_only(data: st.DataObject) -> None:
     pixels = st.lists(st.booleans(), min_size=30, max_size=30)
     bad = [np.array(one) for one in data.draw(st.lists(pixels, min_size=1, max_size=5))]
     # The first chips in a mask that is added to the others, before or after them.
     begin = data.draw(st.integers(0, len(bad)))
     is_first = data.draw(st.booleans())
-    existing, mask = MaskAccumulator((5, 6)), MaskAccumulator((5, 6))
+    existing, mask = MaskBuilder((5, 6)), MaskBuilder((5, 6))
     numbers = [existing.add(pack(one)) for one in bad[:begin]]
-    alone = [existing.alone()[n] for n in numbers]
+    unique = [existing.unique()[n] for n in numbers]
     if is_first:
-        numbers = mask.add_mask(existing.bits, alone, begin, None)
+        numbers = mask.add_mask(existing.build(), unique)
     added = [mask.add(pack(one)) for one in bad[begin:]]
     if not is_first:
-        numbers = mask.add_mask(existing.bits, alone, begin, None)
+        numbers = mask.add_mask(existing.build(), unique)
     how_often = np.sum(bad, axis=0)
     for number, one in zip([*numbers, *added], bad, strict=True):
-        assert mask.alone()[number].tolist() == np.flatnonzero(one & (how_often == 1)).tolist()
+        assert mask.unique()[number].tolist() == np.flatnonzero(one & (how_often == 1)).tolist()
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_mask_holds_what_was_bad_often_enough(votes: float, paths: list[Path],
         assert [hdu.name for hdu in hdus] == ["PRIMARY", "EXPOSURES", "COUNT", "COVERAGE"]
         np.testing.assert_array_equal(hdus["COUNT"].data, count)
         np.testing.assert_array_equal(hdus["COVERAGE"].data, coverage)
-        assert hdus["COUNT"].data.dtype == np.int16
+        assert hdus["COUNT"].data.dtype == np.uint8
         np.testing.assert_array_equal(hdus[0].data == 0, enough(count, coverage, votes))
         assert hdus[0].header["MINEXPOS"] == float(f"{votes:.12g}")
     without = tmp_path / "without"
@@ -235,12 +236,12 @@ def test_the_command_recounts_several_masks_at_once(staticmask: Run, tmp_path: P
     [
         (
             ["plain", "--recount", "-m", "2"],
-            "ACSHRC_16x20_1_staticMask.fits: keeps no counts",
+            "ACSHRC_16x20_1_staticMask.fits: has no COUNT extension",
         ),
         (["--recount", "-m", "2"], "--recount needs masks and --min-exposures"),
         (["m", "--recount"], "--recount needs masks and --min-exposures"),
         (["gone.fits", "--recount", "-m", "2"], "gone.fits: file not found"),
-        (["a_flt.fits", "--recount", "-m", "2"], "a_flt.fits: is no mask with a table"),
+        (["a_flt.fits", "--recount", "-m", "2"], "a_flt.fits: is not a mask with a table"),
         (["m", "--recount", "-m", "0"], "--min-exposures: '0' is not a number of exposures"),
         (["m", "--recount", "-m", "1.5"], "--min-exposures: '1.5' is not a number of exposures"),
         (["m", "--recount", "-m", "nan"], "--min-exposures: 'nan' is not a number of exposures"),
@@ -295,7 +296,7 @@ def test_counts_that_cannot_be_are_damage(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Written by somebody else, with checksums that are right.
-    monkeypatch.setattr(MaskAccumulator, "count", lambda mask: np.full(mask.shape, count))
+    monkeypatch.setattr(Votes, "count", lambda _, shape: np.full(shape, count))
     create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path, counts=True)
     with pytest.raises(OutputError, match="is damaged"):
         recount(tmp_path / NAME, 2)
@@ -309,7 +310,9 @@ def test_a_damaged_mask_is_not_recounted(tmp_path: Path) -> None:
         place = hdus["COUNT"].fileinfo()["datLoc"] + 9
     whole[place] ^= 1
     path.write_bytes(whole)
-    with pytest.raises(OutputError, match="is damaged, its checksums are wrong; make it anew"):
+    with pytest.raises(
+        OutputError, match="is damaged, its checksums are wrong; rerun with --counts"
+    ):
         recount(path, 2)
     assert path.read_bytes() == whole
 

@@ -119,23 +119,23 @@ def test_every_state_has_its_summary(staticmask: Run, tmp_path: Path) -> None:
     small(tmp_path / "empty_flt.fits", 2, primary={"EXPTIME": 0.0})
     states = lambda done: [e["state"] for e in done["exposures"]]  # noqa: E731
     done = of(staticmask, tmp_path, "-n", status=0)
-    assert (states(done), done["dry_run"]) == (["not read", "left out"], True)
+    assert (states(done), done["dry_run"]) == (["not read", "skipped"], True)
     assert (done["masks"][0]["bad"], done["masks"][0]["state"]) == (None, "planned")
     done = of(staticmask, tmp_path, "--update", status=0)
-    assert states(done) == ["read", "left out"]
+    assert states(done) == ["read", "skipped"]
     assert done["exposures"][1]["chips"][0]["mode"] is None
     assert any("EXPTIME" in warning for warning in done["warnings"])
     done = of(staticmask, tmp_path, "--update", status=0)
-    assert states(done) == ["known", "left out"]
+    assert states(done) == ["known", "skipped"]
     assert done["masks"][0]["state"] == "unchanged"
     digest = done["masks"][0]["sha256"]
     names = "gone.fits", "*flt.fits"
     done = of(staticmask, tmp_path, "--update", "--verify", "-k", *names, status=3)
-    assert states(done) == ["failed", "verified", "left out"]
+    assert states(done) == ["failed", "verified", "skipped"]
     assert done["exposures"][0]["reasons"] == ["gone.fits: file not found"]
     assert done["masks"][0]["sha256"] == digest
     done = of(staticmask, tmp_path, *names, status=1)
-    assert states(done) == ["failed", "not read", "left out"]
+    assert states(done) == ["failed", "not read", "skipped"]
     assert done["errors"] == ["gone.fits: file not found"]
     assert done["masks"] == []
     done = of(staticmask, tmp_path, "--static-sig", "x", "--jobs", "-1", status=2)
@@ -150,13 +150,13 @@ def test_an_interrupted_run_has_its_summary(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from staticmask_cli.masking import gathering\n"
+        "from staticmask_cli.masking import exposure_loop\n"
         "from staticmask_cli.cli.main import main\n"
-        "original = gathering.open_exposure\n"
-        "def opened(path, settings):\n"
+        "original = exposure_loop.open_exposure\n"
+        "def opened(path, settings, **more):\n"
         "    if path.name == 'e150_flt.fits':\n        os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return original(path, settings)\n"
-        "gathering.open_exposure = opened\nmain()\n"
+        "    return original(path, settings, **more)\n"
+        "exposure_loop.open_exposure = opened\nmain()\n"
     )
     command = [sys.executable, "-c", code, "--summary", "s.json", "-o", "m"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -293,10 +293,10 @@ def test_an_error_of_our_own_is_one_line_and_its_details_are_in_a_file(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     small(tmp_path / "a_flt.fits")
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise KeyError("a bug of ours")
 
-    monkeypatch.setattr("staticmask_cli.masking.gathering.open_exposure", broken)
+    monkeypatch.setattr("staticmask_cli.masking.exposure_loop.open_exposure", broken)
     options = ["--log-file", "night.log"] if log else []
     result = CliRunner().invoke(main, ["--summary", "s.json", "-o", "m", *options])
     for handler in logs.log.handlers:  # the process's end would have done it

@@ -1,0 +1,78 @@
+"""What headers say of an exposure beside its pixels: target, filter, date, time, unit."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from staticmask_cli.exposures.headers import HeaderError, as_float
+from staticmask_cli.exposures.instruments import filter_keywords
+
+#: Keywords of either header that are looked at here, beside those of filters.
+KEYWORDS = ("BUNIT", "DATE-OBS", "TIME-OBS", "TDATEOBS", "TTIMEOBS", "TARGNAME", "EXPTIME")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What the headers of a chip say of its exposure.
+
+    Attributes
+    ----------
+    unit, date_obs, target, filter : str
+    exposure_time : float
+        As in `ChipRecord`.
+    """
+
+    unit: str
+    date_obs: str
+    target: str
+    filter: str
+    exposure_time: float
+
+
+def observe(instrument: str, primary: Mapping[str, Any], science: Mapping[str, Any]) -> Observation:
+    """Return what the headers of a chip say of its exposure; what makes no sense is missing.
+
+    Parameters
+    ----------
+    instrument : str
+        Name of the instrument.
+    primary, science : mapping
+        Header of the primary HDU and of the SCI extension, which comes first.
+    """
+    both = {**primary, **science}
+    time = math.nan
+    with suppress(HeaderError):
+        time = as_float(both, "EXPTIME")
+    filters = (_text(both, keyword) for keyword in filter_keywords(instrument))
+    return Observation(
+        unit=_text(both, "BUNIT"),
+        date_obs=_date(_text(both, "DATE-OBS"), _text(both, "TIME-OBS"))
+        or _date(_text(both, "TDATEOBS"), _text(both, "TTIMEOBS")),
+        target=_text(both, "TARGNAME"),
+        filter=" ".join(f for f in filters if f and not f.upper().startswith("CLEAR")),
+        exposure_time=time,
+    )
+
+
+def _date(date: str, time: str) -> str:
+    """Return date and time in ISO 8601; empty if the date makes no sense."""
+    day, _, clock = date.partition("T")
+    if old := re.fullmatch(r"(\d\d)/(\d\d)/(\d\d)", day):  # as FITS had it until 1999
+        day = f"19{old[3]}-{old[2]}-{old[1]}"
+    try:
+        day = dt.date.fromisoformat(day).isoformat()
+    except ValueError:
+        return ""
+    with suppress(ValueError):
+        return f"{day}T{dt.time.fromisoformat(clock or time).isoformat('seconds')}"
+    return day
+
+
+def _text(header: Mapping[str, Any], keyword: str) -> str:
+    return str(header.get(keyword, "")).strip()

@@ -1,0 +1,515 @@
+"""The loop over exposures: the one way in which they are read, whatever is done with them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from staticmask_cli.errors import InputError, StaticMaskError, printable
+from staticmask_cli.exposures.chips import Chip, open_exposure
+from staticmask_cli.exposures.fits_files import read_association
+from staticmask_cli.exposures.inputs import resolve
+from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.exposures.products import best_first
+from staticmask_cli.masking.measure import hash_of, unmeasured, wrong_sums
+from staticmask_cli.masks.duplicates import Duplicates, problem
+from staticmask_cli.masks.existing import REDO, ExistingMasks
+from staticmask_cli.masks.records import ChipRecord, same_pixels
+from staticmask_cli.reports.report import ExposureReport, ExposureState, RunRecord
+from staticmask_cli.settings import Settings
+from staticmask_cli.threads import Threads
+
+log = logging.getLogger(__name__)
+
+#: Called with the exposures that are done and how many there are in all.
+Progress = Callable[[int, int], None]
+
+# Exposures that are measured or wait for it beyond one for each worker: enough that
+# no worker waits for headers.
+_AHEAD = 2
+# So many times more may wait for a slow one that comes before them.
+_PATIENCE = 4
+
+
+class HasRecord(Protocol):
+    """What a worker sends back for a chip."""
+
+    @property
+    def record(self) -> ChipRecord:
+        """The statistics of the chip."""
+
+
+Result = TypeVar("Result", bound=HasRecord)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipResult(Generic[Result]):
+    """What became of one chip.
+
+    Attributes
+    ----------
+    chip : Chip
+        The chip.
+    state : ExposureState
+        What became of it, as exposures have it.
+    record : ChipRecord
+        Its statistics, or why there are none.
+    superseded : ChipRecord or None
+        The record of the existing mask that `record` replaces.
+    is_known : bool
+        Whether `record` is that of the existing mask.
+    result : object or None
+        What the worker sent back, if the chip was read, counts and is not a copy.
+    """
+
+    chip: Chip
+    state: ExposureState
+    record: ChipRecord
+    superseded: ChipRecord | None = None
+    is_known: bool = False
+    result: Result | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposureResult(Generic[Result]):
+    """What became of one exposure: of all of its chips, or if anything is wrong of none.
+
+    Attributes
+    ----------
+    name : str
+        The file, as it was named or found.
+    problems : tuple of str
+        What is wrong with it, a line each.
+    chips : tuple of ChipResult
+        Its chips; empty if it could not be opened.
+    """
+
+    name: str
+    problems: tuple[str, ...] = ()
+    chips: tuple[ChipResult[Result], ...] = ()
+
+    @property
+    def report(self) -> ExposureReport:
+        """The same for people and programs."""
+        states = [chip.state for chip in self.chips]
+        return ExposureReport(
+            path=self.name,
+            state=next((s for s in ExposureState if s in states), ExposureState.FAILED),
+            reasons=self.problems,
+            chips=tuple((one.chip.identity, one.record) for one in self.chips),
+        )
+
+    @property
+    def failure(self) -> ChipRecord:
+        """The record of an exposure that could not be opened: it belongs to all masks."""
+        return _failure(self.name, Path(self.name).name, 0, self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task(Generic[Result]):
+    """One chip under way: what the existing mask has of it, and what workers will send.
+
+    `pixel_hash` and `sums` are wanted with --verify: the hash of the pixels of a
+    known chip, and the arrays that do not have their DATASUM.
+    """
+
+    chip: Chip
+    known: ChipRecord | None
+    measured: Future[Result] | None
+    pixel_hash: Future[str] | None
+    sums: Future[list[str]] | None
+
+    @property
+    def futures(self) -> list[Future[Any]]:
+        return [f for f in (self.measured, self.pixel_hash, self.sums) if f is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay(Generic[Result]):
+    path: Path
+    problems: tuple[str, ...]
+    tasks: tuple[_Task[Result], ...]
+
+    def pending(self) -> list[Future[Any]]:
+        return [f for task in self.tasks for f in task.futures if not f.done()]
+
+
+class ExposureLoop(Generic[Result]):
+    """One pass through the exposures.
+
+    Parameters
+    ----------
+    settings : Settings
+        Which exposures to use, and what of them.
+    work : callable
+        Reads a chip; called in a worker, which may be another process.
+    workers : Executor or None
+        Does the work; None if no pixel is to be read.
+    run_record : RunRecord
+        Receives a report of every exposure, and warnings.
+    existing : ExistingMasks, optional
+        The existing masks, if exposures are added to them.
+    any_flags : bool
+        As for `open_exposure`.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        What is wrong with exposures, a line each.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        work: Callable[[Chip], Result],
+        workers: Executor | None,
+        run_record: RunRecord,
+        *,
+        existing: ExistingMasks | None = None,
+        any_flags: bool = False,
+    ) -> None:
+        self._problems: dict[str, None] = {}  # each once, in the order in which it was found
+        self._reasons: list[str] = []  # why chips are not used
+        self._settings = settings
+        self._work = work
+        self._workers = workers
+        self._run_record = run_record
+        self._existing = existing
+        self._any_flags = any_flags
+        self._duplicates = Duplicates(allow=settings.allow_duplicates)
+        self._identities: set[ChipIdentity] = set()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with exposures, a line each."""
+        return tuple(self._problems)
+
+    def nothing_left(self) -> InputError:
+        """Return the error that no exposure can be used, with the reasons."""
+        hint = "" if self._problems else "; see --include-empty"
+        return InputError(*self._problems, *self._reasons, f"no exposure is left to use{hint}")
+
+    def run(
+        self,
+        paths: Sequence[Path],
+        unresolved: Mapping[str, str],
+        progress: Progress | None = None,
+    ) -> Iterator[ExposureResult[Result]]:
+        """Read all exposures, several chips at a time, and yield each in the order of the paths.
+
+        Only less corrected calibrations come after all others, and so do exposures
+        of which an existing mask has another version. What is yielded does not
+        depend on which chip is measured first.
+
+        Parameters
+        ----------
+        paths : sequence of Path
+            The exposures.
+        unresolved : mapping of str to str
+            For each problem with the input, the name in it that leads to no exposure.
+        progress : callable, optional
+            Called after each exposure.
+
+        Raises
+        ------
+        StaticMaskError
+            If a worker was killed.
+        """
+        for line, name in unresolved.items():
+            yield self._done(ExposureResult(name=name, problems=(line,)))
+        for done, under_way in enumerate(self._in_order(best_first(paths)), start=1):
+            yield self._done(self._collected(under_way))
+            if progress:
+                progress(done, len(paths))
+        places = {str(path): number for number, path in enumerate(paths)}
+        self._run_record.exposures.sort(key=lambda exposure: places.get(exposure.path, -1))
+
+    def _in_order(self, paths: Iterable[Path]) -> Iterator[_UnderWay[Result]]:
+        """Keep the workers busy and yield exposures that are measured, in order.
+
+        While workers measure some, the headers of the next are read. A slow one holds
+        up no worker until many wait behind it, so that memory stays bounded.
+        """
+        n_busy = n_workers(self._workers, self._settings) + _AHEAD
+        ahead: deque[_UnderWay[Result]] = deque()
+        doubtful: list[Path] = []
+        order = chain(((path, False) for path in paths), ((path, True) for path in doubtful))
+        try:
+            for path, is_last in order:
+                exposure = self._begun(path, is_last=is_last)
+                if exposure is None:
+                    # Whether its name in the mask is another file's shows when all were seen.
+                    doubtful.append(path)
+                    continue
+                ahead.append(exposure)
+                while pending := [futures for one in ahead if (futures := one.pending())]:
+                    if len(pending) < n_busy and len(ahead) < _PATIENCE * n_busy:
+                        break
+                    awaited = pending[:1] if len(pending) < n_busy else pending
+                    wait(chain.from_iterable(awaited), return_when=FIRST_COMPLETED)
+                while ahead and not ahead[0].pending():
+                    yield ahead.popleft()
+            while ahead:
+                wait(ahead[0].pending())
+                yield ahead.popleft()
+        finally:
+            for future in (future for one in ahead for future in one.pending()):
+                future.cancel()
+
+    def _begun(self, path: Path, *, is_last: bool) -> _UnderWay[Result] | None:
+        """Open an exposure and have it measured; None if it should be looked at last."""
+        try:
+            exposure = open_exposure(path, self._settings, any_flags=self._any_flags)
+        except InputError as error:
+            return _UnderWay(path, error.problems, ())
+        existing = self._existing
+        matches = [existing.known(chip) if existing else None for chip in exposure.chips]
+        pairs = list(zip(exposure.chips, matches, strict=True))
+        is_new_version = any(
+            known is None and existing is not None and existing.former(chip)
+            for chip, known in pairs
+        )
+        if is_new_version and not is_last:
+            return None
+        for note in exposure.notes:
+            self._run_record.warn(note)
+        for chip, known in pairs:
+            if existing and known is not None:
+                existing.take(chip.identity, known)
+        return _UnderWay(path, (), tuple(self._submitted(chip, known) for chip, known in pairs))
+
+    def _submitted(self, chip: Chip, known: ChipRecord | None) -> _Task[Result]:
+        workers = self._workers
+        verify = self._existing is not None and self._settings.verify
+        is_wanted = known is None or verify
+        if workers is None or chip.skipped or not is_wanted or (self._is_lost and chip.is_plain):
+            return _Task(chip, known, None, None, None)
+        return _Task(
+            chip,
+            known,
+            workers.submit(self._work, chip) if known is None else None,
+            None if known is None else workers.submit(hash_of, chip),
+            workers.submit(wrong_sums, chip) if verify else None,
+        )
+
+    @property
+    def _is_lost(self) -> bool:
+        """Whether the run will fail, so that only what may hide another problem is still read."""
+        if self._existing and self._existing.problems:
+            return True
+        return bool(self._problems) and not self._settings.keep_going
+
+    def _done(self, exposure: ExposureResult[Result]) -> ExposureResult[Result]:
+        """Report an exposure."""
+        self._problems |= dict.fromkeys(exposure.problems)
+        self._run_record.exposures.append(exposure.report)
+        if not exposure.problems:
+            for one in exposure.chips:
+                if one.record.reason:
+                    self._reasons.append(f"{exposure.name}: {one.chip.name}: {one.record.reason}")
+                    self._run_record.warn(self._reasons[-1])
+        return exposure
+
+    def _collected(self, exposure: _UnderWay[Result]) -> ExposureResult[Result]:
+        """Settle all chips of an exposure, or if anything is wrong none."""
+        path = exposure.path
+        problems = dict.fromkeys(exposure.problems)
+        settled: list[ChipResult[Result] | None] = []
+        for task in exposure.tasks:
+            one = None
+            try:
+                one = self._settled(path, task)
+            except InputError as error:
+                problems |= dict.fromkeys(_as_named(path, line) for line in error.problems)
+            except ValueError as error:
+                problems |= {problem(path, task.chip.name, error): None}
+            except BrokenExecutor:
+                raise StaticMaskError(
+                    f"{path}: a worker was killed while it was measured, by the system "
+                    "for want of memory perhaps; nothing was written; fewer --jobs need less"
+                ) from None
+            settled.append(one)
+        lines = tuple(problems)
+        pairs = zip(exposure.tasks, settled, strict=True)
+        return ExposureResult(
+            name=str(path),
+            problems=lines,
+            chips=tuple(
+                one if one is not None and not lines else self._failed(path, task, one, lines)
+                for task, one in pairs
+            ),
+        )
+
+    def _failed(
+        self, path: Path, task: _Task[Result], one: ChipResult[Result] | None, lines: Sequence[str]
+    ) -> ChipResult[Result]:
+        """Undo what was settled of a chip whose exposure cannot be used."""
+        chip = task.chip
+        record = _failure(str(path), chip.file, chip.extver, lines)
+        if task.known is not None:
+            record = task.known  # it stays in the mask
+        elif one is not None:
+            self._duplicates.drop(chip.identity, one.record)
+            if self._existing and one.superseded is not None:
+                self._existing.give_back(chip.identity, one.superseded)
+        is_known = task.known is not None
+        return ChipResult(chip=chip, state=ExposureState.FAILED, record=record, is_known=is_known)
+
+    def _settled(self, path: Path, task: _Task[Result]) -> ChipResult[Result]:
+        """Find out what a chip is to its mask.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, or is not what the mask has of it.
+        ValueError
+            If it contradicts what the mask has of its exposure, or another chip.
+        """
+        self._meet(task.chip.identity)
+        for name in task.sums.result() if task.sums else ():
+            self._run_record.warn(
+                f"{path}: {name}: the data do not match DATASUM; they have "
+                "changed since it was written"
+            )
+        if task.known is not None:
+            if task.pixel_hash and task.pixel_hash.result() != task.known.pixel_hash:
+                raise ValueError(f"its pixels are not those that went into the mask; {REDO}")
+            state = ExposureState.VERIFIED if task.pixel_hash else ExposureState.KNOWN
+            return ChipResult(chip=task.chip, state=state, record=task.known, is_known=True)
+        result = task.measured.result() if task.measured else None
+        return self._settled_new(path, task.chip, result)
+
+    def _settled_new(self, path: Path, chip: Chip, result: Result | None) -> ChipResult[Result]:
+        """Settle a chip that the existing mask does not have under its name and headers."""
+        identity = chip.identity
+        former = self._existing.former(chip) if self._existing else ()
+        was_used = any(old.used for old in former)
+        record = result.record if result else unmeasured(chip)
+        if chip.skipped:
+            if was_used:
+                raise ValueError(f"was added to the mask, but now {chip.skipped}; {REDO}")
+            return ChipResult(chip=chip, state=ExposureState.SKIPPED, record=record)
+        same = next((old for old in former if old.pixel_hash == record.pixel_hash), None)
+        if self._existing and same is not None:
+            self._existing.take(identity, same)
+            return ChipResult(
+                chip=chip, state=ExposureState.VERIFIED, record=record, superseded=same
+            )
+        if result is not None and was_used:
+            raise ValueError(
+                f"has changed since it was added to the mask: its pixels or flags differ; {REDO}"
+            )
+        original = self._duplicates.original(identity, record)
+        if original is not None:
+            record = replace(record, used=False, reason=same_pixels(original))
+            return ChipResult(chip=chip, state=ExposureState.DUPLICATE, record=record)
+        if result is None and former:  # in a dry run: most likely its header alone has changed
+            record = replace(record, used=False)
+        self._duplicates.register(identity, record, str(path))
+        state = ExposureState.NOT_READ if result is None else ExposureState.READ
+        return ChipResult(chip=chip, state=state, record=record, result=result)
+
+    def _meet(self, identity: ChipIdentity) -> None:
+        """Register what counts in an identity's existing mask, when it is first met."""
+        if self._existing and identity not in self._identities:
+            for record in self._existing.records(identity):
+                self._duplicates.register(identity, record, record.file)
+        self._identities.add(identity)
+
+
+def read_chips(
+    settings: Settings,
+    work: Callable[[Chip], Result],
+    run_record: RunRecord,
+    *,
+    any_flags: bool = False,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Iterator[ChipResult[Result]]:
+    """Read all exposures of the input and yield their chips, for a task that writes nothing.
+
+    Parameters
+    ----------
+    settings : Settings
+        Which exposures to use, and what of them.
+    work, run_record, any_flags
+        As for `ExposureLoop`.
+    executor : Executor, optional
+        Does the work in place of threads of our own.
+    progress : callable, optional
+        Called after each exposure.
+
+    Raises
+    ------
+    InputError
+        After the last exposure: everything that is wrong with any, unless
+        ``settings.keep_going`` and some chip was read.
+    """
+    paths, unresolved = resolve(settings.input, read_association)
+    n_read = 0
+    with workers_of(settings, executor) as workers:
+        loop = ExposureLoop(settings, work, workers, run_record, any_flags=any_flags)
+        for exposure in loop.run(paths, unresolved, progress):
+            for one in exposure.chips:
+                n_read += one.result is not None
+                yield one
+    if loop.problems and not settings.keep_going:
+        raise InputError(*loop.problems)
+    if not n_read:
+        raise loop.nothing_left()
+    log_skipped(loop.problems)
+
+
+def log_skipped(problems: Iterable[str]) -> None:
+    """Log what is wrong with exposures, though the run went on without them."""
+    for line in problems:
+        log.error("%s; skipped", line)
+
+
+@contextmanager
+def workers_of(settings: Settings, executor: Executor | None) -> Iterator[Executor]:
+    """Lend an executor; our own ends at once if the run does, what waits being dropped."""
+    if executor is not None:
+        yield executor
+        return
+    threads = Threads(jobs_of(settings), thread_name_prefix="staticmask")
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)
+
+
+def jobs_of(settings: Settings) -> int:
+    """Return how many chips a run measures at a time."""
+    if settings.jobs:
+        return settings.jobs
+    if hasattr(os, "sched_getaffinity"):  # the cores that a batch system gave us
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def n_workers(executor: Executor | None, settings: Settings) -> int:
+    """Return how many chips an executor measures at a time, as far as it reveals that."""
+    found = getattr(executor, "_max_workers", None)  # of the standard library's, and others'
+    return found if isinstance(found, int) else jobs_of(settings)
+
+
+def _as_named(path: Path, problem: str) -> str:
+    """Name a file as the user did; workers, which may be in another folder, know its whole path."""
+    rest = problem.removeprefix(printable(path.absolute()))
+    return problem if rest == problem else printable(path) + rest
+
+
+def _failure(name: str, file: str, extver: int, problems: Sequence[str]) -> ChipRecord:
+    reasons = "; ".join(printable(p).removeprefix(f"{printable(name)}: ") for p in problems)
+    # A mask records no folders: the exposures may move.
+    reasons = reasons.replace(f"{printable(Path(name).absolute().parent)}/", "")
+    return ChipRecord(file=file, extver=extver, reason=f"skipped: {reasons}")

@@ -1,0 +1,504 @@
+"""The FITS form of a mask: every keyword and column, for writing and reading alike."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from staticmask_cli._version import __version__
+from staticmask_cli.errors import InputError
+from staticmask_cli.exposures.extent import Extent
+from staticmask_cli.exposures.fits_files import open_fits
+from staticmask_cli.exposures.headers import HeaderError, as_float
+from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.masks.quality import Quality, failed
+from staticmask_cli.masks.records import ChipRecord, as_text, count_chips, count_exposures
+from staticmask_cli.masks.static_mask import StaticMask, Votes
+from staticmask_cli.settings import Recipe, as_number
+from staticmask_cli.statistics.votes import BitCounter, pack
+
+CREATOR = f"staticmask {__version__}"
+TABLE = "EXPOSURES"
+COUNTS = ["COUNT", "COVERAGE"]
+
+#: Keyword, attribute of the identity, its type, comment. NAXIS1 and NAXIS2 are the rest of it.
+IDENTITY: tuple[tuple[str, str, type, str], ...] = (
+    ("INSTRUME", "instrument", str, "instrument"),
+    ("DETECTOR", "detector", str, "detector"),
+    ("CHIP", "number", int, "position of the chip in a full-frame file"),
+    ("XCORNER", "x0", int, "detector pixels left of the first column"),
+    ("YCORNER", "y0", int, "detector pixels below the first row"),
+    ("BINAXIS1", "xbin", int, "detector pixels per pixel along axis 1"),
+    ("BINAXIS2", "ybin", int, "detector pixels per pixel along axis 2"),
+)
+#: Keyword, attribute of the recipe, its type in the header, comment.
+RECIPE: tuple[tuple[str, str, type, str], ...] = (
+    ("STATSIG", "static_sig", float, "threshold, in rms below the mode"),
+    ("FINBITS", "final_bits", str, "DQ bits that count as good"),
+    ("GROUP", "group", str, "extensions that were selected"),
+    ("INCEMPTY", "include_empty", bool, "exposures without exposure time are used"),
+    ("MINEXPOS", "min_exposures", float, "number or share of exposures to be bad in"),
+    ("DUPLICAT", "allow_duplicates", bool, "exposures with the same pixels count each"),
+)
+#: Stands for None in a header.
+_NONE = "None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    """A column of the table: its name, the record's attribute, FITS format, unit and meaning."""
+
+    name: str
+    attribute: str
+    format: str
+    meaning: str
+    unit: str | None = None
+
+
+# Stands for the unit of the exposures' pixels.
+_PIXEL_UNIT = "as the exposures"
+COLUMNS = tuple(
+    _Column(name=name, attribute=attribute, format=letter, unit=unit, meaning=meaning)
+    for name, attribute, letter, unit, meaning in (
+        ("FILE", "file", "A", None, "file of the exposure"),
+        ("EXTVER", "extver", "J", None, "version of its SCI extension"),
+        ("MODE", "mode", "D", _PIXEL_UNIT, "mode of the sky, in UNIT"),
+        ("RMS", "rms", "D", _PIXEL_UNIT, "clipped rms of the sky, in UNIT"),
+        ("NBINS", "nbins", "K", None, "bins of the histogram; no mode below 2"),
+        ("THRESH", "threshold", "D", _PIXEL_UNIT, "MODE - STATSIG * RMS: lower pixels are bad"),
+        ("LOWPIX", "n_low", "K", "pixel", "pixels below the threshold"),
+        ("DQPIX", "n_flagged", "K", "pixel", "pixels that the DQ array flags as bad"),
+        ("NPIX", "n_finite", "K", "pixel", "finite pixels"),
+        ("LOWEST", "lowest", "D", _PIXEL_UNIT, "lowest finite pixel, in UNIT"),
+        ("MEDIAN", "median", "D", _PIXEL_UNIT, "median of the finite pixels, in UNIT"),
+        ("NOISE", "noise", "D", _PIXEL_UNIT, "median - 16th percentile, in UNIT"),
+        ("NCLUST", "n_clustered", "K", "pixel", "low pixels that are clustered"),
+        ("UNIT", "unit", "A", None, "unit of the pixels (BUNIT)"),
+        ("DATE_OBS", "date_obs", "A", None, "start of the exposure, UTC"),
+        ("TARGET", "target", "A", None, "target (TARGNAME)"),
+        ("FILTER", "filter", "A", None, "filters"),
+        ("EXPTIME", "exposure_time", "D", "s", "exposure time"),
+        ("CALIBRAT", "calibration", "A", None, "root name of the exposure and suffix"),
+        ("HEADHASH", "header_hash", "A", None, "hash of its header; blank if unusable"),
+        ("DATASUM", "datasum", "A", None, "DATASUM of its SCI header"),
+        ("PIXHASH", "pixel_hash", "A", None, "hash of the pixels that were read"),
+        ("USED", "used", "L", None, "whether it is part of the mask"),
+        ("REASON", "reason", "A", None, "why not, or what was missing"),
+    )
+)
+_FAILED = _Column(
+    name="QCFAILED", attribute="", format="A", meaning="quality checks that the chip failed"
+)
+_UNIQUE = _Column(
+    name="UNIQUE",
+    attribute="unique",
+    format="PJ()",
+    meaning="0-based y * NAXIS1 + x of pixels bad only here",
+)
+_ALL = (*COLUMNS, _FAILED, _UNIQUE)
+#: numpy's kinds of what a column holds, by its format.
+_KINDS = {"A": "U", "J": "i", "K": "i", "D": "f", "L": "b"}
+#: Hubble's units of pixels that the FITS standard has, and its names of them. It has no electron.
+_UNITS = {"COUNTS": "count", "DN": "adu"}
+
+
+_NO_TABLE = "is not a mask with a table of its exposures as this version makes them"
+_NO_SENSE = "is damaged, its numbers make no sense"
+
+
+class MaskFormError(Exception):
+    """A file is not a mask of this program, or a damaged one; the message is the reason."""
+
+
+# Writing.
+
+
+def mask_hdus(mask: StaticMask) -> fits.HDUList:
+    """Make a mask file in memory.
+
+    Equal masks, records and recipes give equal bytes: no clock, no folder,
+    no order of inputs goes in.
+
+    Parameters
+    ----------
+    mask : StaticMask
+        A mask with its identity and recipe.
+
+    Returns
+    -------
+    HDUList
+        The mask as primary HDU, the table of exposures and, if `mask` keeps
+        counts, COUNT and COVERAGE; all with checksums.
+    """
+    hdus = fits.HDUList([fits.PrimaryHDU(mask.pixels), _table(mask)])
+    if mask.votes is not None:
+        arrays = mask.votes.count(mask.shape), mask.votes.coverage(mask.shape)
+        hdus += [_counts(name, array) for name, array in zip(COUNTS, arrays, strict=True)]
+    _fill(hdus[0].header, mask, len(hdus) - 1)
+    for hdu in hdus:
+        # "HDU checksum updated by staticmask", where astropy would put the time.
+        hdu.add_checksum(when="by staticmask")
+    return hdus
+
+
+def header_of(mask: StaticMask) -> fits.Header:
+    """Return the keywords of a mask's file, without those of its structure."""
+    header = fits.Header()
+    _fill(header, mask, 1 if mask.votes is None else 1 + len(COUNTS))
+    return header
+
+
+def _fill(header: fits.Header, mask: StaticMask, n_extensions: int) -> None:
+    """Add everything to a mask's primary header that is not structure."""
+    cards: list[tuple[str, Any, str]] = [
+        ("CREATOR", CREATOR, "program that made this mask"),
+        ("FILETYPE", "STATIC MASK", "1: good pixel, 0: bad pixel"),
+        ("BUNIT", "", "the mask is dimensionless"),
+    ]
+    quality = Quality() if mask.quality is None else mask.quality
+    if mask.identity is not None and mask.recipe is not None:
+        names = sorted({check.name for check in quality.failed})
+        cards += [
+            ("NEXTEND", n_extensions, "number of extensions"),
+            *((k, getattr(mask.identity, name), c) for k, name, _, c in IDENTITY),
+            *_physical(mask.identity),
+            *_exposures(mask.identity, mask.records),
+            *((k, _stored(getattr(mask.recipe, name)), c) for k, name, _, c in RECIPE),
+            ("NEXPOSUR", count_exposures(mask.records), "exposures that are part of the mask"),
+            ("NCHIPS", count_chips(mask.records), "SCI extensions that are part of the mask"),
+            ("NBAD", mask.n_bad, "bad pixels"),
+            ("QCFAILED", " ".join(names) or "none", "quality checks that failed"),
+            ("NQCFAIL", len(quality.failed), "failed checks of the mask and its chips"),
+        ]
+    header.extend(_card(*card) for card in cards)
+    for check in failed(quality.mask):
+        header.add_comment(as_text(f"check failed: {check.short()}: {check.text}"))
+
+
+def _physical(identity: ChipIdentity) -> list[tuple[str, Any, str]]:
+    """Return what DS9 needs to show detector coordinates, as Hubble's headers have it."""
+    x_scale, y_scale = 1 / identity.xbin, 1 / identity.ybin
+    return [
+        ("LTV1", 0.5 - (identity.x0 + 0.5) * x_scale, "offset in X to the detector's origin"),
+        ("LTV2", 0.5 - (identity.y0 + 0.5) * y_scale, "offset in Y to the detector's origin"),
+        ("LTM1_1", x_scale, "pixels per detector pixel in X"),
+        ("LTM2_2", y_scale, "pixels per detector pixel in Y"),
+    ]
+
+
+def _exposures(
+    identity: ChipIdentity, records: Iterable[ChipRecord]
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield what holds for all exposures that are part of a mask."""
+    used = [record for record in records if record.used]
+    if identity.is_hubbles:
+        yield "TELESCOP", "HST", "telescope"
+    if identity.ccdchip is not None:
+        yield "CCDCHIP", identity.ccdchip, "CCD chip"
+    versions = {record.extver for record in used}
+    if len(versions) == 1:
+        yield "EXTVER", versions.pop(), "version of the SCI extension in all exposures"
+    dates = sorted(record.date_obs for record in used if record.date_obs)
+    if dates:
+        for end, date, which in (("OBS", dates[0], "earliest"), ("END", dates[-1], "latest")):
+            yield f"DATE-{end}", date, f"start of the {which} exposure, UTC"
+            yield f"MJD-{end}", _mjd(date), f"DATE-{end} as Modified Julian Date"
+
+
+def _mjd(date: str) -> float:
+    """Return a date as astropy.wcs, which warns if it has to add that itself, would have it."""
+    since = dt.datetime.fromisoformat(date).replace(tzinfo=dt.UTC)
+    return round((since - dt.datetime(1858, 11, 17, tzinfo=dt.UTC)) / dt.timedelta(days=1), 6)
+
+
+def _stored(value: Any) -> Any:
+    """Return a recipe's value as headers have it."""
+    if value is None:
+        return _NONE
+    return as_number(value) if isinstance(value, Fraction) else value
+
+
+def _card(keyword: str, value: Any, comment: str) -> fits.Card:
+    """Return a header card, without its comment if that has no room beside a long value."""
+    room = 80 - len("KEYWORD = '' / ") - len(comment)
+    return fits.Card(keyword, value, comment if len(str(value)) < room else None)
+
+
+def _table(mask: StaticMask) -> fits.BinTableHDU:
+    records = mask.records
+    of_chips = mask.quality.chips if mask.quality else ((),) * len(records)
+    failures = ["; ".join(check.short() for check in failed(checks)) for checks in of_chips]
+    unique = np.empty(len(records), dtype=object)
+    for number, record in enumerate(records):
+        unique[number] = record.unique.astype(np.int32)
+    unit = _unit(records)
+    values = [[getattr(r, column.attribute) for r in records] for column in COLUMNS]
+    columns = [
+        _fits_column(column, array, unit)
+        for column, array in zip(_ALL, (*values, failures, unique), strict=True)
+    ]
+    # Not BinTableHDU.from_columns(), which imports astropy.table: 0.1 s, all for nothing.
+    table = fits.BinTableHDU(name=TABLE)
+    table.data = fits.FITS_rec.from_columns(fits.ColDefs(columns))
+    for number, column in enumerate(_ALL, start=1):
+        table.header.comments[f"TTYPE{number}"] = column.meaning
+    return _as_written(table)
+
+
+def _fits_column(column: _Column, values: Any, pixel_unit: str | None) -> fits.Column:
+    width = str(max([1, *map(len, values)])) if column.format == "A" else ""
+    return fits.Column(
+        name=column.name,
+        format=width + column.format,
+        unit=pixel_unit if column.unit == _PIXEL_UNIT else column.unit,
+        array=values,
+    )
+
+
+def _unit(records: Iterable[ChipRecord]) -> str | None:
+    """Return the unit of all exposures' pixels as the FITS standard writes it, if it is one."""
+    units = {record.unit for record in records if record.used}
+    if len(units) != 1:
+        return None
+    name, slash, time = units.pop().upper().partition("/")
+    if name not in _UNITS or time not in ("", "S", "SEC"):
+        return None
+    return _UNITS[name] + ("/s" if slash else "")
+
+
+def _counts(name: str, array: NDArray[np.uint32]) -> fits.ImageHDU:
+    """Return counts in the smallest type that FITS has for them.
+
+    Not tile-compressed: astropy's fitscheck finds no checksums of such images.
+    """
+    types = (np.uint8, np.int16, np.int32)
+    largest = array.max(initial=0)
+    return fits.ImageHDU(
+        array.astype(next(t for t in types if largest <= np.iinfo(t).max)), name=name
+    )
+
+
+def _as_written(hdu: fits.BinTableHDU) -> fits.BinTableHDU:
+    """Return a table as a file has it.
+
+    astropy's checksums of tables with arrays of any length, made before they are
+    written, are not those of what it writes.
+    """
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
+    file.seek(0)
+    # Left open: the table reads from there when it is written.
+    return fits.open(file, memmap=False)[1]
+
+
+# Reading.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskTable:
+    """What a mask's file records beside its pixels.
+
+    Attributes
+    ----------
+    identity : ChipIdentity
+        The silicon.
+    recipe : Recipe
+        How it was made.
+    records : tuple of ChipRecord
+        Its table.
+    has_counts : bool
+        Whether it has COUNT and COVERAGE.
+    gzipped : bool
+        Whether the file is gzipped.
+    """
+
+    identity: ChipIdentity
+    recipe: Recipe
+    records: tuple[ChipRecord, ...]
+    has_counts: bool
+    gzipped: bool
+
+
+def read_table(path: Path) -> MaskTable:
+    """Read what a mask of this program records beside its pixels.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    MaskFormError
+        If it is not a mask of this program, or damaged.
+    """
+    with _opened(path) as (hdus, extent):
+        _check_whole(hdus, extent, hdus[1:2])
+        return _table_of(hdus, extent)
+
+
+def read_mask(path: Path) -> StaticMask:
+    """Read a mask of this program and verify all checksums; raises what `read_table` does."""
+    with _opened(path) as (hdus, extent):
+        _check_whole(hdus, extent, hdus)
+        return _mask(hdus, _table_of(hdus, extent))
+
+
+def read_any(path: Path) -> StaticMask:
+    """Read any static mask, DrizzlePac's too; see `StaticMask.read`."""
+    not_a_mask = InputError(f"{path}: not a static mask: no array of 0 and 1 in its primary HDU")
+    with _opened(path) as (hdus, extent):
+        if any(0 in _sums(hdu) for hdu in hdus):
+            raise InputError(f"{path}: is damaged, its checksums are wrong")
+        pixels = np.asarray(hdus[0].data)
+        if pixels.ndim != 2 or not np.isin(pixels, (0, 1)).all():  # noqa: PLR2004 - rows, columns
+            raise not_a_mask
+        with suppress(MaskFormError):
+            return _mask(hdus, _table_of(hdus, extent))
+        try:
+            identity = identity_of(hdus[0].header) if "CREATOR" in hdus[0].header else None
+        except MaskFormError:
+            raise not_a_mask from None
+        rows, columns = pixels.shape
+        return StaticMask(shape=(rows, columns), bits=pack(pixels == 0), identity=identity)
+
+
+def read_pixels(path: str | Path) -> NDArray[np.int16]:
+    """Read the array of a mask: 1 good, 0 bad, int16, rows x columns."""
+    with open_fits(Path(path)) as (hdus, _):
+        return np.asarray(hdus[0].data, dtype=np.int16)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[fits.HDUList, Extent]]:
+    """Open a mask, whatever it is, as it is stored; a header without sense is a wrong form."""
+    try:
+        with open_fits(path, disable_image_compression=True) as opened:
+            yield opened
+    except HeaderError as error:
+        raise MaskFormError(str(error)) from None
+
+
+def identity_of(header: fits.Header) -> ChipIdentity:
+    """Return the silicon that a mask's header names; MaskFormError if it names none."""
+    return ChipIdentity(
+        rows=_value(header, "NAXIS2", int),
+        columns=_value(header, "NAXIS1", int),
+        **{attribute: _value(header, keyword, kind) for keyword, attribute, kind, _ in IDENTITY},
+    )
+
+
+def _recipe(header: fits.Header) -> Recipe:
+    values: dict[str, Any] = {}
+    for keyword, attribute, kind, _ in RECIPE:
+        value = as_float(header, keyword) if kind is float else _value(header, keyword, kind)
+        values[attribute] = None if value == _NONE else value
+    return Recipe(**values | {"min_exposures": Fraction(str(values["min_exposures"]))})
+
+
+def _value(header: fits.Header, keyword: str, kind: type) -> Any:
+    """Return a header's value, if it is of the type that this program writes."""
+    value = header.get(keyword)
+    if type(value) is not kind:
+        raise MaskFormError(_NO_TABLE)
+    return value
+
+
+def _check_whole(
+    hdus: fits.HDUList, extent: Extent, summed: Iterable[fits.hdu.base.ExtensionHDU]
+) -> None:
+    """Refuse what lacks a part, or of which one of the HDUs `summed` has changed since."""
+    promised = _value(hdus[0].header, "NEXTEND", int)
+    present = len(extent.places) - 1
+    if present != promised or extent.notes:
+        what = f"with {present} of {promised} extensions" if present < promised else "in its length"
+        raise MaskFormError(f"is damaged, {what}")
+    _check_form(hdus)
+    # Before the data are touched: astropy < 7.2 changes text when it reads it.
+    for hdu in summed:
+        if _sums(hdu) != (1, 1):
+            raise MaskFormError("is damaged, its checksums are wrong")
+
+
+def _check_form(hdus: fits.HDUList) -> None:
+    names = [hdu.name for hdu in hdus[1:]]
+    kinds = (fits.BinTableHDU, fits.ImageHDU, fits.ImageHDU)
+    if names not in ([TABLE], [TABLE, *COUNTS]) or not all(map(isinstance, hdus[1:], kinds)):
+        raise MaskFormError(_NO_TABLE)
+
+
+def _sums(hdu: Any) -> tuple[int, int]:
+    """Return whether CHECKSUM and DATASUM are right: 1; wrong: 0; missing: 2."""
+    if not isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.BinTableHDU)):
+        return 0, 0  # what astropy makes of headers that it cannot read
+    return hdu.verify_checksum(), hdu.verify_datasum()
+
+
+def _table_of(hdus: fits.HDUList, extent: Extent) -> MaskTable:
+    _check_form(hdus)
+    header = hdus[0].header
+    table = MaskTable(
+        identity=identity_of(header),
+        recipe=_recipe(header),
+        records=_records(hdus[TABLE], identity_of(header)),
+        has_counts=len(hdus) > 2,  # noqa: PLR2004 - the mask and its table
+        gzipped=extent.gzipped,
+    )
+    if table.recipe.min_exposures <= 0:
+        raise MaskFormError(_NO_SENSE)
+    return table
+
+
+def _records(table: fits.BinTableHDU, identity: ChipIdentity) -> tuple[ChipRecord, ...]:
+    values = {c.attribute: _column(table, c.name, _KINDS[c.format]).tolist() for c in COLUMNS}
+    rows = zip(*values.values(), strict=True)
+    return tuple(
+        ChipRecord(**dict(zip(values, row, strict=True)), ccdchip=identity.ccdchip) for row in rows
+    )
+
+
+def _column(table: fits.BinTableHDU, name: str, kind: str) -> NDArray[Any]:
+    values = table.data[name] if name in table.columns.names else None
+    if values is None or values.dtype.kind != kind or values.ndim != 1:
+        raise MaskFormError(_NO_TABLE)
+    return np.asarray(values)
+
+
+def _mask(hdus: fits.HDUList, table: MaskTable) -> StaticMask:
+    """Add the pixels to what the table has; checksums do not tell who made the numbers."""
+    shape = table.identity.shape
+    pixels = np.asarray(hdus[0].data)
+    unique = _column(hdus[TABLE], _UNIQUE.name, "O")
+    if pixels.shape != shape or not hdus[TABLE].columns[_UNIQUE.name].format.startswith("PJ"):
+        raise MaskFormError(_NO_TABLE)
+    records = tuple(
+        replace(record, unique=places.astype(np.uint32))
+        for record, places in zip(table.records, unique, strict=True)
+    )
+    most = count_chips(records)
+    counts = [np.asarray(hdus[name].data) for name in COUNTS] if table.has_counts else []
+    if max((int(r.unique.max(initial=0)) for r in records), default=0) >= pixels.size or any(
+        c.shape != shape or c.dtype.kind not in "iu" or c.min() < 0 or c.max() > most
+        for c in counts
+    ):
+        raise MaskFormError(_NO_SENSE)
+    votes = None
+    if counts:
+        votes = Votes(bad=BitCounter(), not_finite=BitCounter(), n_chips=most)
+        votes.bad.add_counts(counts[0])
+        votes.not_finite.add_counts(most - counts[1].astype(np.int64))
+    return StaticMask(
+        shape=shape,
+        bits=pack(pixels == 0),
+        identity=table.identity,
+        recipe=table.recipe,
+        records=records,
+        votes=votes,
+    )

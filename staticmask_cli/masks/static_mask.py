@@ -1,0 +1,183 @@
+"""The mask of one chip: its bad pixels, where they come from and whether to trust them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.masks.records import ChipRecord, count_exposures
+from staticmask_cli.settings import Recipe
+from staticmask_cli.statistics.votes import BitCounter, Bits
+
+if TYPE_CHECKING:
+    from astropy.nddata import CCDData
+
+    from staticmask_cli.masks.quality import Quality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Votes:
+    """How often each pixel was bad and how often it was finite, kept as bits.
+
+    Attributes
+    ----------
+    bad, not_finite : BitCounter
+        Counts for each pixel.
+    n_chips : int
+        Number of chips that were counted.
+    """
+
+    bad: BitCounter
+    not_finite: BitCounter
+    n_chips: int
+
+    def count(self, shape: tuple[int, int]) -> NDArray[np.uint32]:
+        """Return in how many chips each pixel was bad."""
+        return self.bad.counts(shape[0] * shape[1]).reshape(shape)
+
+    def coverage(self, shape: tuple[int, int]) -> NDArray[np.uint32]:
+        """Return in how many chips each pixel was finite."""
+        not_finite = self.not_finite.counts(shape[0] * shape[1])
+        return (np.uint32(self.n_chips) - not_finite).reshape(shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class StaticMask:
+    """A static bad-pixel mask.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    bits : ndarray of uint8
+        The bad pixels, packed eight to a byte as by `numpy.packbits`; see `bad`.
+    identity : ChipIdentity or None
+        The silicon that the mask belongs to; None for a mask that does not
+        record it, such as DrizzlePac's.
+    recipe : Recipe or None
+        How the mask was made; None if it does not record it.
+    records : tuple of ChipRecord
+        The statistics of each chip of each exposure; empty if the mask does
+        not record them.
+    quality : Quality or None
+        The quality checks; None for a mask that was read, whose limits are not
+        known.
+    votes : Votes or None
+        How often each pixel was bad and finite, if the mask keeps counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from staticmask_cli.masks.static_mask import StaticMask
+    >>> bad = np.zeros((2, 4), dtype=bool)
+    >>> bad[1, 3] = True
+    >>> mask = StaticMask(shape=bad.shape, bits=np.packbits(bad))
+    >>> mask
+    <StaticMask 2x4: 1 of 8 pixels bad>
+    >>> np.argwhere(mask.bad).tolist()
+    [[1, 3]]
+    """
+
+    shape: tuple[int, int]
+    bits: Bits
+    identity: ChipIdentity | None = None
+    recipe: Recipe | None = None
+    records: tuple[ChipRecord, ...] = ()
+    quality: Quality | None = None
+    votes: Votes | None = None
+
+    def __repr__(self) -> str:
+        name = self.identity or "x".join(map(str, self.shape))
+        text = f"{name}: {self.n_bad} of {self.total} pixels bad"
+        if self.records:
+            text += f", exposures: {count_exposures(self.records)}"
+        return f"<StaticMask {text}>"
+
+    @property
+    def total(self) -> int:
+        """Number of pixels."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def n_bad(self) -> int:
+        """Number of bad pixels."""
+        return int(np.bitwise_count(self.bits).sum(dtype=np.int64))
+
+    @property
+    def bad(self) -> NDArray[np.bool_]:
+        """The bad pixels: bool, rows x columns, True for bad, as photutils and NDData take it."""
+        return np.unpackbits(self.bits, count=self.total).view(np.bool_).reshape(self.shape)
+
+    @property
+    def pixels(self) -> NDArray[np.int16]:
+        """The mask as FITS files store it: big-endian int16, rows x columns, 1 good, 0 bad."""
+        good = np.unpackbits(~self.bits, count=self.total)
+        return good.astype(">i2").reshape(self.shape)
+
+    @property
+    def count(self) -> NDArray[np.uint32] | None:
+        """In how many chips each pixel was bad, rows x columns; None without counts."""
+        return None if self.votes is None else self.votes.count(self.shape)
+
+    @property
+    def coverage(self) -> NDArray[np.uint32] | None:
+        """In how many chips each pixel was finite, rows x columns; None without counts."""
+        return None if self.votes is None else self.votes.coverage(self.shape)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of `pixels`: of the array in the mask's file, without padding."""
+        return hashlib.sha256(self.pixels.data).hexdigest()
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> StaticMask:
+        """Read a static mask from a FITS file.
+
+        Parameters
+        ----------
+        path : str or path
+            A mask of this program or of DrizzlePac; it may be gzipped.
+
+        Returns
+        -------
+        StaticMask
+            Without quality checks; what the file does not record is None.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, is damaged or is not a static mask.
+        """
+        # The FITS form is defined in terms of this class.
+        from staticmask_cli.masks.fits_form import read_any  # noqa: PLC0415
+
+        return read_any(Path(path))
+
+    def to_ccddata(self) -> CCDData:
+        """Return the mask for astropy's reduction tools.
+
+        Returns
+        -------
+        CCDData
+            Its ``data`` is the array of the mask's file (1 good, 0 bad), as
+            ``CCDData.read`` returns it; its ``mask`` is `bad`, True for bad
+            pixels; dimensionless; ``header`` is the header of the file.
+        """
+        from astropy import units  # noqa: PLC0415 - masks are made without
+        from astropy.nddata import CCDData  # noqa: PLC0415 - masks are made without
+
+        from staticmask_cli.masks.fits_form import header_of  # noqa: PLC0415 - as in read()
+
+        return CCDData(
+            self.pixels.astype(np.int16),
+            mask=self.bad,
+            unit=units.dimensionless_unscaled,
+            header=header_of(self),
+        )
