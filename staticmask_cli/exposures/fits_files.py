@@ -34,8 +34,8 @@ _KEYWORDS = (
     *("PIXVALUE", "NPIX1", "NPIX2", "NEXTEND", "NGOODPIX", "DATASUM"),
 )
 
-# What the system and the decompressors raise, wherever they are called.
-_READING = (OSError, EOFError, zlib.error)
+#: What the system and the decompressors raise, wherever they are called.
+READING = (OSError, EOFError, zlib.error)
 
 # Python's warning filters belong to the process, astropy's reading runs in
 # several threads: one at a time where warnings are silenced.
@@ -94,7 +94,7 @@ def open_fits(
         except MemoryError:
             raise InputError(f"{shown}: does not fit into memory; fewer --jobs need less") from None
         except Exception as error:
-            if isinstance(error, _READING):
+            if isinstance(error, READING):
                 reason = str(error).rstrip(".")
             elif _was_raised_in_astropy(error):
                 reason = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import math
 import threading
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip
-from staticmask_cli.exposures.fits_files import open_fits
+from staticmask_cli.exposures.fits_files import READING, open_fits
 from staticmask_cli.exposures.headers import HeaderError, ImageArray, as_float, file_stamp
 
 _CHUNK = 262144  # pixels to a read
@@ -146,7 +145,7 @@ def _read_plain(path: Path, array: ImageArray, offset: int) -> NDArray[Any]:
                 if file.readinto(wanted.data) != wanted.nbytes:
                     raise InputError(_changed(path))
                 pixels[start : start + wanted.size] = wanted
-    except (OSError, EOFError, zlib.error) as error:
+    except READING as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: cannot be read: {reason}") from None
     return pixels.reshape(array.shape)
