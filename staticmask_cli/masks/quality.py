@@ -212,7 +212,7 @@ def mask_checks(
             "sources, nebulosity or flagged cosmic rays may be masked",
         )
     ]
-    # If more votes than one are needed, none of an exposure's pixels hangs on it alone.
+    # If more votes than one are needed, no pixel depends on a single exposure.
     if count_chips(records) > 1 and recipe.min_exposures == 1:
         parts = [int(is_set(mask.bits, record.unique).sum()) for record in records]
         worst = records[parts.index(max(parts))]
