@@ -13,13 +13,17 @@ from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.dq_bits import good_bits
 from staticmask_cli.exposures.fits_files import scan
 from staticmask_cli.exposures.headers import Hdu, HeaderError, ImageArray, as_float, as_integer
-from staticmask_cli.exposures.instruments import DQ_BITS, ChipIdentity, identify, sci_name
+from staticmask_cli.exposures.instruments import (
+    DQ_BITS,
+    ChipIdentity,
+    identify,
+    instrument_of,
+    sci_name,
+)
 from staticmask_cli.exposures.observation import Observation, observe
 from staticmask_cli.exposures.products import calibration, flags_twin, why_refused
 from staticmask_cli.settings import Group, Settings
 
-# Instruments whose calibrated exposures contain DQ arrays; WFPC2 has them in another file.
-_WITH_DQ = ("ACS", "NICMOS", "STIS", "WFC3")
 _DIMENSIONS = 2  # rows and columns
 
 
@@ -163,7 +167,7 @@ def _missing_extensions(path: Path, hdus: Sequence[Hdu], science: Sequence[Hdu])
         with suppress(HeaderError):
             if (promised := as_integer(primary, "NEXTEND")) > present:
                 warning = f"NEXTEND is {promised}, but found {present} extensions; may be truncated"
-    elif str(primary.get("INSTRUME", "")).strip().upper() in _WITH_DQ:
+    elif instrument_of(str(primary.get("INSTRUME", "")).strip().upper()).has_dq:
         flagged = {hdu.version for hdu in hdus if hdu.name == "DQ"}
         lacking = [f"SCI,{hdu.version}" for hdu in science if hdu.version not in flagged]
         if lacking:

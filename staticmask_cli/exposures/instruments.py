@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from staticmask_cli.exposures.headers import as_float, as_integer
@@ -19,50 +19,6 @@ _CCD = _SHARED | {
     "ATODSAT": 2048,
     "CRDRIZ": 4096,
     "CRREJ": 8192,
-}
-DQ_BITS: dict[str, dict[str, int]] = {
-    "ACS": _CCD | {"UNSTABLE": 32, "BADCOL": 128, "USER": 16384},
-    "WFC3": _CCD | {"CTE": 32, "UNSTABLE": 32, "BADBIAS": 128, "CRMAX": 16384, "USER": 32768},
-    "STIS": _SHARED
-    | {
-        "LARGEBLEM": 32,
-        "OVERSCAN": 128,
-        "BADREF": 512,
-        "SMALLBLEM": 1024,
-        "BADBACKGROUND": 2048,
-        "DISCARDED": 4096,
-        "CRREJ": 8192,
-        "NOTCTI": 16384,
-    },
-    "NICMOS": {
-        "LOST": 1,
-        "BADLIN": 2,
-        "BADDARK": 4,
-        "BADFLAT": 8,
-        "GROT": 16,
-        "BADPIX": 32,
-        "SATURATED": 64,
-        "FILLED": 128,
-        "BADREF": 256,
-        "CRREJ": 512,
-        "SOURCE": 1024,
-        "ZEROSIG": 2048,
-        "CRDRIZ": 4096,
-        "CRRAMP": 8192,
-    },
-    "WFPC2": {
-        "LOST": 1,
-        "BADREF": 2,
-        "BADPIX": 4,
-        "ATODSAT": 8,
-        "FILLED": 16,
-        "OTHER": 32,
-        "TRAP": 128,
-        "QUESTIONABLE": 256,
-        "WARM": 512,
-        "REPAIRED": 1024,
-        "CRDRIZ": 4096,
-    },
 }
 
 
@@ -81,37 +37,17 @@ def flag_names(value: int, instrument: str) -> tuple[str, ...]:
     >>> flag_names(16 + 4 + 2**15, "ACS")
     ('BADPIX', 'HOT', '32768')
     """
-    names = {bit: name for name, bit in reversed(DQ_BITS.get(instrument, {}).items())}
+    names = {bit: name for name, bit in reversed(instrument_of(instrument).flags.items())}
     bits = (1 << power for power in range(16 if value < 0 else value.bit_length()))
     return tuple(names.get(bit, str(bit)) for bit in bits if value & bit)
 
-
-_FILTERS = {
-    "ACS": ("FILTER1", "FILTER2"),
-    "WFC3": ("FILTER",),
-    "STIS": ("OPT_ELEM", "FILTER"),
-    "NICMOS": ("FILTER",),
-    "WFPC2": ("FILTNAM1", "FILTNAM2"),
-    "COS": ("OPT_ELEM",),
-}
-#: Keywords of either header that are looked at here.
-KEYWORDS = (
-    *("INSTRUME", "DETECTOR", "SEGMENT", "CAMERA", "CCDCHIP"),
-    *("LTV1", "LTV2", "LTM1_1", "LTM2_2", "BINAXIS1", "BINAXIS2"),
-    *dict.fromkeys(keyword for keywords in _FILTERS.values() for keyword in keywords),
-)
 
 _WFPC2_CHIPS = {1: "PC", 2: "WF2", 3: "WF3", 4: "WF4"}
 
 # CCDCHIP -> position of the SCI extension of that chip in a full-frame file. EXTVER
 # is no substitute, because a subarray of chip 1 is stored as SCI,1.
 _PLACE_OF_CCDCHIP = {2: 1, 1: 2}
-_TWO_CHIP_FRAMES = {("ACS", "WFC"): (2048, 4096), ("WFC3", "UVIS"): (2051, 4096)}
 _COS_SEGMENTS = ("FUVA", "FUVB")
-_ONE_CHIP = {("ACS", "HRC"), ("ACS", "SBC"), ("WFC3", "IR")}
-
-# Photon-counting detectors, in addition to all of COS.
-_PHOTON_COUNTERS = {("ACS", "SBC"), ("STIS", "NUV-MAMA"), ("STIS", "FUV-MAMA")}
 
 # Limits for header values that determine identities and file names.
 _LARGEST_CORNER = 10**6
@@ -160,19 +96,20 @@ class ChipIdentity:
     @property
     def counts_photons(self) -> bool:
         """Whether the detector counts photons, so that a pixel without any is 0, not low."""
-        return self.instrument == "COS" or (self.instrument, self.detector) in _PHOTON_COUNTERS
+        counters = instrument_of(self.instrument).photon_counters
+        return self.detector in counters or "*" in counters
 
     @property
     def ccdchip(self) -> int | None:
         """CCDCHIP in Hubble's headers; None for detectors of one chip."""
-        if (self.instrument, self.detector) not in _TWO_CHIP_FRAMES:
+        if self.detector not in instrument_of(self.instrument).two_chip_frames:
             return None
         return next(ccdchip for ccdchip, n in _PLACE_OF_CCDCHIP.items() if n == self.number)
 
     @property
     def is_hubbles(self) -> bool:
         """Whether the instrument is one of Hubble's."""
-        return self.instrument == "COS" or self.instrument in DQ_BITS
+        return self.instrument in INSTRUMENTS
 
     def __str__(self) -> str:
         text = f"{self.label} {self.rows}x{self.columns} chip {self.number}"
@@ -181,11 +118,6 @@ class ChipIdentity:
         if (self.xbin, self.ybin) != (1, 1):
             text += f" binned {self.xbin}x{self.ybin}"
         return text
-
-
-def filter_keywords(instrument: str) -> tuple[str, ...]:
-    """Return the keywords that name the filters of an instrument."""
-    return _FILTERS.get(instrument, ())
 
 
 def sci_name(extver: int, ccdchip: int | None) -> str:
@@ -227,7 +159,7 @@ def identify(
     ACSWFC 2048x4096 chip 2
     """
     instrument = _word(primary, "INSTRUME").upper()
-    detector, number = _detector_and_number(instrument, primary, science, extver, shape)
+    detector, number = instrument_of(instrument).chip(instrument, primary, science, extver, shape)
     if (length := len(instrument + detector)) > _LONGEST_LABEL:
         raise ValueError(
             f"INSTRUME and DETECTOR have {length} characters, too many for a file name "
@@ -249,37 +181,54 @@ def identify(
     )
 
 
-def _detector_and_number(
+def _chip_of_detector(
     instrument: str,
     primary: Mapping[str, Any],
     science: Mapping[str, Any],
     extver: int,
     shape: tuple[int, int],
 ) -> tuple[str, int]:
-    if instrument == "WFPC2":
-        number = as_integer(science, "DETECTOR")
-        if number not in _WFPC2_CHIPS:
-            raise ValueError(f"DETECTOR of a WFPC2 chip is {number}, not 1 to 4")
-        return _WFPC2_CHIPS[number], number
-    if instrument == "NICMOS":
-        camera = as_integer(primary, "CAMERA")
-        if camera not in (1, 2, 3):
-            raise ValueError(f"CAMERA of NICMOS is {camera}, not 1 to 3")
-        return str(camera), camera
-    if instrument in ("ACS", "WFC3", "STIS"):
-        detector = _word(primary, "DETECTOR").upper()
-        if (instrument, detector) in _TWO_CHIP_FRAMES:
-            frame = _TWO_CHIP_FRAMES[instrument, detector]
-            return detector, _place(science, extver, is_full_frame=shape == frame)
-        if instrument == "STIS" or (instrument, detector) in _ONE_CHIP:
-            return detector, 1  # several SCI extensions are repeats of one chip
+    """Return detector and number of a chip; several SCI extensions of one chip are repeats."""
+    known = instrument_of(instrument)
+    detector = _word(primary, "DETECTOR").upper()
+    if frame := known.two_chip_frames.get(detector):
+        return detector, _place(science, extver, is_full_frame=shape == frame)
+    if known.one_chip_detectors and detector not in known.one_chip_detectors:
         raise ValueError(f"DETECTOR is {detector}, not a detector of {instrument}")
-    detector = _word(primary, "DETECTOR") if "DETECTOR" in primary else ""
-    if (instrument, detector.upper()) == ("COS", "FUV"):
+    return detector, 1
+
+
+def _chip_of_wfpc2(
+    _: str, __: Mapping[str, Any], science: Mapping[str, Any], *___: Any
+) -> tuple[str, int]:
+    number = as_integer(science, "DETECTOR")
+    if number not in _WFPC2_CHIPS:
+        raise ValueError(f"DETECTOR of a WFPC2 chip is {number}, not 1 to 4")
+    return _WFPC2_CHIPS[number], number
+
+
+def _chip_of_nicmos(_: str, primary: Mapping[str, Any], *__: Any) -> tuple[str, int]:
+    camera = as_integer(primary, "CAMERA")
+    if camera not in (1, 2, 3):
+        raise ValueError(f"CAMERA of NICMOS is {camera}, not 1 to 3")
+    return str(camera), camera
+
+
+def _chip_of_cos(
+    instrument: str, primary: Mapping[str, Any], science: Mapping[str, Any], extver: int, *_: Any
+) -> tuple[str, int]:
+    detector, number = _chip_of_any(instrument, primary, science, extver)
+    if detector.upper() == "FUV":
         detector = _word(primary, "SEGMENT").upper()  # two detectors, each with its own file
         if detector not in _COS_SEGMENTS:
             raise ValueError(f"SEGMENT is {detector}, not {' or '.join(_COS_SEGMENTS)}")
-    return detector, extver
+    return detector, number
+
+
+def _chip_of_any(
+    _: str, primary: Mapping[str, Any], __: Mapping[str, Any], extver: int, *___: Any
+) -> tuple[str, int]:
+    return _word(primary, "DETECTOR") if "DETECTOR" in primary else "", extver
 
 
 def _place(science: Mapping[str, Any], extver: int, *, is_full_frame: bool) -> int:
@@ -328,3 +277,139 @@ def _binning(primary: Mapping[str, Any], science: Mapping[str, Any], keyword: st
                 raise ValueError(f"{keyword} is {binning}")
             return binning
     return 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """Everything that is special to an instrument.
+
+    Attributes
+    ----------
+    chip : callable
+        Returns detector and number of a chip from instrument, primary and SCI
+        header, EXTVER and shape.
+    keywords : tuple of str
+        Keywords that `chip` looks at.
+    filters : tuple of str
+        Keywords that name the filters.
+    flags : dict of str to int
+        Names of the DQ bits.
+    has_dq : bool
+        Whether its calibrated exposures have DQ extensions; WFPC2's are in another file.
+    two_chip_frames : mapping
+        For each detector of two chips the rows and columns of a full frame.
+    one_chip_detectors : tuple of str
+        Its detectors of one chip; empty if any name will do.
+    photon_counters : tuple of str
+        Detectors that count single photons; ``*`` for all.
+    """
+
+    chip: Callable[..., tuple[str, int]] = _chip_of_any
+    keywords: tuple[str, ...] = ("DETECTOR",)
+    filters: tuple[str, ...] = ()
+    flags: dict[str, int] = field(default_factory=dict)
+    has_dq: bool = False
+    two_chip_frames: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    one_chip_detectors: tuple[str, ...] = ()
+    photon_counters: tuple[str, ...] = ()
+
+
+#: To add an instrument, add it here.
+INSTRUMENTS = {
+    "ACS": Instrument(
+        chip=_chip_of_detector,
+        keywords=("DETECTOR", "CCDCHIP"),
+        filters=("FILTER1", "FILTER2"),
+        flags=_CCD | {"UNSTABLE": 32, "BADCOL": 128, "USER": 16384},
+        has_dq=True,
+        two_chip_frames={"WFC": (2048, 4096)},
+        one_chip_detectors=("HRC", "SBC"),
+        photon_counters=("SBC",),
+    ),
+    "WFC3": Instrument(
+        chip=_chip_of_detector,
+        keywords=("DETECTOR", "CCDCHIP"),
+        filters=("FILTER",),
+        flags=_CCD | {"CTE": 32, "UNSTABLE": 32, "BADBIAS": 128, "CRMAX": 16384, "USER": 32768},
+        has_dq=True,
+        two_chip_frames={"UVIS": (2051, 4096)},
+        one_chip_detectors=("IR",),
+    ),
+    "STIS": Instrument(
+        chip=_chip_of_detector,
+        filters=("OPT_ELEM", "FILTER"),
+        flags=_SHARED
+        | {
+            "LARGEBLEM": 32,
+            "OVERSCAN": 128,
+            "BADREF": 512,
+            "SMALLBLEM": 1024,
+            "BADBACKGROUND": 2048,
+            "DISCARDED": 4096,
+            "CRREJ": 8192,
+            "NOTCTI": 16384,
+        },
+        has_dq=True,
+        photon_counters=("NUV-MAMA", "FUV-MAMA"),
+    ),
+    "NICMOS": Instrument(
+        chip=_chip_of_nicmos,
+        keywords=("CAMERA",),
+        filters=("FILTER",),
+        flags={
+            "LOST": 1,
+            "BADLIN": 2,
+            "BADDARK": 4,
+            "BADFLAT": 8,
+            "GROT": 16,
+            "BADPIX": 32,
+            "SATURATED": 64,
+            "FILLED": 128,
+            "BADREF": 256,
+            "CRREJ": 512,
+            "SOURCE": 1024,
+            "ZEROSIG": 2048,
+            "CRDRIZ": 4096,
+            "CRRAMP": 8192,
+        },
+        has_dq=True,
+    ),
+    "WFPC2": Instrument(
+        chip=_chip_of_wfpc2,
+        filters=("FILTNAM1", "FILTNAM2"),
+        flags={
+            "LOST": 1,
+            "BADREF": 2,
+            "BADPIX": 4,
+            "ATODSAT": 8,
+            "FILLED": 16,
+            "OTHER": 32,
+            "TRAP": 128,
+            "QUESTIONABLE": 256,
+            "WARM": 512,
+            "REPAIRED": 1024,
+            "CRDRIZ": 4096,
+        },
+    ),
+    "COS": Instrument(
+        chip=_chip_of_cos,
+        keywords=("DETECTOR", "SEGMENT"),
+        filters=("OPT_ELEM",),
+        photon_counters=("*",),
+    ),
+}
+_OTHER = Instrument()
+#: Names of the DQ bits of each instrument that has them.
+DQ_BITS = {name: one.flags for name, one in INSTRUMENTS.items() if one.flags}
+#: Keywords of either header that are looked at here or name filters.
+KEYWORDS = (
+    *("INSTRUME", "LTV1", "LTV2", "LTM1_1", "LTM2_2", "BINAXIS1", "BINAXIS2"),
+    *dict.fromkeys(
+        keyword for one in (*INSTRUMENTS.values(), _OTHER) for keyword in one.keywords + one.filters
+    ),
+)
+
+
+def instrument_of(name: str) -> Instrument:
+    """Return what is special to an instrument, also to one that has no name here."""
+    return INSTRUMENTS.get(name, _OTHER)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from staticmask_cli.exposures.headers import HeaderError, as_float
-from staticmask_cli.exposures.instruments import filter_keywords
+from staticmask_cli.exposures.instruments import instrument_of
 
 #: Keywords of either header that are looked at here, beside those of filters.
 KEYWORDS = ("BUNIT", "DATE-OBS", "TIME-OBS", "TDATEOBS", "TTIMEOBS", "TARGNAME", "EXPTIME")
@@ -49,7 +49,7 @@ def observe(instrument: str, primary: Mapping[str, Any], science: Mapping[str, A
     time = math.nan
     with suppress(HeaderError):
         time = as_float(both, "EXPTIME")
-    filters = (_text(both, keyword) for keyword in filter_keywords(instrument))
+    filters = (_text(both, keyword) for keyword in instrument_of(instrument).filters)
     return Observation(
         unit=_text(both, "BUNIT"),
         date_obs=_date(_text(both, "DATE-OBS"), _text(both, "TIME-OBS"))

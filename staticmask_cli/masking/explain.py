@@ -1,4 +1,4 @@
-"""Why a pixel is bad: what every exposure tells of it. Nothing is written."""
+"""Why a pixel is bad: its value and result in every exposure. Nothing is written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelInChip:
-    """What one chip of one exposure tells of a pixel.
+    """A pixel in one chip of one exposure.
 
     Attributes
     ----------
@@ -41,16 +41,16 @@ class PixelInChip:
     value : float
         The pixel, in the exposure's units.
     mode, rms, threshold : float
-        The sky's; NaN if there is none to be found.
+        The sky's; NaN if the chip has no measurable sky.
     low, flagged : bool
-        Whether the pixel is below the threshold, and whether its flags call
-        it bad under ``final_bits``.
+        Whether the pixel is below the threshold, and whether its flags mark
+        it as bad under ``final_bits``.
     seen : bool
-        Whether it holds a number.
+        Whether it is finite.
     counts : bool
         Whether the chip takes part in the mask.
     dq : int or None
-        Its DQ value, as 16 bits without sign; None if there is none.
+        Its DQ value, as 16 bits without sign; None if the chip has no flags.
     dq_names : tuple of str
         The names of its bits.
     """
@@ -93,7 +93,7 @@ class PixelInChip:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What one chip tells of each pixel; None where it has none."""
+    """Each pixel in one chip; None outside of the chip."""
 
     record: ChipRecord
     pixels: list[PixelInChip | None]
@@ -112,7 +112,7 @@ class Explanation:
     place : tuple of int
         Column and row, the first being 1.
     chips : tuple of PixelInChip
-        What each chip tells of it; empty if it lies outside of the mask.
+        The pixel in each chip; empty if it is outside the mask.
     needed : int
         In how many of them it must be bad.
     """
@@ -130,7 +130,7 @@ class Explanation:
 
     @property
     def coverage(self) -> int:
-        """In how many chips it was seen."""
+        """In how many chips it was finite."""
         return sum(chip.seen and chip.counts for chip in self.chips)
 
     @property
@@ -164,7 +164,7 @@ def explain(
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> tuple[Explanation, ...]:
-    """Tell what every exposure says of some pixels, reading each once.
+    """Show the value and result of some pixels in every exposure, reading each once.
 
     Parameters
     ----------
@@ -187,8 +187,7 @@ def explain(
     Raises
     ------
     InputError
-        All that is wrong with the exposures, or a place that lies outside of
-        every mask.
+        Everything that is wrong with the exposures, or a place outside all masks.
     """
     run_record = RunRecord() if run_record is None else run_record
     found: dict[ChipIdentity, list[list[PixelInChip]]] = {}
@@ -224,7 +223,7 @@ def explain(
 
 
 def _asked(settings: Settings, places: Sequence[Place], chip: Chip) -> _Asked:
-    """Read a chip; return what it tells of each pixel."""
+    """Read a chip and return each pixel in it."""
     rows, columns = chip.identity.shape
     criteria = Criteria(static_sig=settings.static_sig, good_bits=chip.good_bits)
     with chip_arrays(chip) as (pixels, flags):
@@ -247,7 +246,7 @@ def _pixel(
     flags: NDArray[Any] | None,
     at: tuple[int, int],
 ) -> PixelInChip:
-    """Put together what is known of the pixel at a row and column."""
+    """Return the pixel at a row and column."""
     dq = None if flags is None else int(flags[at]) & 0xFFFF
     return PixelInChip(
         file=chip.file,

@@ -225,10 +225,12 @@ class ExposureLoop(Generic[Result]):
         """
         for line, name in unresolved.items():
             yield self._done(ExposureResult(name=name, problems=(line,)))
-        for done, under_way in enumerate(self._in_order(best_first(paths)), start=1):
-            yield self._done(self._collected(under_way))
+        # No result may outlive its use here: those of large chips are a megabyte each.
+        for result in map(self._collected, self._in_order(best_first(paths))):
+            yield self._done(result)
+            del result
             if progress:
-                progress(done, len(paths))
+                progress(len(self._run_record.exposures) - len(unresolved), len(paths))
         places = {str(path): number for number, path in enumerate(paths)}
         self._run_record.exposures.sort(key=lambda exposure: places.get(exposure.path, -1))
 
@@ -244,19 +246,17 @@ class ExposureLoop(Generic[Result]):
         order = chain(((path, False) for path in paths), ((path, True) for path in doubtful))
         try:
             for path, is_last in order:
-                exposure = self._begun(path, is_last=is_last)
-                if exposure is None:
+                if begun := self._begun(path, is_last=is_last):
+                    ahead.append(begun)
+                else:
                     # Whether its name in the mask is another file's shows when all were seen.
                     doubtful.append(path)
-                    continue
-                ahead.append(exposure)
-                while pending := [futures for one in ahead if (futures := one.pending())]:
-                    if len(pending) < n_busy and len(ahead) < _PATIENCE * n_busy:
-                        break
-                    awaited = pending[:1] if len(pending) < n_busy else pending
-                    wait(chain.from_iterable(awaited), return_when=FIRST_COMPLETED)
-                while ahead and not ahead[0].pending():
-                    yield ahead.popleft()
+                del begun  # as in run()
+                while ahead and (_is_full(ahead, n_busy) or not ahead[0].pending()):
+                    if ahead[0].pending():
+                        _wait_for_room(ahead, n_busy)
+                    else:
+                        yield ahead.popleft()
             while ahead:
                 wait(ahead[0].pending())
                 yield ahead.popleft()
@@ -423,6 +423,19 @@ class ExposureLoop(Generic[Result]):
             for record in self._existing.records(identity):
                 self._duplicates.register(identity, record, record.file)
         self._identities.add(identity)
+
+
+def _is_full(ahead: deque[_UnderWay[Result]], n_busy: int) -> bool:
+    """Return whether no further exposure should be opened yet."""
+    n_pending = sum(bool(one.pending()) for one in ahead)
+    return n_pending > 0 and (n_pending >= n_busy or len(ahead) >= _PATIENCE * n_busy)
+
+
+def _wait_for_room(ahead: deque[_UnderWay[Result]], n_busy: int) -> None:
+    """Wait for any chip, or if too many exposures wait for the first one, for that."""
+    awaited = list(ahead) if len(ahead) < _PATIENCE * n_busy else [ahead[0]]
+    futures = [future for one in awaited for future in one.pending()]
+    wait(futures, return_when=FIRST_COMPLETED)
 
 
 def read_chips(

@@ -175,6 +175,8 @@ def _make_once(
                 if identity not in found:
                     found[identity] = Accumulated(_builder(identity, existing, settings))
                 found[identity].add(one)
+                del one  # and with it the bits, before the next exposure is waited for
+            del exposure
     lost = existing.problems if existing else []
     if lost or closed or (loop.problems and not settings.keep_going):
         wrong = [*loop.problems, *lost, *closed]

@@ -35,7 +35,7 @@ class SweepRow:
     bad, total : int
         Bad pixels, and all.
     expected : float
-        Bad pixels that noise alone gives, see `noise.bad_by_chance`.
+        Bad pixels expected from noise, see `bad_by_chance`.
     """
 
     mask: str

@@ -9,7 +9,7 @@ from typing import Any
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.records import ChipRecord
 
-# As many digits of a `ChipRecord.pixel_hash` depend on the science pixels alone.
+# So many digits of a `ChipRecord.pixel_hash` depend only on the science pixels.
 _SCIENCE = 16
 
 

@@ -67,7 +67,7 @@ class ExistingMasks:
         return tuple(rows)
 
     def take(self, identity: ChipIdentity, record: ChipRecord) -> None:
-        """Match a record with an exposure: of two files with one name it is one's alone."""
+        """Match a record with an exposure: no other file of that name can match it."""
         rows = self._rows(identity)[record.file, record.extver]
         rows[:] = [row for row in rows if row is not record]
 

@@ -472,7 +472,7 @@ def _column(table: fits.BinTableHDU, name: str, kind: str) -> NDArray[Any]:
 
 
 def _mask(hdus: fits.HDUList, table: MaskTable) -> StaticMask:
-    """Add the pixels to what the table has; checksums do not tell who made the numbers."""
+    """Add the pixels to what the table has; right checksums do not prove sensible numbers."""
     shape = table.identity.shape
     pixels = np.asarray(hdus[0].data)
     unique = _column(hdus[TABLE], _UNIQUE.name, "O")

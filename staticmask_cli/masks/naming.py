@@ -26,8 +26,8 @@ def mask_names(
     -------
     dict
         The documented name, ``[label]_[rows]x[columns]_[number]_staticMask.fits``,
-        wherever one identity claims it; else that name with what tells the
-        claimants apart: the corner always, binning and (behind a prefix)
+        wherever one identity claims it; else that name with what distinguishes the
+        claimants: the corner always, binning and (behind a prefix)
         instrument and detector if they differ.
     """
     claims: dict[str, set[ChipIdentity]] = {}

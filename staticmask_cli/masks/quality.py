@@ -141,7 +141,7 @@ def chip_checks(
     tuple of QualityCheck
         The checks that apply; none if the chip has no sky or very few pixels.
     """
-    if not record.used or record.nbins < 2 or record.n_finite < _FEWEST:  # noqa: PLR2004 - no sky
+    if not (record.used and record.has_sky) or record.n_finite < _FEWEST:
         return ()
     subject = record.name
     chance = record.n_finite * low_probability(static_sig)
@@ -212,13 +212,13 @@ def mask_checks(
             "sources, nebulosity or flagged cosmic rays may be masked",
         )
     ]
-    # If more votes than one are needed, none of an exposure's pixels hangs on it alone.
+    # If more votes than one are needed, no pixel depends on a single exposure.
     if count_chips(records) > 1 and recipe.min_exposures == 1:
         parts = [int(is_set(mask.bits, record.unique).sum()) for record in records]
         worst = records[parts.index(max(parts))]
         alone, *others = sorted(parts, reverse=True)[: count_chips(records)]
-        # What every exposure has alone, by chance or because its flags have
-        # cosmic rays, speaks against none.
+        # What is unique to every exposure, by chance or because its flags have
+        # cosmic rays, is no reason to distrust one.
         usual = max(float(np.median(others)), worst.n_finite * low_probability(recipe.static_sig))
         excess = max(0.0, alone - usual)
         found.append(
@@ -262,7 +262,7 @@ def use_checks(
     depths = [
         0.0 if record.n_low else max(0.0, (record.lowest - record.threshold) / record.noise)
         for record in mask.records
-        if record.used and record.nbins > 1 and record.noise > 0
+        if record.used and record.has_sky and record.noise > 0
         if not _counts_few_photons(identity, record)
     ]
     if depths:

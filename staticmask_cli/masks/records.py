@@ -17,7 +17,7 @@ from staticmask_cli.exposures.instruments import sci_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChipRecord:
-    """What one chip of one exposure gave to a mask: a row of its table.
+    """The statistics of one chip of one exposure: a row of a mask's table.
 
     Attributes
     ----------
@@ -34,13 +34,13 @@ class ChipRecord:
     n_low : int
         Pixels below it.
     n_flagged : int
-        Pixels that the DQ array calls bad.
+        Pixels that the DQ array flags as bad.
     n_finite : int
         Pixels that are finite.
     lowest, median, noise : float
         As `SkyStatistics` has them; NaN if not measured.
     n_clustered : int
-        Low pixels in solid groups, as detector defects seldom are; see `groups`.
+        Low pixels that are clustered, as detector defects seldom are.
     calibration : str
         Root name of the exposure and suffix, such as ``j8bt06ny_flt``; empty if
         they are not known.
@@ -95,7 +95,7 @@ class ChipRecord:
     filter: str = ""
     exposure_time: float = math.nan
     ccdchip: int | None = None
-    # What belongs to a mask, not to the chip: nothing that tells records apart.
+    # What belongs to a mask, not to the chip: it does not distinguish records.
     unique: NDArray[np.uint32] = field(
         default_factory=lambda: np.empty(0, np.uint32), repr=False, compare=False
     )
@@ -117,14 +117,14 @@ class ChipRecord:
 
     @property
     def has_sky(self) -> bool:
-        """Whether its pixels are those of one exposure alone: no two skies have the same noise."""
+        """Whether its pixels belong to one exposure only: no two skies have the same noise."""
         return bool(self.pixel_hash) and self.nbins >= 2  # noqa: PLR2004 - `SkyStatistics.is_usable`
 
     @property
     def gives(self) -> bool:
-        """Whether it gives something to the mask, or a copy of it does.
+        """Whether it contributes to the mask, or a copy of it does.
 
-        What does not may be given another time, repaired.
+        One that does not may be repaired and given again.
         """
         return self.used or self.has_sky
 
@@ -168,7 +168,7 @@ def merged(
     Parameters
     ----------
     existing : iterable of ChipRecord
-        Those of the existing mask that stay; none if it is made anew.
+        Those of the existing mask that stay; none if it is rebuilt.
     new : iterable of ChipRecord
         Those of the run.
     given : iterable of str

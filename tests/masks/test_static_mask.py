@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import hashlib
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from astropy.nddata import CCDData
 from astropy.table import Table
 
 from staticmask_cli import InputError, create_masks
+from staticmask_cli.masks import static_mask
 from staticmask_cli.masks.fits_form import COLUMNS
 from staticmask_cli.masks.static_mask import StaticMask
 from tests.support.makers import DATA, REAL, exposure, instrument_exposure, sky
@@ -235,3 +237,8 @@ def test_importing_the_object_does_not_import_nddata() -> None:
         "assert 'astropy.nddata' not in sys.modules and 'astropy.table' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_example_in_the_docstring_runs() -> None:
+    assert doctest.testmod(static_mask).failed == 0
+    assert "StaticMask(" in str(static_mask.StaticMask.__doc__)

@@ -1,0 +1,161 @@
+"""The loop over exposures: its order, its window, and what all tasks have in common."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from staticmask_cli import InputError
+from staticmask_cli.api import settings_of
+from staticmask_cli.exposures.chips import Chip
+from staticmask_cli.masking.explain import explain
+from staticmask_cli.masking.exposure_loop import ExposureLoop
+from staticmask_cli.masking.make import make_masks
+from staticmask_cli.masking.measure import unmeasured
+from staticmask_cli.masking.sweep import sweep
+from staticmask_cli.masks.records import ChipRecord
+from staticmask_cli.reports.report import RunRecord
+from staticmask_cli.settings import Settings
+from tests.support.runs import small
+
+
+@dataclass
+class Done:
+    """What the work of these tests returns."""
+
+    record: ChipRecord
+
+
+def settings(folder: Path, **options: object) -> Settings:
+    return settings_of(folder / "*flt.fits", output_dir=folder / "m", **options)
+
+
+def names(loop: ExposureLoop, paths: list[Path]) -> list[str]:
+    return [Path(result.name).name for result in loop.run(paths, {})]
+
+
+def test_a_slow_exposure_does_not_stall_the_others_and_comes_first(tmp_path: Path) -> None:
+    paths = [small(tmp_path / f"{n}_flt.fits", n) for n in range(8)]
+    others = threading.Semaphore(0)
+
+    def work(chip: Chip) -> Done:
+        if chip.file == "0_flt.fits":
+            for _ in range(7):  # it is done only when all others are
+                assert others.acquire(timeout=30)
+        else:
+            others.release()
+        return Done(unmeasured(chip))
+
+    with ThreadPoolExecutor(2) as workers:
+        loop = ExposureLoop(settings(tmp_path), work, workers, RunRecord())
+        assert names(loop, paths) == [path.name for path in paths]
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_not_all_exposures_wait_behind_a_slow_one(n_workers: int, tmp_path: Path) -> None:
+    paths = [small(tmp_path / f"{n:02d}_flt.fits", n) for n in range(40)]
+    tasks: list[tuple[Future, Chip]] = []
+
+    def work(chip: Chip) -> Done:
+        return Done(unmeasured(chip))
+
+    class Workers(Executor):
+        """Does the first when many wait for it; it does not reveal its number of workers."""
+
+        def submit(self, work, /, chip) -> Future:
+            future: Future = Future()
+            tasks.append((future, chip))
+            if len(tasks) > 1:
+                future.set_result(work(chip))
+            if len(tasks) == 4 * (n_workers + 2):
+                first, its_chip = tasks[0]
+                first.set_result(work(its_chip))
+            return future
+
+    loop = ExposureLoop(settings(tmp_path, jobs=n_workers), work, Workers(), RunRecord())
+    found = loop.run(paths, {})
+    assert Path(next(found).name) == paths[0]
+    # Only so many were opened until the first was done.
+    assert len(tasks) == 4 * (n_workers + 2)
+    assert [Path(result.name) for result in found] == paths[1:]
+
+
+@pytest.mark.parametrize("task", ["make", "sweep", "explain"])
+def test_all_tasks_warn_skip_and_fail_alike(
+    task: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small(tmp_path / "a_flt.fits", 1, primary={"NEXTEND": 7})
+    small(tmp_path / "b_flt.fits", 2, primary={"EXPTIME": 0.0})
+    (tmp_path / "c_flt.fits").write_bytes(b"no")
+    (tmp_path / "d_flt.fits").write_bytes((tmp_path / "a_flt.fits").read_bytes())
+    small(tmp_path / "e_flt.fits", 3)
+    run_record = RunRecord()
+    given = settings(tmp_path, keep_going=True)
+    with caplog.at_level(logging.WARNING):
+        {
+            "make": lambda: make_masks(given, run_record=run_record),
+            "sweep": lambda: sweep(given, [4.0], run_record=run_record),
+            "explain": lambda: explain(given, [(1, 1)], run_record=run_record),
+        }[task]()
+    states = [exposure.state for exposure in run_record.exposures]
+    assert states == ["read", "skipped", "failed", "duplicate", "read"]
+    said = [warning.removeprefix(f"{tmp_path}/") for warning in run_record.warnings]
+    assert sorted(said) == [
+        "a_flt.fits: NEXTEND is 7, but it has 1 extensions; was it cut?",
+        "b_flt.fits: SCI,1: skipped: EXPTIME is 0",
+        "d_flt.fits: NEXTEND is 7, but it has 1 extensions; was it cut?",
+        f"d_flt.fits: SCI,1: has the same pixels as {tmp_path}/a_flt.fits SCI,1; they count once",
+    ]
+    logged = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert [line for line in logged if line in run_record.warnings] == run_record.warnings
+    (error,) = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert "c_flt.fits" in error
+    assert error.endswith("; skipped")
+
+
+@pytest.mark.parametrize("task", ["make", "sweep", "explain"])
+def test_two_calibrations_of_one_exposure_fail_every_task(task: str, tmp_path: Path) -> None:
+    for suffix, seed in (("flc", 1), ("flt", 2)):
+        small(tmp_path / f"j8bt06nyq_{suffix}.fits", seed)
+    given = settings_of(tmp_path / "*fl?.fits", output_dir=tmp_path / "m", keep_going=True)
+    run_record = RunRecord()
+    {
+        "make": lambda: make_masks(given, run_record=run_record),
+        "sweep": lambda: sweep(given, [4.0], run_record=run_record),
+        "explain": lambda: explain(given, [(1, 1)], run_record=run_record),
+    }[task]()
+    assert [exposure.state for exposure in run_record.exposures] == ["read", "failed"]
+    assert "calibrated in another way" in run_record.exposures[1].reasons[0]
+
+
+def test_sweep_and_explain_take_executors_of_other_processes(tmp_path: Path) -> None:
+    for n in range(3):
+        small(tmp_path / f"{n}_flt.fits", n)
+    given = settings(tmp_path)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+        assert sweep(given, [3.0, 4.0], executor=executor) == sweep(given, [3.0, 4.0])
+        told = explain(given, [(3, 4)], executor=executor)
+    assert str(told) == str(explain(given, [(3, 4)]))  # NaN differs from itself
+
+
+def test_warnings_of_a_run_that_fails_are_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small(tmp_path / "a_flt.fits", primary={"NEXTEND": 7})
+    (tmp_path / "b_flt.fits").write_bytes(b"no")
+    with pytest.raises(InputError, match="b_flt"):
+        make_masks(settings(tmp_path))
+    assert any("NEXTEND is 7" in record.getMessage() for record in caplog.records)
+
+
+def test_a_warning_is_given_once() -> None:
+    run_record = RunRecord()
+    for _ in range(3):
+        run_record.warn("twice told")
+    assert run_record.warnings == ["twice told"]
