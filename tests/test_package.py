@@ -16,6 +16,7 @@ from tests.support.makers import REAL
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "staticmask_cli"
+TEMPLATE = ("macros.html.jinja", "mask.html.jinja", "page.css", "page.html.jinja")
 MODULES = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
 
 
@@ -47,6 +48,7 @@ def test_the_wheel_holds_exactly_what_it_should(dist: dict[str, Path]) -> None:
         *(f"staticmask_cli/{name}" for name in MODULES),
         "staticmask_cli/py.typed",
         "staticmask_cli/reports/summary.schema.json",
+        *(f"staticmask_cli/reports/template/{name}" for name in TEMPLATE),
         "staticmask_cli/config/staticmask.cfg",
         "staticmask_cli/config/staticmask.cfgspc",
         f"{data}/data/share/man/man1/staticmask.1",

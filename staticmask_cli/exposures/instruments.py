@@ -139,6 +139,14 @@ class ChipIdentity:
         return self.rows, self.columns
 
     @property
+    def ccdchip(self) -> int | None:
+        """CCDCHIP of a chip of ACS/WFC or WFC3/UVIS; None for other detectors."""
+        if (self.instrument, self.detector) not in _TWO_CHIP_FRAMES:
+            return None
+        chips = (chip for chip, place in _PLACE_OF_CCDCHIP.items() if place == self.number)
+        return next(chips, None)
+
+    @property
     def counts_photons(self) -> bool:
         """Whether the detector counts single photons: a pixel that saw none is 0, not low."""
         return self.instrument == "COS" or (self.instrument, self.detector) in _PHOTON_COUNTERS

@@ -57,6 +57,14 @@ class ChipRecord:
     unique : ndarray of uint32
         Places in the flat array of the pixels that no other chip of the mask
         calls bad.
+    unit : str
+        Unit of the pixels, as BUNIT has it; empty if not known, as are the next three.
+    date_obs : str
+        Date of the observation, YYYY-MM-DD.
+    target, filter : str
+        Name of the target, and of the filter or filters.
+    exposure_time : float
+        In seconds; NaN if not known.
     """
 
     file: str
@@ -82,6 +90,11 @@ class ChipRecord:
     unique: NDArray[np.uint32] = field(
         default_factory=lambda: np.empty(0, np.uint32), repr=False, compare=False
     )
+    unit: str = ""
+    date_obs: str = ""
+    target: str = ""
+    filter: str = ""
+    exposure_time: float = math.nan
 
     @property
     def key(self) -> tuple[str, int, str, str, str]:
