@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,8 +94,8 @@ class MaskPictures:
         The mask.
     records : tuple of tuple
         Its records, each with its failed checks, by date, then as in the mask.
-    expected : float or None
-        Bad pixels expected from noise; None if the mask has no pixels.
+    expected : float
+        Bad pixels expected from noise.
     exhibit : Exhibit or str
         The mask over an exposure, or why it cannot be shown.
     count_map : CountMap or None
@@ -106,7 +106,7 @@ class MaskPictures:
 
     mask: MaskReport
     records: tuple[tuple[ChipRecord, tuple[str, ...]], ...]
-    expected: float | None
+    expected: float
     exhibit: Exhibit | str
     count_map: CountMap | None
     trend: tuple[bytes, ...]
@@ -145,33 +145,50 @@ def draw(mask: MaskReport, report: Report) -> MaskPictures:
         for record, of_one in zip(mask.chips, checks, strict=True)
     ]
     records.sort(key=lambda pair: pair[0].date_obs)  # stable: without dates nothing changes
-    expected = None
-    if mask.pixels is not None:
-        settings = report.settings
-        expected = bad_by_chance(
-            mask.pixels.seen_how_often(), settings.static_sig, settings.min_exposures
-        )
+    arrays = _arrays(mask, report)
+    settings = report.settings
     return MaskPictures(
         mask=mask,
         records=tuple(records),
-        expected=expected,
-        exhibit=exhibit(mask, report),
-        count_map=_count_map(mask, report),
+        expected=bad_by_chance(arrays.seen, settings.static_sig, settings.min_exposures),
+        exhibit=_exhibit(mask, arrays.bad, report),
+        count_map=_count_map(arrays.counts, count_chips(mask.chips)),
         trend=_trend(records, report),
     )
 
 
-def exhibit(mask: MaskReport, report: Report) -> Exhibit | str:
+@dataclass(frozen=True, slots=True)
+class _Arrays:
+    """The pixels of a mask: bad ones, how often each was bad, and how many were seen how often."""
+
+    bad: Bools
+    counts: NDArray[np.integer[Any]] | None
+    seen: Mapping[int, int]
+
+
+def _arrays(mask: MaskReport, report: Report) -> _Arrays:
+    pixels = mask.pixels
+    if pixels is None:
+        raise ValueError("a dry run has no pixels to draw")
+    has_counts = pixels.keeps_counts or report.settings.min_exposures != 1
+    return _Arrays(
+        bad=pixels.mask() == 0,
+        counts=pixels.count() if has_counts else None,
+        seen=pixels.seen_how_often(),
+    )
+
+
+def _exhibit(mask: MaskReport, bad: Bools, report: Report) -> Exhibit | str:
     """Draw a mask over an exposure, which is read for it; return the reason if it cannot be."""
     candidates = list(_candidates(mask, report))
-    if not candidates or mask.pixels is None:
+    if not candidates:
         return "no exposure of this run is in this mask"
     # The first of several with the same number.
     path, record = max(candidates, key=lambda pair: pair[1].n_low + pair[1].n_flagged)
     try:
         chip = _chip(path, record, report)
         with chip_arrays(chip) as (pixels, flags):
-            return _drawn(chip, record, pixels, flags, mask.pixels.mask() == 0, report)
+            return _drawn(chip, record, pixels, flags, bad, report)
     except InputError as error:
         return "; ".join(error.problems)
 
@@ -246,13 +263,10 @@ def _flags(values: NDArray[Any], good_bits: int) -> tuple[tuple[int, int], ...]:
     return tuple((bit, pixels) for bit, pixels in found if pixels)
 
 
-def _count_map(mask: MaskReport, report: Report) -> CountMap | None:
-    most = count_chips(mask.chips)
-    if mask.pixels is None or most < 2:  # noqa: PLR2004 - the mask itself shows one
+def _count_map(counts: NDArray[np.integer[Any]] | None, most: int) -> CountMap | None:
+    """Draw how often pixels were bad, `most` times at most; None if the mask itself shows it."""
+    if counts is None or most < 2:  # noqa: PLR2004 - exposures
         return None
-    if not (mask.pixels.keeps_counts or report.settings.min_exposures != 1):
-        return None
-    counts = mask.pixels.count()
     classes = pictures.count_classes(most)
     numbers = np.bincount(counts.reshape(-1), minlength=most + 1)
     colours = pictures.count_colours(len(classes))

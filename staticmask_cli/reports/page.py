@@ -42,12 +42,12 @@ _USELESS = {"votes", "bad"}  # a mask that fails one of these checks is of no us
 
 
 class Status(enum.Enum):
-    """Whether to trust a mask: a CSS class, a sign and words, so that no colour is needed."""
+    """Whether to trust a mask, from good to bad: a CSS class, and a sign and words beside it."""
 
     PASSED = ("passed", "\N{CHECK MARK}", "All checks passed")
     UNCHECKED = ("unchecked", "?", "Not all chips checked")
     FAILED = ("failed", "!", "Failed checks")
-    USELESS = ("useless", "\N{MULTIPLICATION X}", "Not usable")
+    USELESS = ("useless", "\N{MULTIPLICATION X}", "Not usable, failed checks")
 
     def __init__(self, kind: str, sign: str, words: str) -> None:
         self.kind, self.sign, self.words = kind, sign, words
@@ -99,6 +99,7 @@ def page(report: Report, masks: Sequence[MaskPictures], versions: Mapping[str, s
         "count": _count,
         "detector": _detector,
         "embedded": _embedded,
+        "expected": _expected,
         "facts": _facts,
         "file_name": lambda path: Path(path).name,
         "number": in_words,
@@ -110,6 +111,7 @@ def page(report: Report, masks: Sequence[MaskPictures], versions: Mapping[str, s
     settings = report.settings
     names = [key.name for key in fields(settings) if key.name != "changed"]
     values = {name: _value(getattr(settings, name)) for name in names}
+    states = {status(part.mask) for part in masks} | ({Status.FAILED} if notes else set())
     return environment.get_template("page.html.jinja").render(
         BEGINNING=BEGINNING,
         CLIP=CLIP,
@@ -125,6 +127,7 @@ def page(report: Report, masks: Sequence[MaskPictures], versions: Mapping[str, s
         unchecked=[name for part in masks for name in unchecked(part.mask)],
         versions=versions,
         votes=as_number(settings.min_exposures),
+        worst=max(states, key=list(Status).index).kind,
     )
 
 
@@ -135,6 +138,13 @@ def _finalized(value: Any) -> Any:
 
 def _count(number: int) -> str:
     return f"{number:,}"
+
+
+def _expected(number: float) -> str:
+    """Return an expected number of pixels without digits that nobody needs."""
+    if number >= 10:  # noqa: PLR2004 - two digits are enough below
+        return _count(round(number))
+    return "less than 0.01" if 0 < number < 0.01 else f"{number:.2g}"  # noqa: PLR2004
 
 
 def decimals(values: Sequence[float]) -> list[str]:
@@ -161,15 +171,16 @@ def _embedded(png: bytes) -> dict[str, Any]:
     }
 
 
-def _rows(part: MaskPictures) -> Iterable[tuple[ChipRecord, tuple[str, ...], tuple[str, ...]]]:
+def _rows(part: MaskPictures) -> Iterable[tuple[ChipRecord, tuple[str, ...], list[str]]]:
     """Return each record with its failed checks and its numbers, as the table has them."""
-    columns = (
+    columns = [
         decimals([getattr(record, name) for record, _ in part.records])
-        for name in ("exposure_time", "mode", "rms", "threshold", "median", "noise")
-    )
-    return (
-        (*pair, row) for pair, row in zip(part.records, zip(*columns, strict=True), strict=True)
-    )
+        for name in ("mode", "rms", "threshold", "median", "noise")
+    ]
+    for row, (record, checks) in enumerate(part.records):
+        time = record.exposure_time
+        seconds = in_words(time, _DIGITS) if math.isfinite(time) else NOTHING
+        yield record, checks, [seconds, *(column[row] for column in columns)]
 
 
 def _detector(mask: MaskReport) -> str:

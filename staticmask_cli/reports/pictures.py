@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 BAD_COLOUR = "#ff5a1f"
 WINDOW_COLOUR = "#3fb6ff"
 UNSEEN_COLOUR = "#4b3f72"
-NEVER_COLOUR = "#161a21"
+NEVER_COLOUR = "#05070a"
 
 # Distance from the median, in units of the noise, that is drawn black and white.
 BLACK, WHITE = -2.0, 6.0

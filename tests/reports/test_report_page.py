@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 
 from staticmask_cli.reports import pictures
-from staticmask_cli.reports.exhibits import draw, exhibit
+from staticmask_cli.reports.exhibits import draw
 from staticmask_cli.reports.page import Status, decimals, status
 from staticmask_cli.settings import Settings
 from staticmask_cli.statistics.chance import bad_by_chance
@@ -89,7 +89,7 @@ def test_a_useless_mask_does_not_look_good(options: dict, failed: str, tmp_path:
     assert failed in {check.name for check in report.failed_checks}
     page = shown(report, tmp_path)
     assert "1 warning Failed checks" in page.words
-    assert "Not usable: 1" in page.words
+    assert "Not usable, failed checks: 1" in page.words
     assert page.of("div", "useless")
     assert not page.of("div", "passed")
 
@@ -221,7 +221,7 @@ def test_the_exposure_with_the_most_bad_pixels_is_shown(tmp_path: Path) -> None:
     report = run(tmp_path / "e*_flt.fits", out=tmp_path / "m")
     (mask,) = report.masks
     most = max(mask.chips, key=lambda record: record.n_low)
-    found = exhibit(mask, report)
+    found = draw(mask, report).exhibit
     assert found.record.key == most.key
     assert found.inside == (mask.read()[found.window] == 0).sum() > 0
     page = shown(report, tmp_path)
@@ -240,7 +240,7 @@ def test_flags_are_listed_by_name_if_they_were_read(tmp_path: Path) -> None:
     flags[2, 0] = -(2**15)
     path = small(tmp_path / "a_flt.fits", flags=[flags])
     report = run(path, out=tmp_path / "m", final_bits="64")
-    assert exhibit(report.masks[0], report).flags == ((16, 5), (2**15, 1))
+    assert draw(report.masks[0], report).exhibit.flags == ((16, 5), (2**15, 1))
     words = shown(report, tmp_path).words
     assert "HOT" in words
     assert "WARM" not in words
@@ -251,7 +251,7 @@ def test_flags_are_listed_by_name_if_they_were_read(tmp_path: Path) -> None:
 def test_constant_flags_are_counted_too(tmp_path: Path) -> None:
     hdus = [fits.ImageHDU(sky(1, (16, 20)), name="SCI", ver=1), constant("DQ", 4, (16, 20))]
     report = run(simple(tmp_path / "a_flt.fits", hdus), out=tmp_path / "m", final_bits="0")
-    assert exhibit(report.masks[0], report).flags == ((4, 320),)
+    assert draw(report.masks[0], report).exhibit.flags == ((4, 320),)
     assert "BADPIX" in shown(report, tmp_path).words
 
 
