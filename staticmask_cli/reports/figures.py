@@ -23,6 +23,7 @@ from staticmask_cli.reports.pictures import (
     Bools,
     Pixels,
     Window,
+    paletted,
     stretched,
 )
 from staticmask_cli.statistics.rounds import BLOCK, CLIP
@@ -39,7 +40,6 @@ _MARGINS = (4, 7)  # rms that are shown beyond the lowest and the highest line
 _LEAST = 0.5  # start of the axis of counts, so that a single pixel is visible
 _WIDTH = 5.6  # inches: letters of 14 points can be read on a phone
 _DPI = 160
-_COLOURS = 128  # with fewer the paper has another shade than the page
 # Left, bottom, width and height of the axes as shares of a figure: matplotlib's
 # automatic layouts take as long as all the drawing.
 _SQUARE = (0.15, 0.13, 0.81, 0.8558)
@@ -265,7 +265,6 @@ def _drawing(
     from matplotlib import rc_context, style  # noqa: PLC0415 - an optional package
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
-    from PIL import Image  # noqa: PLC0415
 
     colours, out = _SCHEMES[dark], io.BytesIO()
     ink = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
@@ -279,12 +278,11 @@ def _drawing(
         for axes in panels:
             axes.spines[:].set_color(colours["faint"])
         yield panels, colours, out
-        figure.savefig(out, format="png")
-        drawn = Image.open(io.BytesIO(out.getvalue())).convert("RGB")
-        out.seek(0)
-        out.truncate()
-        # A third of the size of a PNG in RGB.
-        drawn.quantize(_COLOURS, dither=Image.Dither.NONE).save(out, format="PNG")
+        raw = io.BytesIO()
+        figure.savefig(raw, format="rgba")
+        width, height = figure.canvas.get_width_height()
+        points = np.frombuffer(raw.getvalue(), np.uint8).reshape(height, width, 4)
+        out.write(paletted(points[..., :3]))
 
 
 @functools.cache

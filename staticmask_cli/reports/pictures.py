@@ -33,6 +33,7 @@ _ENOUGH = 12  # bad pixels, or half of all: the smallest zoom that has so many i
 _CELL = 8  # the densest region is searched in steps of so many pixels
 _GREYS = 48  # shades: more would double the size of an overview without being visible
 _BAD, _WINDOW, _UNSEEN = range(_GREYS, _GREYS + 3)  # in the palette, after the greys
+_PALETTE = 256  # colours of a PNG with a palette
 _FRAME = 3  # points: the width of the line around the zoomed region
 _SINGLE_COUNTS = 6  # up to here each count of a map has its own colour
 
@@ -173,6 +174,23 @@ def count_map(counts: NDArray[Any], classes: Sequence[tuple[int, int]]) -> bytes
     numbers = np.digitize(_largest(counts, block), [first for first, _ in classes])
     picture = numbers.astype(np.uint8).repeat(times, axis=0).repeat(times, axis=1)
     return _png(picture, [NEVER_COLOUR, *count_colours(len(classes))])
+
+
+def paletted(picture: NDArray[np.uint8]) -> bytes:
+    """Return an image in RGB, row 0 at the top, as a PNG of a third of the size of one in RGB.
+
+    The colours of the report stay exact. If there are more than 256 colours, the
+    rarest, of the edges of lines and letters, become the nearest of the others.
+    """
+    places = np.array([16, 8, 0], dtype=np.uint32)
+    packed = np.bitwise_or.reduce(picture.astype(np.uint32) << places, axis=-1)
+    colours, numbers, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    ours = [int(colour[1:], 16) for colour in (BAD_COLOUR, WINDOW_COLOUR, UNSEEN_COLOUR)]
+    kept = np.lexsort((-counts, ~np.isin(colours, ours)))[:_PALETTE]
+    parts = (colours[:, None] >> places & 255).astype(np.int64)
+    distances = ((parts[:, None] - parts[kept]) ** 2).sum(axis=-1)
+    nearest = distances.argmin(axis=1).astype(np.uint8)[numbers].reshape(packed.shape)
+    return _png(nearest[::-1], [f"#{colour:06x}" for colour in colours[kept]])
 
 
 def stretched(pixels: Pixels, median: float, noise: float) -> NDArray[np.float32]:

@@ -104,6 +104,19 @@ def test_the_zoom_fills_bad_pixels() -> None:
         assert is_colour(points, pictures.WINDOW_COLOUR).sum() > 2000
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_single_bad_pixel_among_noise_is_filled_exactly(dark: bool) -> None:
+    pixels = np.random.default_rng(3).normal(0, 2, (256, 256))
+    bad = np.zeros(pixels.shape, dtype=bool)
+    bad[100, 100] = True
+    window = (slice(0, 256), slice(0, 256))
+    points = decoded(figures.zoom(pixels, bad, 0.0, 1.0, window, dark=dark))
+    assert is_colour(points, pictures.BAD_COLOUR).sum() >= 4
+    assert is_colour(points, pictures.WINDOW_COLOUR).sum() > 2000
+    paper = "#161a21" if dark else "#ffffff"  # that of page.css
+    assert is_colour(points[0, 0], paper)
+
+
 @pytest.mark.parametrize("most", [1, 2, 6, 7, 20, 300])
 def test_every_count_has_one_class(most: int) -> None:
     classes = pictures.count_classes(most)
