@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 
@@ -104,6 +104,8 @@ class Settings:
     max_low_excess, max_mode_offset, max_rms_ratio : float
     max_clustered, max_single_exposure, max_threshold_depth, max_bad : float
         The limits of the quality checks.
+    changed : frozenset of str
+        The keys whose values differ from their defaults.
     """
 
     input: tuple[str, ...]
@@ -134,6 +136,7 @@ class Settings:
     max_single_exposure: float
     max_threshold_depth: float
     max_bad: float
+    changed: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     @property
     def recipe(self) -> Recipe:

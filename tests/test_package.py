@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "staticmask_cli"
+TEMPLATE = ("macros.html.jinja", "mask.html.jinja", "page.css", "page.html.jinja")
 MODULES = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
 
 
@@ -49,6 +50,7 @@ def test_the_wheel_contains_exactly_the_expected_files(dist: dict[str, Path]) ->
         *(f"staticmask_cli/{name}" for name in MODULES),
         "staticmask_cli/py.typed",
         "staticmask_cli/reports/summary.schema.json",
+        *(f"staticmask_cli/reports/template/{name}" for name in TEMPLATE),
         "staticmask_cli/config/staticmask.cfg",
         "staticmask_cli/config/staticmask.cfgspc",
         f"{data}/data/share/man/man1/staticmask.1",

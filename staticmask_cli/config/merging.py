@@ -365,4 +365,5 @@ def _validated(merged: Layer, problems: list[str]) -> Settings:
             problems.append(f"{where} '{_cut(shown)}' is not {key.allowed}{hint}")
     if problems:
         raise ConfigError(*problems)
-    return Settings(**values)
+    changed = frozenset(name for name, value in values.items() if value != default(name))
+    return Settings(**values, changed=changed)

@@ -129,7 +129,9 @@ def sweep(
             static_sig=sigma,
             bad=builder.build().n_bad,
             total=identity.rows * identity.columns,
-            expected=bad_by_chance(of_one[0].coverage_histogram(), sigma, settings.min_exposures),
+            expected=bad_by_chance(
+                of_one[0].build().coverage_histogram(), sigma, settings.min_exposures
+            ),
         )
         for identity, of_one in builders.items()
         for sigma, builder in zip(sigmas, of_one, strict=True)

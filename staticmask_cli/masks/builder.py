@@ -132,7 +132,8 @@ class MaskBuilder:
             identity=identity,
             recipe=recipe,
             records=tuple(records),
-            votes=votes if self.keeps_counts else None,
+            votes=votes,
+            keeps_counts=self.keeps_counts,
         )
 
     def _bits(self, votes: Votes) -> Bits:
@@ -144,9 +145,3 @@ class MaskBuilder:
             table = [needed(self._min_exposures, n) for n in range(self._n_chips + 1)]
             least = np.array(table, dtype=np.uint32)[votes.coverage(self._shape)]
         return pack(votes.count(self._shape) >= least)
-
-    def coverage_histogram(self) -> dict[int, int]:
-        """Return how many pixels were finite in how many chips."""
-        not_finite = self._not_finite.counts(self._shape[0] * self._shape[1])
-        numbers, pixels = np.unique(self._n_chips - not_finite, return_counts=True)
-        return dict(zip(numbers.tolist(), pixels.tolist(), strict=True))

@@ -141,7 +141,7 @@ def mask_hdus(mask: StaticMask) -> fits.HDUList:
         counts, COUNT and COVERAGE; all with checksums.
     """
     hdus = fits.HDUList([fits.PrimaryHDU(mask.pixels), _table(mask)])
-    if mask.votes is not None:
+    if mask.votes is not None and mask.keeps_counts:
         arrays = mask.votes.count(mask.shape), mask.votes.coverage(mask.shape)
         hdus += [_counts(name, array) for name, array in zip(COUNTS, arrays, strict=True)]
     _fill(hdus[0].header, mask, len(hdus) - 1)
@@ -154,7 +154,7 @@ def mask_hdus(mask: StaticMask) -> fits.HDUList:
 def header_of(mask: StaticMask) -> fits.Header:
     """Return the keywords of a mask's file, without those of its structure."""
     header = fits.Header()
-    _fill(header, mask, 1 if mask.votes is None else 1 + len(COUNTS))
+    _fill(header, mask, 1 + len(COUNTS) if mask.keeps_counts else 1)
     return header
 
 
@@ -501,4 +501,5 @@ def _mask(hdus: fits.HDUList, table: MaskTable) -> StaticMask:
         recipe=table.recipe,
         records=records,
         votes=votes,
+        keeps_counts=votes is not None,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staticmask_cli.exposures.instruments import ChipIdentity
-from staticmask_cli.masks.records import ChipRecord, count_exposures
+from staticmask_cli.masks.records import ChipRecord, count_chips, count_exposures
 from staticmask_cli.settings import Recipe
 from staticmask_cli.statistics.votes import BitCounter, Bits
 
@@ -70,7 +70,9 @@ class StaticMask:
         The quality checks; None for a mask that was read, whose limits are not
         known.
     votes : Votes or None
-        How often each pixel was bad and finite, if the mask keeps counts.
+        How often each pixel was bad and finite, if that was counted.
+    keeps_counts : bool
+        Whether the mask's file stores the votes.
 
     Examples
     --------
@@ -92,6 +94,7 @@ class StaticMask:
     records: tuple[ChipRecord, ...] = ()
     quality: Quality | None = None
     votes: Votes | None = None
+    keeps_counts: bool = False
 
     def __repr__(self) -> str:
         name = self.identity or "x".join(map(str, self.shape))
@@ -130,6 +133,14 @@ class StaticMask:
     def coverage(self) -> NDArray[np.uint32] | None:
         """In how many chips each pixel was finite, rows x columns; None without counts."""
         return None if self.votes is None else self.votes.coverage(self.shape)
+
+    def coverage_histogram(self) -> dict[int, int]:
+        """Return how many pixels were finite in how many chips."""
+        coverage = self.coverage
+        if coverage is None:
+            return {count_chips(self.records): self.total}
+        numbers, pixels = np.unique(coverage, return_counts=True)
+        return dict(zip(numbers.tolist(), pixels.tolist(), strict=True))
 
     @property
     def sha256(self) -> str:

@@ -1,7 +1,8 @@
-"""Of every mask one exposure, read once more and drawn: what a report shows."""
+"""Draw the pictures of a mask: over one exposure, which is read again, and over all of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,57 +14,119 @@ from numpy.typing import NDArray
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip, open_exposure
 from staticmask_cli.exposures.pixels import chip_arrays
-from staticmask_cli.masks.records import ChipRecord
+from staticmask_cli.masks.quality import failed
+from staticmask_cli.masks.records import ChipRecord, count_chips
 from staticmask_cli.reports import figures, pictures
 from staticmask_cli.reports.pictures import Bools, Window
 from staticmask_cli.reports.report import MaskReport, Report
 from staticmask_cli.statistics.bad_pixels import flagged_pixels
+from staticmask_cli.statistics.chance import bad_by_chance
 from staticmask_cli.statistics.sky import SkyStatistics, sky_statistics
 
 _TOOK_PART = ("read", "known", "verified")
+_FEWEST_OF_TREND = 3  # exposures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exhibit:
-    """A mask over the exposure of the run that gave most to it.
+    """A mask over the exposure of the run that has the most bad pixels.
 
     Attributes
     ----------
     record : ChipRecord
-        What the exposure's chip gave to the mask.
+        What was measured on the chip.
     statistics : SkyStatistics
-        Of that chip.
-    bad, inside : int
-        The mask's bad pixels, and those of them in `window`.
+        Of the chip.
+    inside : int
+        Bad pixels of the mask in `window`.
     window : tuple of slice
         Rows and columns that the zoom shows.
     overview : bytes
         A PNG, as are the others.
-    zoom : tuple of bytes
-        For light and for dark pages; one alone if no page was asked for.
+    zoom, zoom_exposure : tuple of bytes
+        `window` with the bad pixels filled, and without the mask; for light
+        and for dark pages, or for light ones only if no page was asked for.
     counts : Histogram or None
         The numbers of the histogram; None if the statistics are not usable.
     histogram : tuple of bytes
-        As `zoom`; empty if there are no `counts`.
+        As `zoom`; empty if `counts` is None.
     flags : tuple of tuple of int, or None
-        Each DQ bit that does not count as good and is set, and in how many
-        pixels; None if flags were not read.
+        Each DQ bit that does not count as good and is set, with the number of
+        its pixels; None if flags were not read.
     """
 
     record: ChipRecord
     statistics: SkyStatistics
-    bad: int
     inside: int
     window: Window
     overview: bytes
     zoom: tuple[bytes, ...]
+    zoom_exposure: tuple[bytes, ...]
     counts: figures.Histogram | None
     histogram: tuple[bytes, ...]
     flags: tuple[tuple[int, int], ...] | None
 
 
-def exhibit(mask: MaskReport, report: Report) -> Exhibit | str:
-    """Draw a mask over an exposure, which is read for it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountMap:
+    """How often the pixels of a mask were bad.
+
+    Attributes
+    ----------
+    png : bytes
+        The map.
+    classes : tuple of tuple
+        Of each colour of the map: the colour, the lowest and the highest
+        count that it stands for, and the number of pixels.
+    """
+
+    png: bytes
+    classes: tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskPictures:
+    """What a report shows of one mask.
+
+    Attributes
+    ----------
+    mask : MaskReport
+        The mask.
+    records : tuple of tuple
+        Its records, each with its failed checks, by date, then as in the mask.
+    expected : float
+        Bad pixels expected from noise.
+    exhibit : Exhibit or str
+        The mask over an exposure, or why it cannot be shown.
+    count_map : CountMap or None
+        None if one exposure suffices to make a pixel bad and no counts are kept.
+    trend : tuple of bytes
+        As `Exhibit.zoom`; empty for fewer than three exposures with a sky.
+    """
+
+    mask: MaskReport
+    records: tuple[tuple[ChipRecord, tuple[str, ...]], ...]
+    expected: float
+    exhibit: Exhibit | str
+    count_map: CountMap | None
+    trend: tuple[bytes, ...]
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the name and the bytes of each picture, as drawn for light pages."""
+        if isinstance(self.exhibit, Exhibit):
+            yield "mask", self.exhibit.overview
+            yield "zoom", self.exhibit.zoom[0]
+            yield "zoom_exposure", self.exhibit.zoom_exposure[0]
+            if self.exhibit.histogram:
+                yield "histogram", self.exhibit.histogram[0]
+        if self.count_map:
+            yield "counts", self.count_map.png
+        if self.trend:
+            yield "trend", self.trend[0]
+
+
+def draw(mask: MaskReport, report: Report) -> MaskPictures:
+    """Draw the pictures of a mask, for which one exposure is read.
 
     Parameters
     ----------
@@ -74,18 +137,39 @@ def exhibit(mask: MaskReport, report: Report) -> Exhibit | str:
 
     Returns
     -------
-    Exhibit or str
-        The reason, if there is nothing to show.
+    MaskPictures
     """
+    checks = mask.quality.chips or ((),) * len(mask.chips)
+    records = [
+        (record, tuple(check.short() for check in failed(of_one)))
+        for record, of_one in zip(mask.chips, checks, strict=True)
+    ]
+    records.sort(key=lambda pair: pair[0].date_obs)  # stable: without dates nothing changes
+    settings = report.settings
+    if mask.mask is None:
+        raise ValueError("a dry run has no pixels to draw")
+    coverage = mask.mask.coverage_histogram()
+    return MaskPictures(
+        mask=mask,
+        records=tuple(records),
+        expected=bad_by_chance(coverage, settings.static_sig, settings.min_exposures),
+        exhibit=_exhibit(mask, mask.mask.bad, report),
+        count_map=_count_map(mask.mask.count, count_chips(mask.chips)),
+        trend=_trend(records, report),
+    )
+
+
+def _exhibit(mask: MaskReport, bad: Bools, report: Report) -> Exhibit | str:
+    """Draw a mask over an exposure, which is read for it; return the reason if it cannot be."""
     candidates = list(_candidates(mask, report))
-    if not candidates or mask.mask is None:
-        return "no exposure of this run went into this mask"
-    # The first of several that give the same.
+    if not candidates:
+        return "no exposure of this run is in this mask"
+    # The first of several with the same number.
     path, record = max(candidates, key=lambda pair: pair[1].n_low + pair[1].n_flagged)
     try:
         chip = _chip(path, record, report)
         with chip_arrays(chip) as (pixels, flags):
-            return _drawn(chip, record, pixels, flags, mask.mask.bad, report)
+            return _drawn(chip, record, pixels, flags, bad, report)
     except InputError as error:
         return "; ".join(error.problems)
 
@@ -103,7 +187,12 @@ def _chip(path: str, record: ChipRecord, report: Report) -> Chip:
     for chip in open_exposure(Path(path), report.settings).chips:
         if (chip.extver, chip.header_hash) == (record.extver, record.header_hash):
             return chip
-    raise InputError(f"{path}: SCI,{record.extver}: is no longer what was measured")
+    raise InputError(f"{path}: SCI,{record.extver}: changed since it was measured; run again")
+
+
+def _schemes(report: Report) -> tuple[bool, ...]:
+    """Return for which pages pictures are drawn: a page has both, a folder the light ones."""
+    return (False, True) if report.settings.report else (False,)
 
 
 def _drawn(
@@ -116,20 +205,27 @@ def _drawn(
 ) -> Exhibit:
     sky = sky_statistics(pixels)
     window = pictures.zoom_window(bad)
-    # A page comes in both schemes, a folder of pictures in one.
-    schemes = (False, True) if report.settings.report else (False,)
+    schemes = _schemes(report)
     counts = figures.count(pixels, sky, report.settings.static_sig) if sky.is_usable else None
-    look = (pixels, bad, sky.median, sky.noise, window)
+    zooms, zooms_exposure = (
+        tuple(
+            figures.zoom(pixels, filled, sky.median, sky.noise, window, dark=dark)
+            for dark in schemes
+        )
+        for filled in (bad, None)
+    )
     return Exhibit(
         record=record,
         statistics=sky,
-        bad=int(np.count_nonzero(bad)),
         inside=int(np.count_nonzero(bad[window])),
         window=window,
-        overview=pictures.overview(*look),
-        zoom=tuple(figures.zoom(*look, dark=dark) for dark in schemes),
+        overview=pictures.overview(pixels, bad, sky.median, sky.noise, window),
+        zoom=zooms,
+        zoom_exposure=zooms_exposure,
         counts=counts,
-        histogram=tuple(figures.histogram(counts, dark=dark) for dark in schemes if counts),
+        histogram=tuple(
+            figures.histogram(counts, record.unit, dark=dark) for dark in schemes if counts
+        ),
         flags=None if flags is None else _flags(flags, chip.good_bits or 0),
     )
 
@@ -146,3 +242,32 @@ def _flags(values: NDArray[Any], good_bits: int) -> tuple[tuple[int, int], ...]:
         if not bit & good_bits
     )
     return tuple((bit, pixels) for bit, pixels in found if pixels)
+
+
+def _count_map(counts: NDArray[np.integer[Any]] | None, most: int) -> CountMap | None:
+    """Draw how often pixels were bad, `most` times at most; None if the mask itself shows it."""
+    if counts is None or most < 2:  # noqa: PLR2004 - exposures
+        return None
+    classes = pictures.count_classes(most)
+    numbers = np.bincount(counts.reshape(-1), minlength=most + 1)
+    colours = pictures.count_colours(len(classes))
+    return CountMap(
+        png=pictures.count_map(counts, classes),
+        classes=tuple(
+            (colour, low, high, int(numbers[low : high + 1].sum()))
+            for colour, (low, high) in zip(colours, classes, strict=True)
+        ),
+    )
+
+
+def _trend(records: list[tuple[ChipRecord, tuple[str, ...]]], report: Report) -> tuple[bytes, ...]:
+    series: dict[str, list[float]] = {"mode": [], "rms": [], "low pixels": []}
+    for record, _ in records:
+        measured = (record.mode, record.rms, record.n_low)
+        is_shown = record.used and record.has_sky
+        for values, value in zip(series.values(), measured, strict=True):
+            values.append(value if is_shown else math.nan)
+    if np.count_nonzero(np.isfinite(series["mode"])) < _FEWEST_OF_TREND:
+        return ()
+    marked = [bool(checks) for _, checks in records]
+    return tuple(figures.trend(series, marked, dark=dark) for dark in _schemes(report))

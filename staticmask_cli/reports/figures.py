@@ -1,4 +1,4 @@
-"""Figures with axes and text: arrays and numbers in, PNG out; drawn for light or dark pages."""
+"""Draw figures with axes and text as PNG images, for light or dark pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import io
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from staticmask_cli.errors import printable
 from staticmask_cli.exposures.fits_files import silenced
 from staticmask_cli.reports.pictures import (
     BAD_COLOUR,
     UNSEEN_COLOUR,
+    WINDOW_COLOUR,
     Bools,
     Pixels,
     Window,
+    paletted,
     stretched,
 )
 from staticmask_cli.statistics.rounds import BLOCK, CLIP
@@ -29,19 +32,21 @@ from staticmask_cli.statistics.sky import BIN_WIDTH, SkyStatistics
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: What numbers for people have in place of a hyphen.
+#: Replaces the hyphen in numbers for people.
 MINUS = "\N{MINUS SIGN}"
 
 _MOST_BINS = 400
 _MARGINS = (4, 7)  # rms that are shown beyond the lowest and the highest line
-_TINT = 0.25
-_LEAST = 0.5  # where the counts' axis begins, so that a single pixel is seen
-_SIZE = (5.6, 5.3)  # inches: 14-point letters can be read on a telephone
+_LEAST = 0.5  # start of the axis of counts, so that a single pixel is visible
+_WIDTH = 5.6  # inches: letters of 14 points can be read on a phone
 _DPI = 160
-# Left, bottom, width and height of the axes as shares of a figure: the layouts
-# that matplotlib finds by itself take it as long as all the drawing.
-_WHOLE = (0.15, 0.13, 0.81, 0.8558)  # square
-_OVER_LEGEND = (0.15, 0.34, 0.81, 0.64)
+# Left, bottom, width and height of the axes as shares of a figure: matplotlib's
+# automatic layouts take as long as all the drawing.
+_SQUARE = (0.15, 0.13, 0.81, 0.8558)
+_ABOVE_LEGEND = (0.15, 0.34, 0.81, 0.64)
+_TREND = [(0.24, bottom, 0.72, 0.28) for bottom in (0.705, 0.4075, 0.11)]
+_MOST_MARKED = 60  # exposures whose points are marked in a trend; more would merge
+_FRAME = 3.0  # points of the line around the zoom
 
 _SCHEMES = {
     False: {"paper": "#ffffff", "ink": "#1d2430", "faint": "#5d6675", "fill": "#9aa5b5"},
@@ -51,24 +56,24 @@ _SCHEMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """How many pixels have which value, and what the statistic made of it.
+    """The number of pixels by value, and the levels of the statistic.
 
     Attributes
     ----------
     counts : ndarray of int64
         Pixels in each bin.
     edges : ndarray of float64
-        Where the bins begin, and where the last ends.
+        Edges of the bins: one more than `counts`.
     below, above : int
-        Pixels beyond them; infinite ones too.
+        Pixels outside the bins, infinite ones included.
     mode : float
-        Where the sky's histogram peaks.
+        Peak of the histogram of the sky.
     limits : tuple of float
-        Between which the last round of clipping measured.
+        Limits of the last round of clipping.
     threshold : float
-        Below which pixels are low.
+        Pixels below it are low.
     static_sig : float
-        How many rms that is below the mode.
+        Distance of the threshold from the mode, in rms.
     """
 
     counts: NDArray[np.int64]
@@ -82,7 +87,7 @@ class Histogram:
 
 
 def count(pixels: Pixels, statistics: SkyStatistics, static_sig: float) -> Histogram:
-    """Count an exposure's pixels around mode, clip limits and threshold.
+    """Count the pixels of an exposure around the mode, the clip limits and the threshold.
 
     Parameters
     ----------
@@ -91,14 +96,18 @@ def count(pixels: Pixels, statistics: SkyStatistics, static_sig: float) -> Histo
     statistics : SkyStatistics
         Of these pixels; usable.
     static_sig : float
-        How many rms below the mode the threshold is.
+        Distance of the threshold from the mode, in rms.
+
+    Returns
+    -------
+    Histogram
     """
     rms, threshold = statistics.rms, statistics.threshold(static_sig)
     limits = (statistics.mean - CLIP * rms, statistics.mean + CLIP * rms)
     low, high = min(threshold, limits[0]) - _MARGINS[0] * rms, limits[1] + _MARGINS[1] * rms
     bins = max(1, min(_MOST_BINS, math.ceil((high - low) / (BIN_WIDTH * rms))))
     width = (high - low) / bins
-    counts = np.zeros(bins + 2, dtype=np.int64)  # the first and the last for what lies outside
+    counts = np.zeros(bins + 2, dtype=np.int64)  # the first and the last for pixels outside
     flat = pixels.reshape(-1)
     with np.errstate(all="ignore"):
         for start in range(0, flat.size, BLOCK):
@@ -119,78 +128,61 @@ def count(pixels: Pixels, statistics: SkyStatistics, static_sig: float) -> Histo
 
 
 def in_words(value: float, digits: int = 5) -> str:
-    """Return a number for people: a few digits, and a minus that is one."""
+    """Return a number for people: a few digits and a true minus sign."""
     return f"{value:.{digits}g}".replace("-", MINUS)
 
 
 def zoom(
-    pixels: Pixels, bad: Bools, median: float, noise: float, window: Window, *, dark: bool
+    pixels: Pixels, bad: Bools | None, median: float, noise: float, window: Window, *, dark: bool
 ) -> bytes:
-    """Draw a region's pixels with their numbers, counted from 1, and the bad ones outlined.
+    """Draw a region of an exposure with axes in 1-based pixels.
 
     Parameters
     ----------
-    pixels, bad, median, noise, window
-        As for `overview`.
+    pixels, median, noise, window
+        As for `staticmask_cli.reports.pictures.overview`.
+    bad : ndarray of bool or None
+        The bad pixels, which are filled; None to draw the exposure alone.
     dark : bool
-        Whether it is for a dark page.
+        Whether the image is for a dark page.
 
     Returns
     -------
     bytes
         A PNG.
     """
-    shade, inside = stretched(pixels[window], median, noise), bad[window]
+    shade = stretched(pixels[window], median, noise)
+    picture = np.repeat(shade[..., None], 3, axis=2)
+    picture[np.isnan(shade)] = _rgb(UNSEEN_COLOUR)
+    if bad is not None:
+        picture[bad[window]] = _rgb(BAD_COLOUR)
     rows, columns = window
     # Pixel 1 reaches from 0.5 to 1.5.
-    left, bottom = columns.start + 0.5, rows.start + 0.5
-    extent = (left, columns.stop + 0.5, bottom, rows.stop + 0.5)
-    with _drawing(_WHOLE, dark=dark) as (axes, _, out):
-        from matplotlib.collections import LineCollection  # noqa: PLC0415
-
-        axes.imshow(_tinted(shade, inside), origin="lower", extent=extent, interpolation="nearest")
-        edges = _edges(inside) + np.array([left, bottom])
-        axes.add_collection(
-            LineCollection(list(edges), colors=BAD_COLOUR, linewidths=1.7, capstyle="projecting"),
-            autolim=False,
-        )
+    extent = (columns.start + 0.5, columns.stop + 0.5, rows.start + 0.5, rows.stop + 0.5)
+    with _drawing(5.3, [_SQUARE], dark=dark) as ((axes,), _, out):
+        axes.imshow(picture, origin="lower", extent=extent, interpolation="nearest")
+        axes.spines[:].set(color=WINDOW_COLOUR, linewidth=_FRAME)
         axes.set_xlabel("x (pixel)")
         axes.set_ylabel("y (pixel)")
         axes.locator_params(nbins=6, integer=True)
     return out.getvalue()
 
 
-def _tinted(shade: NDArray[np.float32], bad: Bools) -> NDArray[np.float32]:
-    """Return an image in colour: bad pixels have a tint, which tells what is inside of a line."""
-    picture = np.repeat(shade[..., None], 3, axis=2)
-    picture[np.isnan(shade)] = _rgb(UNSEEN_COLOUR)
-    picture[bad] += _TINT * (_rgb(BAD_COLOUR) - picture[bad])
-    return picture
-
-
 def _rgb(colour: str) -> NDArray[np.float32]:
     return np.array([part / 255 for part in bytes.fromhex(colour[1:])], dtype=np.float32)
 
 
-def _edges(bad: Bools) -> NDArray[np.int64]:
-    """Return the sides between bad pixels and others: from x, y to x, y, each a 2 x 2 array."""
-    padded = np.pad(bad, 1)
-    y, x = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
-    level = np.stack([np.stack([x, y], axis=1), np.stack([x + 1, y], axis=1)], axis=1)
-    y, x = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
-    upright = np.stack([np.stack([x, y], axis=1), np.stack([x, y + 1], axis=1)], axis=1)
-    return np.concatenate([level, upright])
-
-
-def histogram(data: Histogram, *, dark: bool) -> bytes:
-    """Draw how many pixels have which value, with mode, limits and threshold.
+def histogram(data: Histogram, unit: str, *, dark: bool) -> bytes:
+    """Draw the number of pixels by value, with mode, clip limits and threshold.
 
     Parameters
     ----------
     data : Histogram
         As `count` returns it.
+    unit : str
+        Unit of the pixels; empty if not known.
     dark : bool
-        As for `zoom`.
+        Whether the image is for a dark page.
 
     Returns
     -------
@@ -199,7 +191,7 @@ def histogram(data: Histogram, *, dark: bool) -> bytes:
     """
     threshold, mode, *limits = map(in_words, (data.threshold, data.mode, *data.limits))
     low, high = data.edges[0], data.edges[-1]
-    with _drawing(_OVER_LEGEND, dark=dark) as (axes, colours, out):
+    with _drawing(5.3, [_ABOVE_LEGEND], dark=dark) as ((axes,), colours, out):
         axes.stairs(
             data.counts, data.edges, fill=True, baseline=_LEAST, color=colours["fill"], linewidth=0
         )
@@ -217,38 +209,83 @@ def histogram(data: Histogram, *, dark: bool) -> bytes:
         dashed: dict[str, Any] = {"color": colours["faint"], "linewidth": 1.6, "linestyle": "--"}
         axes.axvline(data.limits[0], label=f"clip limits {' and '.join(limits)}", **dashed)
         axes.axvline(data.limits[1], **dashed)
-        axes.set_xlabel("pixel value")
+        label = f"pixel value ({printable(unit)})" if unit else "pixel value"
+        axes.set_xlabel(label, parse_math=False)
         axes.set_ylabel("pixels per bin")
         axes.locator_params(axis="x", nbins=5)
         axes.figure.legend(loc="lower left", frameon=False, borderaxespad=0)
     return out.getvalue()
 
 
+def trend(series: Mapping[str, Sequence[float]], failed: Sequence[bool], *, dark: bool) -> bytes:
+    """Draw the mode, the rms and the low pixels of exposures one below the other.
+
+    Parameters
+    ----------
+    series : mapping
+        Three labels, each with a value per exposure; NaN leaves a gap.
+    failed : sequence of bool
+        Whether each exposure failed a check: it is marked.
+    dark : bool
+        Whether the image is for a dark page.
+
+    Returns
+    -------
+    bytes
+        A PNG.
+    """
+    numbers = np.arange(1, len(failed) + 1)
+    marked = np.array(failed)
+    dots = "o" if numbers.size <= _MOST_MARKED else ""
+    with _drawing(6.2, _TREND, dark=dark) as (panels, colours, out):
+        for axes, (label, numbers_of_one) in zip(panels, series.items(), strict=True):
+            values = np.array(numbers_of_one, dtype=float)
+            axes.plot(numbers, values, color=colours["faint"], marker=dots, markersize=5)
+            axes.plot(
+                numbers[marked], values[marked], color=BAD_COLOUR, marker="D", markersize=8, ls=""
+            )
+            axes.set_xlim(0.5, numbers.size + 0.5)
+            axes.margins(y=0.15)
+            axes.set_ylabel(label)
+            axes.yaxis.set_label_coords(-0.25, 0.5)
+            axes.locator_params(axis="y", nbins=4)
+            axes.locator_params(axis="x", nbins=8, integer=True)
+            axes.ticklabel_format(axis="y", useOffset=False, scilimits=(-4, 6))
+            axes.tick_params(labelbottom=axes is panels[-1])
+        panels[-1].set_xlabel("row of the table of exposures")
+    return out.getvalue()
+
+
 @contextmanager
 def _drawing(
-    place: tuple[float, float, float, float], *, dark: bool
-) -> Iterator[tuple[Axes, dict[str, str], io.BytesIO]]:
-    """Lend axes to draw on, and the file that holds the picture afterwards."""
+    height: float, places: Sequence[tuple[float, float, float, float]], *, dark: bool
+) -> Iterator[tuple[list[Axes], dict[str, str], io.BytesIO]]:
+    """Yield axes to draw on, the colours, and the file that holds the image afterwards."""
     quiet()
-    from matplotlib import rc_context, style  # noqa: PLC0415 - seldom needed, maybe not there
+    from matplotlib import rc_context, style  # noqa: PLC0415 - an optional package
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     colours, out = _SCHEMES[dark], io.BytesIO()
     ink = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
     looks: Any = {"font.size": 14, **dict.fromkeys(ink, colours["ink"])}
-    # A user's matplotlibrc must not change what a report looks like.
-    # Nor must what its versions and those of its own packages have to say of each other.
+    # A user's matplotlibrc must not change a report, nor may warnings of matplotlib
+    # and its dependencies about each other's versions reach the user.
     with silenced(), style.context("default"), rc_context(looks):
-        figure = Figure(figsize=_SIZE, dpi=_DPI, facecolor=colours["paper"])
+        figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor=colours["paper"])
         FigureCanvasAgg(figure)
-        axes = figure.add_axes(place, facecolor=colours["paper"])
-        axes.spines[:].set_color(colours["faint"])
-        yield axes, colours, out
-        figure.savefig(out, format="png", metadata={"Software": None})
+        panels = [figure.add_axes(place, facecolor=colours["paper"]) for place in places]
+        for axes in panels:
+            axes.spines[:].set_color(colours["faint"])
+        yield panels, colours, out
+        raw = io.BytesIO()
+        figure.savefig(raw, format="rgba")
+        width, height = figure.canvas.get_width_height()
+        points = np.frombuffer(raw.getvalue(), np.uint8).reshape(height, width, 4)
+        out.write(paletted(points[..., :3]))
 
 
 @functools.cache
 def quiet() -> None:
-    """Keep what matplotlib has to tell of its own fonts and folders off standard error."""
+    """Keep messages of matplotlib about its fonts and folders off standard error."""
     logging.getLogger("matplotlib").addHandler(logging.NullHandler())

@@ -1,252 +1,231 @@
-"""The report's page: results in, HTML out; whole in one text, without scripts or links outside."""
+"""Render the report's page: results in, HTML out, in one text without scripts or links outside.
+
+The folder ``template`` has the sentences, the markup and the looks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import enum
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from staticmask_cli.errors import printable
 from staticmask_cli.exposures.instruments import flag_names
-from staticmask_cli.masks.quality import failed
-from staticmask_cli.reports import captions
-from staticmask_cli.reports.exhibits import Exhibit
-from staticmask_cli.reports.markup import NOTHING, Cell, decimals, image, table, text
+from staticmask_cli.masks.records import ChipRecord
+from staticmask_cli.reports import pictures
+from staticmask_cli.reports.exhibits import MaskPictures
+from staticmask_cli.reports.figures import MINUS, in_words
 from staticmask_cli.reports.report import MaskReport, Report
-from staticmask_cli.reports.stylesheet import STYLE
 from staticmask_cli.settings import as_number
+from staticmask_cli.statistics.rounds import CLIP
 
-#: How every page begins: by this it is known again, and may be replaced.
+#: Start of every page, by which an older one is recognized and may be replaced.
 BEGINNING = (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     '<meta name="generator" content="staticmask '
 )
 
+_TEMPLATE = Path(__file__).parent / "template"
 
-def page(
-    report: Report, parts: Sequence[tuple[MaskReport, Exhibit | str]], versions: Mapping[str, str]
-) -> str:
-    """Return the page; equal runs give equal pages.
+#: Stands for a missing number.
+NOTHING = "\N{EN DASH}"
+
+_DIGITS = 6
+_PLAIN = (1e-3, 1e7)  # numbers between these are written without a power of ten
+_MOST_NAMES = 6  # of targets or filters
+_USELESS = {"votes", "bad"}  # a mask that fails one of these checks is of no use
+
+
+class Status(enum.Enum):
+    """Whether to trust a mask, from good to bad: a CSS class, and a sign and words beside it."""
+
+    PASSED = ("passed", "\N{CHECK MARK}", "All checks passed")
+    UNCHECKED = ("unchecked", "?", "Not all chips checked")
+    FAILED = ("failed", "!", "Failed checks")
+    USELESS = ("useless", "\N{MULTIPLICATION X}", "Not usable, failed checks")
+
+    def __init__(self, kind: str, sign: str, words: str) -> None:
+        self.kind, self.sign, self.words = kind, sign, words
+
+
+def status(mask: MaskReport) -> Status:
+    """Return the status of a mask."""
+    if any(check.name in _USELESS for check in mask.quality.failed):
+        return Status.USELESS
+    if mask.quality.failed:
+        return Status.FAILED
+    return Status.UNCHECKED if unchecked(mask) else Status.PASSED
+
+
+def unchecked(mask: MaskReport) -> list[str]:
+    """Return the names of the chips to which no check applies."""
+    pairs = zip(mask.chips, mask.quality.chips, strict=True)
+    return [record.name for record, checks in pairs if record.used and not checks]
+
+
+def page(report: Report, masks: Sequence[MaskPictures], versions: Mapping[str, str]) -> str:
+    """Return the page; equal runs return equal pages.
 
     Parameters
     ----------
     report : Report
         The run.
-    parts : sequence of tuple
-        Each of its masks with its pictures, or why there are none.
+    masks : sequence of MaskPictures
+        The pictures of each of its masks.
     versions : mapping
-        Of the programs that took part.
+        The versions of the programs that made the report.
 
     Returns
     -------
     str
         HTML 5.
     """
-    names = [Path(mask.path).name for mask, _ in parts]
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    body = [
-        "<header>",
-        "<h1>Static bad-pixel masks</h1>",
-        *(f"<p>{text(line)}</p>" for line in captions.introduction(report)),
-        "</header>",
-        "<main>",
-        _checks(report),
-        _notes(report),
-        _masks(report),
-        *(
-            _mask(number, mask, shown, reads_flags=report.settings.final_bits is not None)
-            for number, (mask, shown) in enumerate(parts, start=1)
-        ),
-        _settings(report),
-        _pairs("Versions", "Program", "Version", versions),
-        "</main>",
-    ]
-    return "\n".join(
-        [
-            f'{BEGINNING}{text(report.version)}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            f"<title>{text(names[0] + more)}: staticmask</title>",
-            f"<style>{STYLE}</style>",
-            "</head>",
-            "<body>",
-            *filter(None, body),
-            "</body>",
-            "</html>",
-            "",
-        ]
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - optional
+
+    environment = Environment(
+        autoescape=True,
+        finalize=_finalized,
+        loader=FileSystemLoader(_TEMPLATE),
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
     )
-
-
-def _checks(report: Report) -> str:
-    found = report.failed_checks
-    unjudged = _unchecked(report)
-    if not found and unjudged:
-        return (
-            '<section class="checks"><h2>Nothing speaks against what could be judged</h2>\n'
-            f"<p>Not judged, for want of pixels or of a sky:</p>\n{_list(unjudged)}</section>"
-        )
-    if not found:
-        return (
-            '<section class="checks"><h2>Nothing speaks against these masks</h2>\n'
-            "<p>No number that is held against a limit lies beyond it, neither of a mask nor of an "
-            "exposure.</p></section>"
-        )
-    reasons = "reason" if len(found) == 1 else "reasons"
-    return (
-        f'<section class="checks failed"><h2>{len(found)} {reasons} for doubt</h2>\n'
-        f"{_list(found)}</section>"
-    )
-
-
-def _unchecked(report: Report) -> list[str]:
-    """Return the names of chips that no check was given of."""
-    return [
-        f"{record.file} SCI,{record.extver}"
-        for mask in report.masks
-        for record, checks in zip(mask.chips, mask.quality.chips, strict=True)
-        if record.used and not checks
-    ]
-
-
-def _notes(report: Report) -> str:
+    environment.filters |= {
+        "count": _count,
+        "detector": _detector,
+        "embedded": _embedded,
+        "expected": _expected,
+        "facts": _facts,
+        "file_name": lambda path: Path(path).name,
+        "number": in_words,
+        "percent": lambda part, whole: f"{100 * part / whole:.4f} %",
+        "plural": lambda number, noun: f"{_count(number)} {noun}{'' if number == 1 else 's'}",
+        "rows": _rows,
+    }
     notes = [*report.warnings, *(line for failed in report.failed for line in failed.reasons)]
-    if not notes:
-        return ""
-    return f"<section><h2>Warnings</h2>\n{_list(dict.fromkeys(notes))}</section>"
-
-
-def _list(lines: Any) -> str:
-    return "<ul>\n" + "".join(f"<li>{text(line)}</li>\n" for line in lines) + "</ul>"
-
-
-def _masks(report: Report) -> str:
-    rows = []
-    for number, mask in enumerate(report.masks, start=1):
-        percent = NOTHING if mask.bad is None else f"{100 * mask.bad / mask.total:.4f}"
-        link = f'<a href="#mask-{number}">{text(mask.path)}</a>'
-        numbers = (mask.bad, mask.total, percent, mask.exposures)
-        rows.append([("name", link), *(("number", str(n)) for n in numbers)])
-    heads = ("Mask", "Bad pixels", "Pixels", "Percent", "Exposures")
-    return f"<section><h2>Masks</h2>\n{table('Masks', heads, rows)}</section>"
-
-
-def _mask(number: int, mask: MaskReport, shown: Exhibit | str, *, reads_flags: bool) -> str:
-    what = text(captions.chip(mask.identity))
-    if isinstance(shown, str):
-        pictures = f'<p class="missing">There is no picture: {text(shown)}.</p>'
-    else:
-        pictures = _pictures(mask, shown)
-    return "\n".join(
-        [
-            f'<section id="mask-{number}">',
-            f"<h2>{text(Path(mask.path).name)}</h2>",
-            f'<p class="faint">{what}</p>',
-            pictures,
-            _exposures(mask, shown, reads_flags=reads_flags),
-            "" if isinstance(shown, str) else _flags(mask, shown),
-            "</section>",
-        ]
+    settings = report.settings
+    names = [key.name for key in fields(settings) if key.name != "changed"]
+    values = {name: _value(getattr(settings, name)) for name in names}
+    states = {status(part.mask) for part in masks} | ({Status.FAILED} if notes else set())
+    return environment.get_template("page.html.jinja").render(
+        BEGINNING=BEGINNING,
+        CLIP=CLIP,
+        NOTHING=NOTHING,
+        changed=[(name, values[name]) for name in names if name in settings.changed],
+        flag_names=flag_names,
+        notes=list(dict.fromkeys(notes)),
+        parts=masks,
+        pictures=pictures,
+        report=report,
+        status=status,
+        unchanged=[(name, values[name]) for name in names if name not in settings.changed],
+        unchecked=[name for part in masks for name in unchecked(part.mask)],
+        versions=versions,
+        votes=as_number(settings.min_exposures),
+        worst=max(states, key=list(Status).index).kind,
     )
 
 
-def _pictures(mask: MaskReport, shown: Exhibit) -> str:
-    parts = [
-        '<figure class="overview">',
-        image((shown.overview,), captions.overview_alt(mask, shown)),
-        f"<figcaption>{_keyed(captions.overview(mask, shown))}</figcaption>",
-        "</figure>",
-        '<div class="pair">',
-        "<figure>",
-        "<h3>Where most bad pixels are</h3>",
-        image(shown.zoom, captions.zoom_alt(mask, shown)),
-        f"<figcaption>{_keyed(captions.zoom(mask, shown))}</figcaption>",
-        "</figure>",
-        "<figure>",
-        "<h3>Pixel values</h3>",
+def _finalized(value: Any) -> Any:
+    """Return what a template writes without control characters; it is escaped afterwards."""
+    return value if hasattr(value, "__html__") else printable(value)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _expected(number: float) -> str:
+    """Return an expected number of pixels without digits that nobody needs."""
+    if number >= 10:  # noqa: PLR2004 - two digits are enough below
+        return _count(round(number))
+    return "less than 0.01" if 0 < number < 0.01 else f"{number:.2g}"  # noqa: PLR2004
+
+
+def decimals(values: Sequence[float]) -> list[str]:
+    """Return a column of numbers with the same number of decimals, so that they align."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if largest and not _PLAIN[0] <= largest < _PLAIN[1]:
+        kind = f".{_DIGITS - 1}e"
+    else:
+        whole = math.floor(math.log10(largest)) + 1 if largest else 1
+        kind = f".{min(_DIGITS, max(0, _DIGITS - whole))}f"
+    return [
+        format(value, kind).replace("-", MINUS) if math.isfinite(value) else NOTHING
+        for value in values
     ]
-    if shown.counts is None:
-        why = text(shown.record.reason)
-        parts.append(f'<p class="missing">There is no histogram; {why}.</p>')
-    else:
-        parts += [
-            image(shown.histogram, captions.histogram_alt(shown, shown.counts)),
-            f"<figcaption>{_keyed(captions.histogram(shown, shown.counts))}</figcaption>",
-        ]
-    return "\n".join([*parts, "</figure>", "</div>"])
 
 
-def _keyed(caption: Sequence[tuple[str, str]]) -> str:
-    """Return sentences, each in a line, behind a spot of the colour that it tells of, if any."""
-    spots = (f'<i class="key {key}"></i>&nbsp;' if key else "" for key, _ in caption)
-    lines = (text(line) for _, line in caption)
-    return "".join(f"<span>{a}{b}</span>" for a, b in zip(spots, lines, strict=True))
+def _embedded(png: bytes) -> dict[str, Any]:
+    """Return a PNG as a URL, with its size, which its header has at a fixed place."""
+    url = "data:image/png;base64," + base64.b64encode(png).decode()
+    return {
+        "url": url,
+        "width": int.from_bytes(png[16:20]),
+        "height": int.from_bytes(png[20:24]),
+    }
 
 
-def _exposures(mask: MaskReport, shown: Exhibit | str, *, reads_flags: bool) -> str:
-    records = mask.chips
-    judged = mask.quality.chips or ((),) * len(records)
-    pictured = None if isinstance(shown, str) else shown.record.in_table().key
-    columns = (
-        decimals([getattr(record, name) for record in records])
+def _rows(part: MaskPictures) -> Iterable[tuple[ChipRecord, tuple[str, ...], list[str]]]:
+    """Return each record with its failed checks and its numbers, as the table has them."""
+    columns = [
+        decimals([getattr(record, name) for record, _ in part.records])
         for name in ("mode", "rms", "threshold", "median", "noise")
-    )
-    rows: list[list[Cell]] = []
-    marked = set()
-    numbered = zip(*columns, strict=True)
-    for record, checks, numbers in zip(records, judged, numbered, strict=True):
-        name = text(record.file)
-        if record.key == pictured:
-            marked.add(len(rows))
-            name += " (shown above)"
-        mode, rms, threshold, median, noise = numbers
-        low = record.n_low if record.nbins else NOTHING
-        flagged = record.n_flagged if record.nbins and reads_flags else NOTHING
-        used = "yes" if record.used else "no"
-        if record.reason:
-            used += f": {text(record.reason)}"
-        spoken = "; ".join(text(check.short()) for check in failed(checks))
-        values = (record.extver, mode, rms, threshold, low, flagged, median, noise)
-        cells = [("name", name), *(("number", str(value)) for value in values)]
-        rows.append([*cells, ("text", used), ("text", spoken or "none")])
-    measured = ("Mode", "Rms", "Threshold", "Low pixels", "DQ pixels", "Median", "Noise")
-    heads = ("File", "SCI", *measured, "Used", "Verdicts against")
-    label = f"Exposures of {Path(mask.path).name}"
-    return f"<h3>Exposures</h3>\n{table(label, heads, rows, marked)}"
+    ]
+    for row, (record, checks) in enumerate(part.records):
+        time = record.exposure_time
+        seconds = in_words(time, _DIGITS) if math.isfinite(time) else NOTHING
+        yield record, checks, [seconds, *(column[row] for column in columns)]
 
 
-def _flags(mask: MaskReport, shown: Exhibit) -> str:
-    if shown.flags is None:
-        return ""
-    which = f"{text(shown.record.file)}, SCI,{shown.record.extver}"
-    if not shown.flags:
-        return f"<h3>DQ flags</h3>\n<p>{which} has no pixel with a flag that is not good.</p>"
-    rows = []
-    for bit, pixels in shown.flags:
-        names = text(" ".join(flag_names(bit, mask.identity.instrument)))
-        percent = f"{100 * pixels / mask.total:.4f}"
-        numbers = [("number", cell) for cell in (str(pixels), percent)]
-        rows.append([("number", str(bit)), ("", names), *numbers])
-    heads = ("Bit", "Name", "Pixels", "Percent")
-    flags = table(f"DQ flags of {Path(mask.path).name}", heads, rows)
-    return (
-        f"<h3>DQ flags</h3>\n<p>Pixels of {which} with each flag that does not count as good; "
-        f"a pixel can have several.</p>\n{flags}"
-    )
+def _detector(mask: MaskReport) -> str:
+    """Return the detector and the chip as users name them, and the pixels."""
+    identity = mask.identity
+    words = identity.instrument + (f"/{identity.detector}" if identity.detector else "")
+    if identity.ccdchip is not None:
+        words += f" SCI,{identity.number} (CCDCHIP {identity.ccdchip})"
+    words += f", {identity.columns} \N{MULTIPLICATION SIGN} {identity.rows} pixels"
+    if (identity.x0, identity.y0) != (0, 0):
+        words += f" from x {identity.x0 + 1}, y {identity.y0 + 1} of the detector"
+    if (identity.xbin, identity.ybin) != (1, 1):
+        words += f", binned {identity.xbin} \N{MULTIPLICATION SIGN} {identity.ybin}"
+    return words
 
 
-def _settings(report: Report) -> str:
-    values = {key.name: getattr(report.settings, key.name) for key in fields(report.settings)}
-    return _pairs("Settings", "Key", "Value", {k: _value(v) for k, v in values.items()})
+def _facts(mask: MaskReport) -> dict[str, str]:
+    """Return what is known of the exposures in a mask, by its label."""
+    used = [record for record in mask.chips if record.used]
+    found = {
+        "Target": _names(record.target for record in used),
+        "Filter": _names(record.filter for record in used),
+        "Observed": _range(sorted(record.date_obs for record in used if record.date_obs)),
+        "Exposure time": _times(used),
+        "Unit of the pixels": _names(record.unit for record in used),
+    }
+    return {label: value for label, value in found.items() if value}
+
+
+def _names(values: Iterable[str]) -> str:
+    names = sorted({value for value in values if value})
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _range(values: Sequence[str]) -> str:
+    return " to ".join(dict.fromkeys([values[0], values[-1]])) if values else ""
+
+
+def _times(records: Iterable[ChipRecord]) -> str:
+    times = sorted(r.exposure_time for r in records if math.isfinite(r.exposure_time))
+    return f"{_range([f'{seconds:.6g}' for seconds in times])} s" if times else ""
 
 
 def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     return str(as_number(value) if isinstance(value, Fraction) else value)
-
-
-def _pairs(title: str, left: str, right: str, values: Mapping[str, str]) -> str:
-    rows = [[("word", text(key)), ("name", text(value))] for key, value in values.items()]
-    return f"<section><h2>{title}</h2>\n{table(title, (left, right), rows)}</section>"

@@ -1,12 +1,13 @@
-"""Pictures without text of a mask over an exposure: arrays and numbers in, PNG out.
+"""Draw whole chips as PNG images without text: a mask over an exposure, a map of counts.
 
-Colours stand here once: the report's page names them in its captions.
+The colours of the report are defined here; the page names them in its captions.
 """
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,28 +17,29 @@ Window = tuple[slice, slice]
 Pixels = NDArray[Any]
 Bools = NDArray[np.bool_]
 
-# Vermilion and sky blue: apart for every kind of colour vision, and from greys.
+# Vermilion and sky blue: distinct for every kind of colour vision, and from greys.
 BAD_COLOUR = "#ff5a1f"
 WINDOW_COLOUR = "#3fb6ff"
 UNSEEN_COLOUR = "#4b3f72"
+NEVER_COLOUR = "#05070a"
 
-# How far from the median, in noise, is black and is white.
+# Distance from the median, in units of the noise, that is drawn black and white.
 BLACK, WHITE = -2.0, 6.0
 
-_WIDEST = 1400  # points of an overview's longer side
-_LARGEST = 20  # points of a pixel's side there
-_ZOOM = 64  # pixels of a zoom's side
-_CELL = 8  # the densest region is looked for in steps of so many pixels
-_GREYS = 48  # shades: more would double an overview's bytes and not be seen
+_WIDEST = 1400  # points of the longer side of an image
+_LARGEST = 20  # points of the side of a pixel
+_ZOOMS = (64, 128, 256)  # pixels of the side of a zoom
+_ENOUGH = 12  # bad pixels, or half of all: the smallest zoom that has so many is taken
+_CELL = 8  # the densest region is searched in steps of so many pixels
+_GREYS = 48  # shades: more would double the size of an overview without being visible
 _BAD, _WINDOW, _UNSEEN = range(_GREYS, _GREYS + 3)  # in the palette, after the greys
-_COLOURS = [colour[1:] for colour in (BAD_COLOUR, WINDOW_COLOUR, UNSEEN_COLOUR)]
-# A dot's width in points, and the share of a picture that dots so wide may cover.
-_DOTS = ((7, 0.002), (5, 0.01), (3, 0.5))
-_FRAME = 3  # points of the line around the zoomed region
+_PALETTE = 256  # colours of a PNG with a palette
+_FRAME = 3  # points: the width of the line around the zoomed region
+_SINGLE_COUNTS = 6  # up to here each count of a map has its own colour
 
 
 def zoom_window(bad: Bools) -> Window:
-    """Return the region that holds most bad pixels: the middle if there are none.
+    """Return the square region with the most bad pixels, centred on them.
 
     Parameters
     ----------
@@ -47,31 +49,45 @@ def zoom_window(bad: Bools) -> Window:
     Returns
     -------
     tuple of slice
-        Rows and columns; 64 of each where there are so many. The region is
-        looked for in steps of 8 pixels.
+        Rows and columns: 64 of each, or up to 256 where bad pixels are sparse;
+        fewer if the array has fewer. The middle of the array if no pixel is bad.
     """
-    rows, columns = (min(_ZOOM, size) for size in bad.shape)
     y, x = np.nonzero(bad)
-    if y.size:
-        cells = tuple(-(-size // _CELL) for size in bad.shape)
-        counts = np.zeros((cells[0] + 1, cells[1] + 1), dtype=np.int64)
-        np.add.at(counts, (y // _CELL + 1, x // _CELL + 1), 1)
-        table = counts.cumsum(axis=0).cumsum(axis=1)  # what lies below and left of each corner
-        high, wide = (-(-size // _CELL) for size in (rows, columns))
-        boxes = table[high:, wide:] - table[:-high, wide:] - table[high:, :-wide]
-        boxes += table[:-high, :-wide]
-        corner = np.unravel_index(np.argmax(boxes), boxes.shape)
-        bottom, left = (int(cell) * _CELL for cell in corner)
-    else:
-        bottom, left = (
-            (size - part) // 2 for size, part in zip(bad.shape, (rows, columns), strict=True)
-        )
-    bottom, left = min(bottom, bad.shape[0] - rows), min(left, bad.shape[1] - columns)
-    return slice(bottom, bottom + rows), slice(left, left + columns)
+    if not y.size:
+        return _centred([size / 2 for size in bad.shape], _ZOOMS[0], bad.shape)
+    cells = np.zeros([-(-size // _CELL) for size in bad.shape], dtype=np.int64)
+    np.add.at(cells, (y // _CELL, x // _CELL), 1)
+    for side in _ZOOMS:
+        bottom, left = _densest(cells, side // _CELL)
+        inside = (y >= bottom) & (y < bottom + side) & (x >= left) & (x < left + side)
+        if np.count_nonzero(inside) >= min(_ENOUGH, y.size / 2):
+            break
+    centre = [(int(axis.min()) + int(axis.max()) + 1) / 2 for axis in (y[inside], x[inside])]
+    return _centred(centre, side, bad.shape)
+
+
+def _densest(cells: NDArray[np.int64], side: int) -> tuple[int, int]:
+    """Return the corner, in pixels, of the square of cells with the highest sum."""
+    high, wide = (min(side, size) for size in cells.shape)
+    table = np.pad(cells, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    boxes = table[high:, wide:] - table[:-high, wide:] - table[high:, :-wide]
+    boxes += table[:-high, :-wide]
+    bottom, left = np.unravel_index(np.argmax(boxes), boxes.shape)
+    return int(bottom) * _CELL, int(left) * _CELL
+
+
+def _centred(centre: Sequence[float], side: int, shape: tuple[int, ...]) -> Window:
+    """Return the region around a place that lies inside an array."""
+    rows, columns = (
+        slice(start := min(max(0, math.floor(middle - side / 2)), max(0, size - side)),
+              min(start + side, size))
+        for middle, size in zip(centre, shape, strict=True)
+    )  # fmt: skip
+    return rows, columns
 
 
 def scale(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return how many pixels make one point of an overview, and how many points one pixel.
+    """Return how many pixels share a point of an image, and how many points show a pixel.
 
     One of the two is 1.
     """
@@ -79,36 +95,18 @@ def scale(shape: tuple[int, int]) -> tuple[int, int]:
     return -(-longest // _WIDEST), max(1, min(_LARGEST, _WIDEST // longest))
 
 
-def dot(number: int, shape: tuple[int, int]) -> int:
-    """Return how wide the dots of an overview are, in points.
-
-    Parameters
-    ----------
-    number : int
-        Bad pixels.
-    shape : tuple of int
-        Rows and columns.
-    """
-    block, times = scale(shape)
-    points = math.prod(-(-size // block) * times for size in shape)
-    return max([times, *(wide for wide, most in _DOTS if number * wide * wide <= most * points)])
-
-
-def overview(
-    pixels: Pixels, bad: Bools, median: float, noise: float, window: Window | None
-) -> bytes:
-    """Draw bad pixels over the exposure, row 0 at the bottom, without text.
+def overview(pixels: Pixels, bad: Bools, median: float, noise: float, window: Window) -> bytes:
+    """Draw bad pixels over an exposure, row 0 at the bottom.
 
     Parameters
     ----------
     pixels : ndarray
         The exposure: rows x columns, of any real type.
     bad : ndarray of bool
-        Of the same shape. Each is marked by a dot that can be seen, smaller
-        where the dots would hide the picture.
+        The bad pixels, of the same shape; each covers at least one point.
     median, noise : float
-        The sky's: it is grey from `BLACK` to `WHITE`.
-    window : tuple of slice, or None
+        Of the sky, in the unit of `pixels`; the greys range from `BLACK` to `WHITE`.
+    window : tuple of slice
         A region to frame.
 
     Returns
@@ -121,11 +119,78 @@ def overview(
     unseen = ~np.isfinite(shade)
     picture = np.round(np.where(unseen, 0, shade) * (_GREYS - 1)).astype(np.uint8)
     picture[unseen] = _UNSEEN
+    picture[_largest(bad, block)] = _BAD
     picture = picture.repeat(times, axis=0).repeat(times, axis=1)
-    picture[_dots(bad, block, times)] = _BAD
-    if window is not None:
-        picture[_frame(window, picture.shape, block, times)] = _WINDOW
-    return _png(picture[::-1])
+    picture[_frame(window, picture.shape, block, times)] = _WINDOW
+    greys = ["#" + f"{round(number * 255 / (_GREYS - 1)):02x}" * 3 for number in range(_GREYS)]
+    return _png(picture, [*greys, BAD_COLOUR, WINDOW_COLOUR, UNSEEN_COLOUR])
+
+
+def count_classes(most: int) -> list[tuple[int, int]]:
+    """Return the ranges of counts, both ends included, that a map shows in one colour.
+
+    Parameters
+    ----------
+    most : int
+        The largest possible count.
+
+    Examples
+    --------
+    >>> count_classes(4)
+    [(1, 1), (2, 2), (3, 3), (4, 4)]
+    >>> count_classes(20)
+    [(1, 1), (2, 3), (4, 7), (8, 15), (16, 20)]
+    """
+    if most <= _SINGLE_COUNTS:
+        return [(count, count) for count in range(1, most + 1)]
+    starts = [1 << power for power in range(most.bit_length())]
+    return [(start, min(2 * start - 1, most)) for start in starts]
+
+
+def count_colours(classes: int) -> list[str]:
+    """Return a colour for each class of counts, the brighter the higher the count."""
+    from matplotlib import colormaps  # noqa: PLC0415 - an optional package
+    from matplotlib.colors import to_hex  # noqa: PLC0415
+
+    return [to_hex(colour) for colour in colormaps["plasma"](np.linspace(0.4, 1, classes))]
+
+
+def count_map(counts: NDArray[Any], classes: Sequence[tuple[int, int]]) -> bytes:
+    """Draw how often each pixel was bad, row 0 at the bottom.
+
+    Parameters
+    ----------
+    counts : ndarray of int
+        Rows x columns. The highest of the pixels that share a point is drawn.
+    classes : sequence of tuple
+        As `count_classes` returns them.
+
+    Returns
+    -------
+    bytes
+        A PNG.
+    """
+    block, times = scale(counts.shape)
+    numbers = np.digitize(_largest(counts, block), [first for first, _ in classes])
+    picture = numbers.astype(np.uint8).repeat(times, axis=0).repeat(times, axis=1)
+    return _png(picture, [NEVER_COLOUR, *count_colours(len(classes))])
+
+
+def paletted(picture: NDArray[np.uint8]) -> bytes:
+    """Return an image in RGB, row 0 at the top, as a PNG of a third of the size of one in RGB.
+
+    The colours of the report stay exact. If there are more than 256 colours, the
+    rarest, of the edges of lines and letters, become the nearest of the others.
+    """
+    places = np.array([16, 8, 0], dtype=np.uint32)
+    packed = np.bitwise_or.reduce(picture.astype(np.uint32) << places, axis=-1)
+    colours, numbers, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    ours = [int(colour[1:], 16) for colour in (BAD_COLOUR, WINDOW_COLOUR, UNSEEN_COLOUR)]
+    kept = np.lexsort((-counts, ~np.isin(colours, ours)))[:_PALETTE]
+    parts = (colours[:, None] >> places & 255).astype(np.int64)
+    distances = ((parts[:, None] - parts[kept]) ** 2).sum(axis=-1)
+    nearest = distances.argmin(axis=1).astype(np.uint8)[numbers].reshape(packed.shape)
+    return _png(nearest[::-1], [f"#{colour:06x}" for colour in colours[kept]])
 
 
 def stretched(pixels: Pixels, median: float, noise: float) -> NDArray[np.float32]:
@@ -141,45 +206,33 @@ def stretched(pixels: Pixels, median: float, noise: float) -> NDArray[np.float32
 
 
 def _blocks(values: NDArray[np.float32], block: int) -> NDArray[np.float32]:
-    """Return the means of blocks of pixels, those without a number ignored."""
+    """Return the means of the finite pixels in blocks."""
     if block == 1:
         return values
     missing = np.isnan(values)
-    sums, counts = (_sums(part, block) for part in (np.where(missing, 0, values), ~missing))
+    parts = (np.where(missing, np.float32(0), values), (~missing).astype(np.float32))
+    sums, counts = (_reduced(part, block, np.add) for part in parts)
     with np.errstate(invalid="ignore"):
-        means: NDArray[np.float32] = sums / counts
-    return means
+        return np.divide(sums, counts, dtype=np.float32)
 
 
-def _sums(values: Pixels, block: int) -> NDArray[np.float32]:
-    """Return the sums of blocks; the last ones of rows and columns may be cut."""
+def _largest(values: Pixels, block: int) -> Pixels:
+    """Return the largest value in each block: whether any is true, for bools."""
+    return _reduced(values, block, np.maximum)
+
+
+def _reduced(values: Pixels, block: int, reduce: np.ufunc) -> Pixels:
+    """Reduce blocks of pixels, none negative; those at the upper edges may be incomplete."""
     rows, columns = (-(-size // block) for size in values.shape)
-    high = np.zeros((rows, values.shape[1]), dtype=np.float32)
-    sums = np.zeros((rows, columns), dtype=np.float32)
+    high = np.zeros((rows, values.shape[1]), dtype=values.dtype)
+    out = np.zeros((rows, columns), dtype=values.dtype)
     for start in range(block):  # strided additions: reduceat() would take five times as long
         part = values[start::block]
-        high[: part.shape[0]] += part
+        reduce(high[: part.shape[0]], part, out=high[: part.shape[0]])
     for start in range(block):
         part = high[:, start::block]
-        sums[:, : part.shape[1]] += part
-    return sums
-
-
-def _dots(bad: Bools, block: int, times: int) -> Bools:
-    """Return the points of an overview that mark bad pixels."""
-    shape = [-(-size // block) for size in bad.shape]
-    y, x = np.nonzero(bad)
-    marked = np.zeros(shape, dtype=bool)
-    marked[y // block, x // block] = True
-    marked = marked.repeat(times, axis=0).repeat(times, axis=1)
-    first = (times - dot(y.size, bad.shape)) // 2
-    for up in range(first, times - first) if first else ():
-        for right in range(first, times - first):
-            rows, columns = y // block * times + up, x // block * times + right
-            inside = (rows >= 0) & (rows < marked.shape[0])
-            inside &= (columns >= 0) & (columns < marked.shape[1])
-            marked[rows[inside], columns[inside]] = True
-    return marked
+        reduce(out[:, : part.shape[1]], part, out=out[:, : part.shape[1]])
+    return out
 
 
 def _frame(window: Window, shape: tuple[int, ...], block: int, times: int) -> Bools:
@@ -196,14 +249,13 @@ def _frame(window: Window, shape: tuple[int, ...], block: int, times: int) -> Bo
     return line
 
 
-def _png(picture: NDArray[np.uint8]) -> bytes:
-    """Return a picture of palette numbers as a PNG: half the bytes of one of colours."""
-    from PIL import Image  # noqa: PLC0415 - matplotlib needs it, and brings it
+def _png(picture: NDArray[np.uint8], palette: Sequence[str]) -> bytes:
+    """Return palette numbers, row 0 at the bottom, as a PNG of half the size of one in RGB."""
+    from PIL import Image  # noqa: PLC0415 - a dependency of matplotlib
 
     height, width = picture.shape
-    image = Image.frombytes("P", (width, height), picture.tobytes())
-    greys = [(round(number * 255 / (_GREYS - 1)),) * 3 for number in range(_GREYS)]
-    image.putpalette(b"".join(map(bytes, greys)) + b"".join(map(bytes.fromhex, _COLOURS)))
+    image = Image.frombytes("P", (width, height), picture[::-1].tobytes())
+    image.putpalette(b"".join(bytes.fromhex(colour[1:]) for colour in palette))
     out = io.BytesIO()
     image.save(out, format="PNG")
     return out.getvalue()

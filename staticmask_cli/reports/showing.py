@@ -1,4 +1,4 @@
-"""The report page and its pictures: checked before a run, made and written after it."""
+"""The report: checked before a run, drawn and written after it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import importlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Iterator
 from pathlib import Path
 
 from staticmask_cli.errors import ConfigError, OutputError
 from staticmask_cli.exposures.fits_files import silenced
 from staticmask_cli.files.atomic import folder_problems
 from staticmask_cli.files.side_files import SideFile, foreign_link
-from staticmask_cli.reports.exhibits import Exhibit, exhibit
+from staticmask_cli.reports.exhibits import MaskPictures, draw
 from staticmask_cli.reports.figures import quiet
 from staticmask_cli.reports.page import BEGINNING, page
-from staticmask_cli.reports.report import MaskReport, Report
+from staticmask_cli.reports.report import Report
 from staticmask_cli.settings import Settings
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_PROGRAMS = ("numpy", "astropy", "matplotlib")
+_PROGRAMS = ("numpy", "astropy", "matplotlib", "jinja2")
+_OPTIONAL = ("matplotlib.figure", "jinja2")
 
 
 def check(settings: Settings) -> None:
-    """Make sure, before a run and not after it, that what is asked for can be made.
+    """Check before a run that the report can be made and written.
 
     Parameters
     ----------
@@ -34,15 +34,15 @@ def check(settings: Settings) -> None:
     Raises
     ------
     ConfigError
-        If matplotlib is missing, or page or pictures cannot be written.
+        If an optional package is missing, or a file cannot be written.
     """
     problems = []
     options = asked(settings)
     if options and not _can_draw():
         needs = f"{' and '.join(options)} need{'s' if len(options) == 1 else ''}"
-        problems.append(f"{needs} matplotlib: pip install 'staticmask-cli[report]'")
-    if settings.report == "-":  # --summary's word for it
-        problems.append("--report: '-': a report goes into a file, not to standard output")
+        problems.append(f"{needs} matplotlib and jinja2: pip install 'staticmask-cli[report]'")
+    if settings.report == "-":  # as --summary takes it
+        problems.append("--report: '-': a report cannot go to standard output; name a file")
     elif settings.report and (problem := _page_file(settings.report).problem()):
         problems.append(problem)
     if settings.preview:
@@ -55,19 +55,20 @@ def check(settings: Settings) -> None:
 
 
 def asked(settings: Settings) -> list[str]:
-    """Return the options by which pictures are asked for."""
+    """Return the options that request a report."""
     return [f"--{name}" for name in ("report", "preview") if getattr(settings, name)]
 
 
 def _can_draw() -> bool:
-    """Tell whether matplotlib is there, and works."""
+    """Return whether the optional packages can be imported."""
     quiet()
-    # A notebook's or a user's choice of windows, maybe one that is not there:
-    # nothing here opens one, but importing matplotlib would fail of it.
+    # A notebook or a user may have chosen a backend that is not installed. Nothing
+    # here opens a window, but importing matplotlib would fail.
     backend = os.environ.pop("MPLBACKEND", None)
     try:
         with silenced():  # matplotlib 3.8 and pyparsing 3.3
-            importlib.import_module("matplotlib.figure")
+            for module in _OPTIONAL:
+                importlib.import_module(module)
     except ImportError:
         return False
     finally:
@@ -77,62 +78,53 @@ def _can_draw() -> bool:
 
 
 def _page_file(file: str) -> SideFile:
-    return SideFile(file, "--report", "report", BEGINNING.encode())
+    return SideFile(file, "--report", "staticmask report", BEGINNING.encode())
 
 
 def show(report: Report) -> None:
-    """Make the pictures and write them: the page, and the files of their own.
+    """Draw the pictures, and write the page and the files of ``--preview``.
 
     Parameters
     ----------
     report : Report
-        A run that wrote masks.
+        A run that has written masks.
 
     Raises
     ------
     OutputError
-        All that cannot be written; the rest is.
+        Everything that cannot be written; the rest is written.
     """
-    parts = [(mask, exhibit(mask, report)) for mask in report.masks]
+    masks = [draw(mask, report) for mask in report.masks]
     problems: list[str] = []
     for write in (_write_page, _write_pictures):
         try:
-            write(report, parts)
+            write(report, masks)
         except OutputError as error:
             problems += error.problems
     if problems:
         raise OutputError(*problems)
 
 
-def _write_page(report: Report, parts: list[tuple[MaskReport, Exhibit | str]]) -> None:
+def _write_page(report: Report, masks: list[MaskPictures]) -> None:
     file = report.settings.report
     if not file:
         return
     versions = {"staticmask": report.version, "Python": platform.python_version()}
     versions |= {name: importlib.metadata.version(name) for name in _PROGRAMS}
-    _page_file(file).write(page(report, parts, versions).encode())
+    _page_file(file).write(page(report, masks, versions).encode())
 
 
-def _write_pictures(report: Report, parts: list[tuple[MaskReport, Exhibit | str]]) -> None:
+def _write_pictures(report: Report, masks: list[MaskPictures]) -> None:
     if not report.settings.preview:
         return
     folder = Path(report.settings.preview)
     problems: list[str] = []
-    for mask, shown in parts:
-        for what, png in _pictures(shown):
-            name = f"{Path(mask.path).name.removesuffix('.fits')}_{what}.png"
+    for part in masks:
+        for what, png in part.files():
+            name = f"{Path(part.mask.path).name.removesuffix('.fits')}_{what}.png"
             try:
                 SideFile(str(folder / name), "--preview", "PNG", _PNG).write(png)
             except OutputError as error:
                 problems += error.problems
     if problems:
         raise OutputError(*problems)
-
-
-def _pictures(shown: Exhibit | str) -> Iterator[tuple[str, bytes]]:
-    if isinstance(shown, str):
-        return
-    yield "mask", shown.overview
-    yield "zoom", shown.zoom[0]
-    if shown.histogram:
-        yield "histogram", shown.histogram[0]

@@ -267,7 +267,7 @@ def test_side_files_have_the_permissions_of_the_umask(
     finally:
         os.umask(old)
     paths = [path for path in (tmp_path / "d").rglob("*") if path.is_file()]
-    assert len(paths) == 6
+    assert len(paths) == 7
     assert {path.stat().st_mode & 0o777 for path in paths} == {0o666 & ~mask}
 
 
