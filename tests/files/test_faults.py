@@ -724,7 +724,7 @@ SIGNALLED = (
             "staticmask_cli.masking.write.put_in_place",
             "not finished: standard output, --report",
         ),
-        ("staticmask_cli.reports.showing.exhibit", "not finished: standard output, --report"),
+        ("staticmask_cli.reports.showing.draw", "not finished: standard output, --report"),
         ("staticmask_cli.cli.main.echo", "not finished: standard output"),
         ("staticmask_cli.files.side_files.part_of", "not finished: --summary"),
     ],

@@ -579,7 +579,7 @@ def of_no_use(run: Run, folder: Path, name: str, *arguments: str) -> str:
     assert check["name"] == name
     assert check["text"] in result.stderr
     page = (folder / "r.html").read_text(encoding="utf-8")
-    assert '<section class="checks failed">' in page
+    assert '<section class="checks useless">' in page
     assert check["text"] in html.unescape(page)
     head = fits.getheader(folder / mask["path"])
     assert name in head["QCFAILED"].split()
