@@ -27,7 +27,7 @@ from staticmask_cli import (
     createMask,
 )
 from staticmask_cli.config.spec import keys
-from staticmask_cli.settings import Group
+from staticmask_cli.settings import Group, MinExposures
 from tests.support.makers import exposure, instrument_exposure, sky
 
 STEP_1 = "STEP 1: STATIC MASK"
@@ -146,7 +146,7 @@ def test_every_argument_reaches_the_settings(tmp_path):
     assert settings.prefix == "combo"
     assert settings.jobs == 2
     assert settings.include_empty is True
-    assert settings.min_exposures == 1
+    assert settings.min_exposures == MinExposures(1)
     assert settings.counts is True
     assert settings.strict is True
     assert settings.max_rms_ratio == 2.0
@@ -253,7 +253,7 @@ def test_other_arguments_may_be_bytes_and_numpys():
     assert (settings.static_sig, settings.static, settings.jobs) == (3.5, True, 2)
     assert (settings.group, settings.prefix) == (Group(hdus=(1,)), "combo")
     assert (settings.output_dir, settings.final_bits) == ("out", None)
-    assert settings.min_exposures == 0.5
+    assert settings.min_exposures == MinExposures.of("50%")
 
 
 def test_questions_take_numpys_numbers_too():

@@ -8,13 +8,13 @@ travels between workers and what is added up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from staticmask_cli.statistics.votes import BitCounter, Bits, is_set, needed, pack, positions
+from staticmask_cli.settings import ONCE, MinExposures
+from staticmask_cli.statistics.votes import BitCounter, Bits, is_set, pack, positions
 
 
 class MaskAccumulator:
@@ -24,8 +24,8 @@ class MaskAccumulator:
     ----------
     shape : tuple of int
         Rows and columns of the mask.
-    min_exposures : Fraction
-        How often a pixel must be bad, as for `needed`.
+    min_exposures : MinExposures
+        In how many exposures a pixel must be bad.
     counts : bool
         Whether `count` and `coverage` belong to what it makes.
 
@@ -37,7 +37,11 @@ class MaskAccumulator:
     """
 
     def __init__(
-        self, shape: tuple[int, int], min_exposures: Fraction = Fraction(1), *, counts: bool = False
+        self,
+        shape: tuple[int, int],
+        min_exposures: MinExposures = ONCE,
+        *,
+        counts: bool = False,
     ) -> None:
         self.shape = shape
         self.keeps_counts = counts
@@ -48,7 +52,7 @@ class MaskAccumulator:
         self._twice: Bits = np.zeros_like(self._once)
         # What each addition found first: every pixel that is bad once is in one of them.
         self._first: list[NDArray[np.uint32]] = []
-        self._counts = BitCounter() if counts or min_exposures != 1 else None
+        self._counts = BitCounter() if counts or min_exposures != ONCE else None
         self._unseen = BitCounter()
         self._seen = 0
         self._decided: Bits | None = None
@@ -125,15 +129,15 @@ class MaskAccumulator:
     @property
     def bits(self) -> Bits:
         """The bad pixels as bits."""
-        if self._counts is None or self._min_exposures == 1:
+        if self._counts is None or self._min_exposures == ONCE:
             return self._once
         if self._decided is None:
             votes = self._min_exposures
-            if votes < 1:
-                table = [needed(votes, coverage) for coverage in range(self._seen + 1)]
+            if votes.share is not None:
+                table = [votes.needed(coverage) for coverage in range(self._seen + 1)]
                 least: Any = np.array(table, dtype=np.uint32)[self.coverage()]
             else:
-                least = needed(votes, self._seen)
+                least = votes.number
             self._decided = pack(self.count() >= least)
         return self._decided
 

@@ -12,7 +12,7 @@ from staticmask_cli.exposures.instruments import DQ_BITS, ChipIdentity
 from staticmask_cli.masks.held import REDO, HeldMask, is_empty, other_identity, read_held
 from staticmask_cli.masks.naming import documented_name, possible_names
 from staticmask_cli.masks.records import ChipRecord, as_text, file_text
-from staticmask_cli.settings import Settings, as_number
+from staticmask_cli.settings import Settings
 
 
 class HeldMasks:
@@ -151,8 +151,7 @@ def _check_settings(path: Path, held: HeldMask, settings: Settings) -> None:
     if made.include_empty != wanted.include_empty:
         differ.append(f"include_empty {made.include_empty}, not {wanted.include_empty}")
     if made.min_exposures != wanted.min_exposures:
-        votes = (as_number(recipe.min_exposures) for recipe in (made, wanted))
-        differ.append("min_exposures {:g}, not {:g}".format(*votes))
+        differ.append(f"min_exposures {made.min_exposures}, not {wanted.min_exposures}")
     if made.allow_duplicates != wanted.allow_duplicates:
         differ.append(f"allow_duplicates {made.allow_duplicates}, not {wanted.allow_duplicates}")
     if settings.keeps_counts and not held.has_counts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from staticmask_cli.exposures.headers import HeaderError, as_float
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.output import COLUMNS, TABLE
 from staticmask_cli.masks.records import ChipRecord, count_chips
-from staticmask_cli.settings import Recipe
+from staticmask_cli.settings import MinExposures, Recipe
 from staticmask_cli.statistics.votes import Bits, pack
 
 #: What to do about a mask that cannot be added to.
@@ -150,7 +149,7 @@ def _read(hdus: fits.HDUList, extent: Extent, *, pixels: bool) -> HeldMask:
             group=_value(header, "GROUP", str),
             include_empty=_value(header, "INCEMPTY", bool),
             allow_duplicates=_value(header, "DUPLICAT", bool),
-            min_exposures=Fraction(str(as_float(header, "MINEXPOS"))),
+            min_exposures=_min_exposures(header),
         ),
         records=_records(hdus[TABLE], pixels=pixels),
         has_counts=len(hdus) > 2,  # noqa: PLR2004 - the mask and its table
@@ -158,6 +157,13 @@ def _read(hdus: fits.HDUList, extent: Extent, *, pixels: bool) -> HeldMask:
         bits=bits,
         counts=None,
     )
+
+
+def _min_exposures(header: fits.Header) -> MinExposures:
+    try:
+        return MinExposures.of(header.get("MINEXPOS"))
+    except ValueError:
+        raise _UselessError(_NO_TABLE) from None
 
 
 def _value(header: fits.Header, keyword: str, kind: type) -> Any:
@@ -173,16 +179,12 @@ def _check_sense(held: HeldMask) -> None:
     rows, columns = held.identity.shape
     most = count_chips(held.records)
     places = [int(record.unique.max(initial=0)) for record in held.records]
-    makes_sense = (
-        max(places, default=0) < rows * columns
-        and held.recipe.min_exposures > 0
-        and all(
-            array.shape == (rows, columns)
-            and array.dtype.kind == "i"
-            and array.min() >= 0
-            and array.max() <= most
-            for array in held.counts or ()
-        )
+    makes_sense = max(places, default=0) < rows * columns and all(
+        array.shape == (rows, columns)
+        and array.dtype.kind == "i"
+        and array.min() >= 0
+        and array.max() <= most
+        for array in held.counts or ()
     )
     if not makes_sense:
         raise _UselessError("is damaged, its numbers make no sense")

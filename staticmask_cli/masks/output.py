@@ -15,7 +15,7 @@ from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.quality import Quality, failed
 from staticmask_cli.masks.records import ChipRecord, as_text, count_chips, count_exposures
-from staticmask_cli.settings import Recipe, as_number
+from staticmask_cli.settings import Recipe
 
 CREATOR = f"staticmask {__version__}"
 TABLE = "EXPOSURES"
@@ -101,7 +101,7 @@ def mask_hdus(
             ("FINBITS", recipe.final_bits, "DQ bits that count as good"),
             ("GROUP", recipe.group, "extensions that were asked for"),
             ("INCEMPTY", recipe.include_empty, "exposures without exposure time too"),
-            ("MINEXPOS", as_number(recipe.min_exposures), "bad in so many exposures, or share"),
+            ("MINEXPOS", recipe.min_exposures.plain, "bad in so many exposures, or share"),
             ("DUPLICAT", recipe.allow_duplicates, "exposures with the same pixels count each"),
             ("NEXPOSUR", count_exposures(records), "exposures that took part"),
             ("NCHIPS", count_chips(records), "SCI extensions that took part"),

@@ -15,10 +15,10 @@ import numpy as np
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.records import ChipRecord, count_chips
-from staticmask_cli.settings import Recipe, Settings
+from staticmask_cli.settings import ONCE, Recipe, Settings
 from staticmask_cli.statistics.chance import low_probability
 from staticmask_cli.statistics.clusters import n_clustered
-from staticmask_cli.statistics.votes import needed, positions
+from staticmask_cli.statistics.votes import positions
 
 # Shares of bad pixels are taken of at least this many: a handful of pixels is no
 # reason to distrust a mask.
@@ -230,7 +230,7 @@ def mask_checks(
         )
     ]
     # If more votes than one are needed, none of an exposure's pixels hangs on it alone.
-    if count_chips(records) > 1 and recipe.min_exposures == 1:
+    if count_chips(records) > 1 and recipe.min_exposures == ONCE:
         parts = [int(mask.contains(record.unique).sum()) for record in records]
         worst = records[parts.index(max(parts))]
         alone, *others = sorted(parts, reverse=True)[: count_chips(records)]
@@ -261,7 +261,7 @@ def use_checks(
 ) -> tuple[QualityCheck, ...]:
     """Check whether a mask is of any use, also a small one; parameters as for `check_quality`."""
     chips = count_chips(records)
-    votes = needed(recipe.min_exposures, chips)
+    votes = recipe.min_exposures.needed(chips)
     found = [
         QualityCheck(
             name="votes",

@@ -7,7 +7,6 @@ from staticmask_cli.reports.exhibits import Exhibit
 from staticmask_cli.reports.figures import Histogram, in_words
 from staticmask_cli.reports.pictures import BLACK, WHITE, dot, scale
 from staticmask_cli.reports.report import MaskReport, Report
-from staticmask_cli.settings import as_number
 from staticmask_cli.statistics.rounds import CLIP
 
 #: Sentences, each with the key of the colour that it tells of, or nothing.
@@ -19,8 +18,8 @@ _TIMES = "\N{MULTIPLICATION SIGN}"
 def introduction(report: Report) -> list[str]:
     """Return what the masks are and how they were made."""
     settings = report.settings
-    votes = as_number(settings.min_exposures)
-    often = f"a share of {votes:g}" if votes < 1 else str(votes)
+    votes = settings.min_exposures
+    often = str(votes) if votes.share is None else f"{100 * float(votes.share):.12g} %"
     rule = (
         f"A pixel is bad that lies more than {settings.static_sig:g} rms below the mode of its "
         f"chip in at least {often} of the exposures that saw it."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from staticmask_cli.reports.exhibits import Exhibit
 from staticmask_cli.reports.markup import NOTHING, Cell, decimals, image, table, text
 from staticmask_cli.reports.report import MaskReport, Report
 from staticmask_cli.reports.stylesheet import STYLE
-from staticmask_cli.settings import as_number
 
 #: How every page begins: by this it is known again, and may be replaced.
 BEGINNING = (
@@ -244,7 +242,7 @@ def _settings(report: Report) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
-    return str(as_number(value) if isinstance(value, Fraction) else value)
+    return str(value)
 
 
 def _pairs(title: str, left: str, right: str, values: Mapping[str, str]) -> str:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from fractions import Fraction
 
+from staticmask_cli.settings import MinExposures
 from staticmask_cli.statistics.rounds import CLIP, ROUNDS
-from staticmask_cli.statistics.votes import needed
 
 
 def clipped_rms() -> float:
@@ -35,7 +34,7 @@ def low_probability(static_sig: float) -> float:
     return 0.5 * math.erfc(static_sig * clipped_rms() / math.sqrt(2))
 
 
-def bad_by_chance(seen: Mapping[int, int], static_sig: float, min_exposures: Fraction) -> float:
+def bad_by_chance(seen: Mapping[int, int], static_sig: float, min_exposures: MinExposures) -> float:
     """Return how many pixels of a mask are to be expected of noise alone.
 
     The sum over the pixels of the binomial probability that a pixel is low in
@@ -47,13 +46,13 @@ def bad_by_chance(seen: Mapping[int, int], static_sig: float, min_exposures: Fra
         How many pixels were seen how often: coverage to pixels.
     static_sig : float
         How many rms below the mode a pixel is low.
-    min_exposures : Fraction
-        How often a pixel must be low to be bad, as for `needed`.
+    min_exposures : MinExposures
+        In how many exposures a pixel must be low to be bad.
     """
     p = low_probability(static_sig)
     total = 0.0
     for coverage, pixels in seen.items():
-        least = needed(min_exposures, coverage)
+        least = min_exposures.needed(coverage)
         enough = sum(_binomial(coverage, k, p) for k in range(least, coverage + 1))
         total += pixels * enough
     return total

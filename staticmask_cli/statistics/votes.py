@@ -6,8 +6,6 @@ them: that is what travels between workers and what is added up.
 
 from __future__ import annotations
 
-import math
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -32,21 +30,6 @@ def is_set(bits: Bits, places: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Return for each of some places whether its bit is set."""
     found: NDArray[np.bool_] = (bits[places >> 3] >> (7 - (places & 7)).astype(np.uint8)) & 1 != 0
     return found
-
-
-def needed(min_exposures: Fraction, coverage: int) -> int:
-    """Return in how many exposures a pixel must be bad that `coverage` of them saw.
-
-    Parameters
-    ----------
-    min_exposures : Fraction
-        The number itself or, below 1, the share of `coverage`; once at the least.
-    coverage : int
-        How many exposures saw the pixel.
-    """
-    if min_exposures >= 1:
-        return math.ceil(min_exposures)
-    return max(1, math.ceil(min_exposures * coverage))
 
 
 class BitCounter:

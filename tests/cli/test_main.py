@@ -406,7 +406,7 @@ def test_a_stray_variable_is_warned_of_and_no_hindrance(invoke):
 
 
 def test_the_shown_configuration_can_be_fed_back(staticmask, tmp_path):
-    (tmp_path / "mine.cfg").write_text("[STATICMASK]\njobs = 2\n", encoding="utf-8")
+    (tmp_path / "mine.cfg").write_text("[RUNNING]\njobs = 2\n", encoding="utf-8")
     first = staticmask(
         *("--show-config", "-c", "mine.cfg", "--static-sig", "3.5", "j1_flt.fits", "j,2_flt.fits"),
         STATICMASK_PREFIX="combo",
@@ -433,14 +433,14 @@ def test_the_shown_configuration_can_be_fed_back(staticmask, tmp_path):
 
 
 def test_the_shown_configuration_holds_no_escape_sequences(staticmask, tmp_path):
-    (tmp_path / "\x1b[31m.cfg").write_text("[STATICMASK]\njobs = 2\n", encoding="utf-8")
+    (tmp_path / "\x1b[31m.cfg").write_text("[RUNNING]\njobs = 2\n", encoding="utf-8")
     run = staticmask("--show-config", "-c", "\x1b[31m.cfg")
     assert run.returncode == 0
     assert "# Set by: \\x1b[31m.cfg\n" in run.stdout
     assert "\x1b" not in run.stdout
     run = staticmask("--show-config", "\x1b[31m_flt.fits")
     assert (run.returncode, run.stdout) == (2, "")
-    assert "'\\x1b[31m_flt.fits' cannot be written into a configuration file" in run.stderr
+    assert "'\\x1b[31m_flt.fits' cannot be written to a configuration file" in run.stderr
 
 
 def test_a_name_that_is_not_utf_8_can_be_shown_or_is_refused_without_traceback(staticmask):
@@ -520,11 +520,11 @@ def test_errors_are_lines_without_traceback_all_of_them(staticmask):
 
 
 def test_wrong_configuration_is_told_whole_before_any_input_is_looked_at(staticmask, tmp_path):
-    (tmp_path / "bad.cfg").write_text("inptu = a\n[STATICMASK]\njobs = -1\n", encoding="utf-8")
+    (tmp_path / "bad.cfg").write_text("inptu = a\n[RUNNING]\njobs = -1\n", encoding="utf-8")
     run = staticmask("-c", "bad.cfg", "--static-sig", "x", "missing.fits")
     assert run.returncode == 2
     assert len(run.stderr.splitlines()) == 3
-    for part in ("bad.cfg: inptu", "bad.cfg: [STATICMASK] jobs = '-1'", "--static-sig: 'x'"):
+    for part in ("bad.cfg: inptu", "bad.cfg: [RUNNING] jobs = '-1'", "--static-sig: 'x'"):
         assert run.stderr.count(f"staticmask: error: {part}") == 1
 
 
@@ -623,7 +623,7 @@ def test_wrong_values_send_the_user_back_to_the_editor_with_the_errors_shown(
     again = (tmp_path / "seen.1").read_text(encoding="utf-8")
     head = [line for line in again.splitlines() if line.startswith("#!")]
     assert again.splitlines()[: len(head)] == head
-    assert any("[STEP 1: STATIC MASK] static_sig = 'four' is not a finite" in line for line in head)
+    assert any("[STEP 1: STATIC MASK] static_sig = 'four' is not a number" in line for line in head)
     assert any("static_sgi is not a known key; did you mean 'static_sig'?" in line for line in head)
     assert "\nstatic_sig = four\n" in again, "what the user wrote is still there"
 

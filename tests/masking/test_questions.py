@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from staticmask_cli.exposures.instruments import DQ_BITS, flag_names
 from staticmask_cli.masking import explain as explaining
 from staticmask_cli.masking import sweep as sweeping
 from staticmask_cli.reports.summary import SCHEMA_FILE
+from staticmask_cli.settings import MinExposures
 from staticmask_cli.statistics.chance import bad_by_chance, low_probability
 from tests.support.makers import DATA, REAL, exposure, instrument_exposure, sky
 from tests.support.runs import Run, small, tree
@@ -76,7 +76,7 @@ def test_a_sweep_counts_as_runs_at_each_sigma_do(options: dict, folder: Path, tm
         ).masks
         (mask,) = [m for m in masks if Path(m.path).name == row.mask]
         assert (row.bad, row.total, row.identity) == (mask.bad, mask.total, mask.identity)
-        votes = Fraction(options.get("min_exposures", 1))
+        votes = MinExposures.of(options.get("min_exposures", 1))
         assert row.expected == bad_by_chance({3: 64 * 80}, row.static_sig, votes)
 
 

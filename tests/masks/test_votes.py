@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from staticmask_cli import ConfigError, OutputError, create_masks, recount
 from staticmask_cli.masks.builder import MaskAccumulator
+from staticmask_cli.settings import MinExposures
 from staticmask_cli.statistics.sky import low_pixels, sky_statistics
-from staticmask_cli.statistics.votes import BitCounter, needed, pack
+from staticmask_cli.statistics.votes import BitCounter, pack
 from tests.support.makers import REAL, exposure, instrument_exposure, sky
 from tests.support.runs import Run, small, tree
 
@@ -120,16 +121,19 @@ def test_alone_is_what_one_chip_alone_calls_bad(data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     ("votes", "coverage", "least"),
     [
-        (Fraction(1), 0, 1),
-        (Fraction(3), 2, 3),
-        (Fraction(1, 2), 0, 1),
-        (Fraction(1, 2), 5, 3),
-        (Fraction(1, 10), 30, 3),  # in doubles 0.1 x 30 is above 3
-        (Fraction(1, 10), 9, 1),
+        ("1", 0, 1),
+        ("3", 2, 3),
+        ("0.5", 0, 1),
+        ("0.5", 5, 3),
+        ("0.1", 30, 3),  # in doubles 0.1 x 30 is above 3
+        ("10%", 9, 1),
+        ("all", 0, 1),
+        ("all", 7, 7),
+        ("100%", 7, 7),
     ],
 )
-def test_a_share_is_exact_and_one_at_the_least(votes: Fraction, coverage: int, least: int) -> None:
-    assert needed(votes, coverage) == least
+def test_a_share_is_exact_and_one_at_the_least(votes: str, coverage: int, least: int) -> None:
+    assert MinExposures.of(votes).needed(coverage) == least
 
 
 # Masks.
@@ -395,3 +399,34 @@ def test_counts_that_another_run_makes_meanwhile_stay(paths: list[Path], tmp_pat
 def test_what_is_no_number_of_exposures_is_refused(votes: object, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="min_exposures"):
         create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path, min_exposures=votes)
+
+
+@pytest.mark.parametrize("votes", ["1.0", "1.", "1e-0", 1.0, np.float64(1)])
+def test_one_and_a_point_may_mean_one_exposure_or_all(votes: object, tmp_path: Path) -> None:
+    meanings = "is ambiguous: use 1 for one exposure, or 100% for all of them"
+    with pytest.raises(ConfigError, match=rf"min_exposures: '1.*' {meanings}"):
+        create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path, min_exposures=votes)
+
+
+def test_all_means_every_exposure_that_covers_the_pixel(paths: list[Path], tmp_path: Path) -> None:
+    count, coverage = counted(arrays(6))
+    for votes in ("all", "100%"):
+        (mask,) = create_masks(paths, output_dir=tmp_path, min_exposures=votes, counts=True).masks
+        np.testing.assert_array_equal(mask.read() == 0, (count == coverage) & (count > 0))
+        assert fits.getval(mask.path, "MINEXPOS") == "all"
+    whole = Path(mask.path).read_bytes()
+    recount(mask.path, 2)
+    assert Path(mask.path).read_bytes() != whole
+    recount(mask.path, "all")
+    assert Path(mask.path).read_bytes() == whole
+    (half,) = create_masks(paths, output_dir=tmp_path, min_exposures="50%", counts=True).masks
+    np.testing.assert_array_equal(half.read() == 0, enough(count, coverage, 0.5))
+
+
+def test_a_mask_of_all_exposures_takes_more_of_them(paths: list[Path], tmp_path: Path) -> None:
+    for night in (paths[:2], paths[2:]):
+        create_masks(night, output_dir=tmp_path / "m", update=True, min_exposures="all")
+    create_masks(paths, output_dir=tmp_path / "one", min_exposures="all", counts=True)
+    assert (tmp_path / "m" / NAME).read_bytes() == (tmp_path / "one" / NAME).read_bytes()
+    with pytest.raises(OutputError, match=r"min_exposures all, not 0\.5"):
+        create_masks(paths, output_dir=tmp_path / "m", update=True, min_exposures=0.5)
