@@ -37,7 +37,7 @@ ALLOWED = {
 }
 
 
-class RefusedError(ValidateError):
+class RefusedError(ValidateError):  # type: ignore[misc]  # it has no types
     """A value that is refused for a reason of its own, rather than as not allowed."""
 
 

@@ -14,7 +14,7 @@ from configobj import ConfigObj, ConfigObjError, DuplicateError
 from configobj.validate import ValidateError
 
 from staticmask_cli.config.checks import RefusedError, is_given, native, validator
-from staticmask_cli.config.spec import DEFAULTS_FILE, Layer, default, keys
+from staticmask_cli.config.spec import DEFAULT, DEFAULTS_FILE, Layer, default, keys
 from staticmask_cli.errors import ConfigError
 from staticmask_cli.settings import Settings
 
@@ -269,7 +269,7 @@ def merge(
     ConfigError
         Every unknown key and every value out of range, from all sources.
     """
-    defaults = read_mapping(parse(DEFAULTS_FILE, "default"), "default")
+    defaults = read_mapping(parse(DEFAULTS_FILE, DEFAULT), DEFAULT)
     sources = [defaults]
     files: dict[str, list[str]] = {}
     if config_file is not None:

@@ -26,6 +26,8 @@ SPEC_FILE = _FOLDER / "staticmask.cfgspc"
 # Headings of sections that DrizzlePac names, or that have no name.
 _HEADINGS = {None: "Input", "STEP 1: STATIC MASK": "Mask"}
 
+#: Origin of the packaged defaults.
+DEFAULT = "default"
 #: The values of a source: key -> (value as written, origin).
 Layer = dict[str, tuple[Any, str]]
 

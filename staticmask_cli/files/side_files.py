@@ -15,6 +15,7 @@ from pathlib import Path
 
 from staticmask_cli.errors import OutputError
 from staticmask_cli.files.atomic import created_folder, folder_problems, part_of
+from staticmask_cli.files.locks import LOCK_NAME
 
 _FITS = (".fits", ".fits.gz", ".fits.fz")
 _FITS_BEGINNINGS = (b"SIMPLE", b"\x1f\x8b")  # gzipped, too
@@ -68,6 +69,8 @@ class SideFile:
             yield "is a link; give the name of the file itself"
         if path.is_dir():
             yield "is a folder"
+        if path.name == LOCK_NAME:
+            yield "is the name of a folder's lock"
         if path.name.lower().endswith(_FITS):
             yield "is a name for a mask or an exposure"
         yield from folder_problems(path.parent)

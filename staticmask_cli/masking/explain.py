@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -161,6 +162,7 @@ def explain(
     places: Sequence[Place],
     *,
     run_record: RunRecord | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> tuple[Explanation, ...]:
     """Tell what every exposure says of some pixels, reading each once.
@@ -173,6 +175,8 @@ def explain(
         Columns and rows, the first being 1.
     run_record : RunRecord, optional
         Learns what became of every exposure.
+    executor : Executor, optional
+        Reads the chips in place of threads.
     progress : callable, optional
         Told after each exposure how many are done.
 
@@ -195,6 +199,7 @@ def explain(
         jobs_of(settings),
         any_flags=True,
         run_record=run_record,
+        executor=executor,
         progress=progress,
     )
     for exposure in exposures:

@@ -82,8 +82,13 @@ def make_masks(
         run_record.unfinished += showing.asked(settings)
     if settings.static:
         _make(settings, executor, progress, run_record, write=write and not dry_run)
+    kinds = {
+        _warning_of(exposure.path, record): record.reason
+        for exposure in run_record.exposures
+        for _, record in exposure.chips
+    }
     for warning in run_record.warnings[heard:]:
-        log.warning("%s", warning)
+        log.warning("%s", warning, extra={"kind": kinds.get(warning)})
     if write:
         log_failed_checks(_news(run_record, settings), settings)
     report = Report(
@@ -143,8 +148,8 @@ def _gather_and_commit(
     closed = folder_problems(folder) if write else []
     held = HeldMasks(settings) if settings.update else None
     jobs = jobs_of(settings)
-    with run_record.timed("measure"), _workers(jobs, executor) as workers:
-        measures = None if run_record.dry_run or closed else workers
+    with run_record.timed("measure"), workers(jobs, executor) as lent:
+        measures = None if run_record.dry_run or closed else lent
         gathering = Gathering(settings, measures, jobs, held, run_record)
         for problem, name in unresolved.items():
             gathering.fail(name, [problem])
@@ -196,7 +201,8 @@ def _settle_copies(run_record: RunRecord) -> None:
 def log_failed_checks(checks: Iterable[QualityCheck], settings: Settings) -> None:
     """Log checks: as errors if they decide the exit status."""
     for check in checks:
-        log.log(logging.ERROR if settings.strict else logging.WARNING, "%s", check)
+        level = logging.ERROR if settings.strict else logging.WARNING
+        log.log(level, "%s", check, extra={"kind": check.kind, "value": check.value})
 
 
 def _news(run_record: RunRecord, settings: Settings) -> list[QualityCheck]:
@@ -221,11 +227,15 @@ def _tell_chips(run_record: RunRecord) -> None:
     for path, record in records:
         log.info("%s", chip_line(record))
         if record.reason:
-            run_record.warnings.append(f"{path}: SCI,{record.extver}: {record.reason}")
+            run_record.warnings.append(_warning_of(path, record))
+
+
+def _warning_of(path: str, record: ChipRecord) -> str:
+    return f"{path}: SCI,{record.extver}: {record.reason}"
 
 
 @contextmanager
-def _workers(jobs: int, executor: Executor | None) -> Iterator[Executor]:
+def workers(jobs: int, executor: Executor | None) -> Iterator[Executor]:
     """Lend an executor; our own ends at once if the run does, what waits being dropped."""
     if executor is not None:
         yield executor

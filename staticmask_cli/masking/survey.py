@@ -16,11 +16,11 @@ from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.products import best_first
 from staticmask_cli.masking.gathering import Progress
+from staticmask_cli.masking.make import workers
 from staticmask_cli.masks.duplicates import Duplicates, problem
 from staticmask_cli.masks.records import ChipRecord, same_pixels
 from staticmask_cli.reports.report import ExposureReport, RunRecord
 from staticmask_cli.settings import Settings
-from staticmask_cli.threads import Threads
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ def survey(
     *,
     any_flags: bool = False,
     run_record: RunRecord | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Surveyed[Answer]]:
     """Ask every chip a question, several at a time, and yield the exposures in order.
@@ -79,6 +80,8 @@ def survey(
         As for `open_exposure`.
     run_record : RunRecord, optional
         Learns what became of every exposure.
+    executor : Executor, optional
+        Reads the chips in place of threads; it is not shut down.
     progress : callable, optional
         Told after each exposure how many are done.
 
@@ -95,23 +98,20 @@ def survey(
         _fail(run_record, name, [line])
     ahead: deque[tuple[Path, list[tuple[Chip, Future[Answer]]]]] = deque()
     report_progress = progress or (lambda *_: None)
-    with Threads(jobs, thread_name_prefix="staticmask") as threads:
-        try:
-            for number, path in enumerate(best_first(paths)):
-                try:
-                    chips = open_exposure(path, settings, any_flags=any_flags).chips
-                    for chip in filter(_is_left_out, chips):
-                        place = f"{path}: SCI,{chip.extver}"
-                        run_record.warn(f"{place}: left out: {chip.left_out}")
-                    ahead.append((path, _asked(chips, question, threads)))
-                except InputError as error:
-                    _fail(run_record, path, error.problems)
-                    report_progress(number + 1 - len(ahead), len(paths))
-                while len(ahead) > (jobs if number + 1 < len(paths) else 0):
-                    yield from _answered(run_record, duplicates, *ahead.popleft())
-                    report_progress(number + 1 - len(ahead), len(paths))
-        finally:
-            threads.shutdown(wait=True, cancel_futures=True)
+    with workers(jobs, executor) as lent:
+        for number, path in enumerate(best_first(paths)):
+            try:
+                chips = open_exposure(path, settings, any_flags=any_flags).chips
+                for chip in filter(_is_left_out, chips):
+                    place = f"{path}: SCI,{chip.extver}"
+                    run_record.warn(f"{place}: left out: {chip.left_out}", kind=chip.left_out)
+                ahead.append((path, _asked(chips, question, lent)))
+            except InputError as error:
+                _fail(run_record, path, error.problems)
+                report_progress(number + 1 - len(ahead), len(paths))
+            while len(ahead) > (jobs if number + 1 < len(paths) else 0):
+                yield from _answered(run_record, duplicates, *ahead.popleft())
+                report_progress(number + 1 - len(ahead), len(paths))
     failed = [exposure for exposure in run_record.exposures if exposure.state == "failed"]
     problems = list(dict.fromkeys(reason for exposure in failed for reason in exposure.reasons))
     is_none_left = all(exposure.state != "read" for exposure in run_record.exposures)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,17 +51,17 @@ class SweepRow:
         """Return it in types that JSON has."""
         return asdict(self)
 
-    def line(self) -> str:
-        """Return ``mask  sigma  bad/total  percent  expected  percent``."""
+    def cells(self) -> tuple[str, ...]:
+        """Return mask, sigma, bad/total, percent, expected and its percent for a table."""
         return (
-            f"{self.mask}  {self.static_sig:.12g}  {self.bad}/{self.total}  "
-            f"{100 * self.bad / self.total:.4f}  {self.expected:.1f}  "
-            f"{100 * self.expected / self.total:.4f}"
+            *(self.mask, f"{self.static_sig:.12g}", f"{self.bad}/{self.total}"),
+            *(f"{100 * self.bad / self.total:.4f}", f"{self.expected:.1f}"),
+            f"{100 * self.expected / self.total:.4f}",
         )
 
 
-#: What the columns of `SweepRow.line` are.
-SWEEP_HEADING = "# mask  static_sig  bad/total  percent  noise alone  percent"
+#: The heading of the columns of `SweepRow.cells`.
+HEADING = ("# mask", "static_sig", "bad/total", "percent", "noise alone", "percent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,16 @@ class _Swept:
         return self.at_each[0].record
 
 
+def _swept(sigmas: tuple[float, ...], chip: Chip) -> _Swept:
+    return _Swept(measure_at(chip, sigmas))
+
+
 def sweep(
     settings: Settings,
     sigmas: Sequence[float],
     *,
     run_record: RunRecord | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> tuple[SweepRow, ...]:
     """Count the bad pixels of all masks at several sigmas, reading each exposure once.
@@ -91,6 +98,8 @@ def sweep(
         Values of ``static_sig``.
     run_record : RunRecord, optional
         Learns what became of every exposure.
+    executor : Executor, optional
+        Reads the chips in place of threads.
     progress : callable, optional
         Told after each exposure how many are done.
 
@@ -108,11 +117,14 @@ def sweep(
 
     run_record = RunRecord() if run_record is None else run_record
 
-    def question(chip: Chip) -> _Swept:
-        return _Swept(measure_at(chip, sigmas))
-
+    question = functools.partial(_swept, tuple(sigmas))
     for exposure in survey(
-        settings, question, jobs_of(settings), run_record=run_record, progress=progress
+        settings,
+        question,
+        jobs_of(settings),
+        run_record=run_record,
+        executor=executor,
+        progress=progress,
     ):
         for chip, swept in exposure.answers:
             if chip.identity not in masks:
@@ -122,7 +134,8 @@ def sweep(
                     for number, _ in enumerate(sigmas)
                 ]
             if swept.record.reason:
-                run_record.warn(f"{chip.file}: SCI,{chip.extver}: {swept.record.reason}")
+                reason = swept.record.reason
+                run_record.warn(f"{chip.file}: SCI,{chip.extver}: {reason}", kind=reason)
             if swept.record.used and chip.extver not in exposure.duplicates:
                 for mask, measured in zip(masks[chip.identity], swept.at_each, strict=True):
                     mask.add(measured.bad, measured.unseen)

@@ -63,6 +63,11 @@ class QualityCheck:
     def __str__(self) -> str:
         return f"{self.subject}: {self.text} ({self.setting})"
 
+    @property
+    def kind(self) -> str:
+        """What it has in common with the same check of other chips, if it failed."""
+        return f"{self.name} is above {self.setting}"
+
     def short(self) -> str:
         """Return name, number and limit."""
         return f"{self.name} {self.value:.3g} > {self.limit:g}"

@@ -98,8 +98,8 @@ def mask(folder: Path, *, counts: bool = True, seed: int = 1) -> Path:
 
 USES = {
     "update": ("[ab]_flt.fits", "-o", "m", "--update"),
-    "recount": ("m", "--recount", "-m", "2"),
-    "compare": ("m", "--compare", "m"),
+    "recount": ("recount", "m", "-m", "2"),
+    "compare": ("compare", "m", "m"),
     "beside": ("b_flt.fits", "-o", "m"),
 }
 
@@ -495,7 +495,7 @@ def test_a_pattern_into_a_folder_that_may_only_be_listed_is_an_error(
     one_error(result, "sub/x_flt.fits: permission to read it is denied")
 
 
-@pytest.mark.parametrize("arguments", [("-o", "m"), ("--sweep", "3,4")])
+@pytest.mark.parametrize("arguments", [("make", "-o", "m"), ("sweep", "--sigmas", "3,4")])
 def test_no_more_threads_is_an_error_in_one_line(
     arguments: tuple[str, ...],
     tmp_path: Path,
@@ -511,7 +511,7 @@ def test_no_more_threads_is_an_error_in_one_line(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(threading.Thread, "start", no_more)
     with pytest.raises(SystemExit) as caught:
-        main(["a_flt.fits", *arguments])
+        main([*arguments, "a_flt.fits"])
     assert caught.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "a thread cannot be started" in line

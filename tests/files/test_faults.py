@@ -626,7 +626,7 @@ def test_one_mask_that_cannot_be_renamed_is_told_and_so_are_the_others(
         return original(part, path)
 
     monkeypatch.setattr(Path, "replace", replaced)
-    options = ["m", "--recount", "-m", "2"] if recounted else ["--static-sig", "2", "-o", "m"]
+    options = ["recount", "m", "-m", "2"] if recounted else ["--static-sig", "2", "-o", "m"]
     result = CliRunner().invoke(main, [*options, "-q", "--summary", "s.json"])
     why = "cannot be written: Input/output error" if what == "fails" else "changed since it was"
     assert result.exit_code == 1

@@ -602,7 +602,7 @@ def test_more_votes_than_exposures_are_a_failed_check(staticmask: Run, good: Pat
 
 def test_a_mask_that_is_recounted_for_too_many_votes_fails_too(staticmask: Run, good: Path) -> None:
     assert staticmask("*flt.fits", "--counts", "--strict", cwd=good).returncode == 0
-    result = staticmask(".", "--recount", "-m", "5", "--strict", cwd=good)
+    result = staticmask("recount", ".", "-m", "5", "--strict", cwd=good)
     assert result.returncode == 4
     assert "min_exposures 5 exceeds the 4 available" in result.stderr
 

@@ -196,7 +196,7 @@ def test_votes_that_cannot_come_together_are_told(staticmask: Run, tmp_path: Pat
     said = f"staticmask: warning: {NAME}: min_exposures 2 exceeds the 1 available"
     result = staticmask("a_flt.fits", "-m", "2", "--counts")
     assert (result.returncode, result.stderr) == (0, f"{said} (min_exposures)\n")
-    result = staticmask(NAME, "--recount", "-m", "2")
+    result = staticmask("recount", NAME, "-m", "2")
     assert (result.returncode, result.stderr) == (0, f"{said} (min_exposures)\n")
     assert result.stdout == f"{NAME}  0/320  0.0000  1\n"
 
@@ -226,7 +226,7 @@ def test_the_command_recounts_several_masks_at_once(staticmask: Run, tmp_path: P
     assert staticmask("*flt.fits", "-o", "m", "--counts").returncode == 0
     assert staticmask("*flt.fits", "-o", "two", "--counts", "-m", "2").returncode == 0
     for entry in ("m", "m/*_staticMask.fits"):
-        result = staticmask(entry, "--recount", "--min-exposures", "2")
+        result = staticmask("recount", entry, "--min-exposures", "2")
         assert (result.returncode, result.stderr) == (0, "")
         assert result.stdout.count("\n") == 2
         for path in (tmp_path / "two").iterdir():
@@ -238,18 +238,18 @@ def test_the_command_recounts_several_masks_at_once(staticmask: Run, tmp_path: P
     ("arguments", "said"),
     [
         (
-            ["plain", "--recount", "-m", "2"],
+            ["recount", "plain", "-m", "2"],
             "ACSHRC_16x20_1_staticMask.fits: keeps no counts",
         ),
-        (["--recount", "-m", "2"], "--recount needs masks and --min-exposures"),
-        (["m", "--recount"], "--recount needs masks and --min-exposures"),
-        (["gone.fits", "--recount", "-m", "2"], "gone.fits: file not found"),
-        (["a_flt.fits", "--recount", "-m", "2"], "a_flt.fits: is no mask with a table"),
-        (["m", "--recount", "-m", "0"], "--min-exposures: '0' is not a number of exposures"),
-        (["m", "--recount", "-m", "1.5"], "--min-exposures: '1.5' is not a number of exposures"),
-        (["m", "--recount", "-m", "nan"], "--min-exposures: 'nan' is not a number of exposures"),
-        (["m", "--recount", "-m", "2", "--static-sig", "3"], "does not go with --static-sig"),
-        (["m", "--recount", "-m", "2", "-n"], "does not go with --dry-run"),
+        (["recount", "-m", "2"], "Missing argument 'MASK...'"),
+        (["recount", "m"], "--min-exposures is missing; give a number, a share or all"),
+        (["recount", "gone.fits", "-m", "2"], "gone.fits: file not found"),
+        (["recount", "a_flt.fits", "-m", "2"], "a_flt.fits: is no mask with a table"),
+        (["recount", "m", "-m", "0"], "--min-exposures: '0' is not a number of exposures"),
+        (["recount", "m", "-m", "1.5"], "--min-exposures: '1.5' is not a number of exposures"),
+        (["recount", "m", "-m", "nan"], "--min-exposures: 'nan' is not a number of exposures"),
+        (["recount", "m", "-m", "2", "--static-sig", "3"], "No such option '--static-sig'"),
+        (["recount", "m", "-m", "2", "-n"], "No such option '-n'"),
     ],
 )
 def test_what_cannot_be_recounted_is_told_and_left(
@@ -279,7 +279,7 @@ def test_however_a_folder_is_spelled_it_has_one_lock_and_links_stay(
     names = [Path(first.path).name, Path(second.path).name]
     litter = tmp_path / "m" / f".{names[0]}.01234567.part"
     litter.write_bytes(b"of a killed run")
-    result = staticmask(link, f"m/../m/{names[1]}", "--recount", "-m", "2", "--lock-timeout", "0")
+    result = staticmask("recount", link, f"m/../m/{names[1]}", "-m", "2", "--lock-timeout", "0")
     assert result.returncode == 0, result.stderr
     assert link.is_symlink()
     assert fits.getval(first.path, "MINEXPOS") == fits.getval(second.path, "MINEXPOS") == 2
