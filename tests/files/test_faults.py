@@ -689,7 +689,7 @@ SIGNALLED = (
 @pytest.mark.parametrize(
     ("where", "done"),
     [
-        ("staticmask_cli.cli.main.start_logging", ""),
+        ("staticmask_cli.cli.run.start_logging", ""),
         ("staticmask_cli.masking.make._gather_and_commit", ""),
         ("staticmask_cli.masking.write._plan", ""),
         (
@@ -697,7 +697,7 @@ SIGNALLED = (
             "not finished: standard output, --report",
         ),
         ("staticmask_cli.reports.showing.exhibit", "not finished: standard output, --report"),
-        ("staticmask_cli.cli.main.echo", "not finished: standard output"),
+        ("staticmask_cli.cli.run.echo", "not finished: standard output"),
         ("staticmask_cli.files.side_files.part_of", "not finished: --summary"),
     ],
 )
