@@ -1,27 +1,42 @@
 """Static bad-pixel masks from calibrated Hubble exposures.
 
 The public names are `create_masks`, `createMask` (for scripts written for
-DrizzlePac), `sweep`, `explain`, `compare` and `recount`, the errors they raise
-and `__version__`. They are imported when
-they are first used: importing this package costs nothing.
+DrizzlePac), `sweep`, `explain`, `compare` and `recount`, the types of their
+results, the errors that they raise, and `__version__`. Each is imported on first
+use, so that importing this package is fast.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as typing has it, which takes longer to import than all else here
+TYPE_CHECKING = False  # as typing has it, whose import takes longer than all else here
 if TYPE_CHECKING:
     from typing import Any
 
     from staticmask_cli._version import __version__
-    from staticmask_cli.api import create_masks, createMask
-    from staticmask_cli.asking import compare, explain, recount, sweep
+    from staticmask_cli.api import compare, create_masks, createMask, explain, recount, sweep
     from staticmask_cli.errors import ConfigError, InputError, OutputError, StaticMaskError
+    from staticmask_cli.masking.compare import Difference
+    from staticmask_cli.masking.explain import Explanation, PixelInChip
+    from staticmask_cli.masking.sweep import SweepRow
+    from staticmask_cli.masks.quality import Quality, QualityCheck
+    from staticmask_cli.masks.records import ChipRecord
+    from staticmask_cli.reports.report import ExposureReport, MaskReport, Report
 
 __all__ = [
+    "ChipRecord",
     "ConfigError",
+    "Difference",
+    "Explanation",
+    "ExposureReport",
     "InputError",
+    "MaskReport",
     "OutputError",
+    "PixelInChip",
+    "Quality",
+    "QualityCheck",
+    "Report",
     "StaticMaskError",
+    "SweepRow",
     "__version__",
     "compare",
     "createMask",
@@ -33,16 +48,26 @@ __all__ = [
 
 _HOMES = {
     "__version__": "_version",
+    "compare": "api",
     "createMask": "api",
     "create_masks": "api",
-    "compare": "asking",
-    "explain": "asking",
-    "recount": "asking",
-    "sweep": "asking",
+    "explain": "api",
+    "recount": "api",
+    "sweep": "api",
     "ConfigError": "errors",
     "InputError": "errors",
     "OutputError": "errors",
     "StaticMaskError": "errors",
+    "Difference": "masking.compare",
+    "Explanation": "masking.explain",
+    "PixelInChip": "masking.explain",
+    "SweepRow": "masking.sweep",
+    "Quality": "masks.quality",
+    "QualityCheck": "masks.quality",
+    "ChipRecord": "masks.records",
+    "ExposureReport": "reports.report",
+    "MaskReport": "reports.report",
+    "Report": "reports.report",
 }
 
 

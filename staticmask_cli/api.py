@@ -1,4 +1,4 @@
-"""The library: the same runs as the command's, from Python."""
+"""The commands as Python functions, and DrizzlePac's createMask."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from staticmask_cli.config.checks import is_given, native
+from staticmask_cli.config.checks import checked_pixel, checked_sigmas, is_given, native
 from staticmask_cli.config.merging import (
     ARGUMENT,
     Configuration,
@@ -20,9 +20,16 @@ from staticmask_cli.config.merging import (
 )
 from staticmask_cli.config.spec import keys
 from staticmask_cli.errors import ConfigError
+from staticmask_cli.masking import compare as _compare
+from staticmask_cli.masking import explain as _explain
+from staticmask_cli.masking import recount as _recount
+from staticmask_cli.masking import sweep as _sweep
+from staticmask_cli.masking.compare import Difference
+from staticmask_cli.masking.explain import Explanation
 from staticmask_cli.masking.exposure_loop import Progress
 from staticmask_cli.masking.make import make_masks
-from staticmask_cli.reports.report import Report, RunRecord
+from staticmask_cli.masking.sweep import SweepRow
+from staticmask_cli.reports.report import MaskReport, Report, RunRecord
 from staticmask_cli.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,8 +37,8 @@ log = logging.getLogger(__name__)
 Name = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Input = Name | Iterable[Name]
 
-# A float that no caller can hand in: tells createMask's own default from the
-# same number given on purpose, which must win over a configuration's.
+# A float that no caller can pass: it tells createMask's default from the same
+# number given on purpose, which must override a configuration's.
 _DRIZZLEPAC_SIG = float("4.0")
 
 
@@ -54,7 +61,7 @@ def create_masks(
     overwrite: bool | None = None,
     verify: bool | None = None,
     lock_timeout: float | None = None,
-    min_exposures: float | None = None,
+    min_exposures: float | str | None = None,
     counts: bool | None = None,
     report: str | os.PathLike[str] | None = None,
     preview: str | os.PathLike[str] | None = None,
@@ -73,168 +80,357 @@ def create_masks(
     """Make one static bad-pixel mask for every detector chip in the exposures.
 
     Arguments that are None are taken from `config`, then from the packaged
-    defaults. The environment is not looked at.
+    defaults. Environment variables are ignored.
 
     Parameters
     ----------
     input : str, path, or iterable of these, optional
         Names, patterns, comma lists, @lists and association tables.
     config : str or path, optional
-        A configuration file, also an ``astrodrizzle.cfg``.
+        A configuration file, or an ``astrodrizzle.cfg``.
     group : str or int, optional
         Extensions to use: ``"sci,1"``, or HDU numbers.
     static : bool, optional
-        False makes no mask.
+        False to make no mask.
     static_sig : float, optional
-        A pixel is bad if it lies more than this many rms below the mode.
+        A pixel is bad if it is more than this many rms below the mode.
     final_bits : str, int or iterable of int, optional
         DQ bits that count as good; pixels with others are bad. ``"None"``
-        overrules a `config` that has some.
+        overrides a value from `config`.
     output_dir : str or path, optional
-        Folder for the masks; made if absent.
+        Folder for the masks, created if missing.
     prefix : str, optional
-        Begins the masks' names in place of instrument and detector.
+        File-name prefix that replaces instrument and detector.
     jobs : int, optional
-        Chips measured at the same time; 0 for as many as there are cores.
+        Number of chips to measure at the same time; 0 for the number of cores.
     include_empty : bool, optional
-        Use exposures without exposure time or good pixels too.
+        Use exposures without exposure time or good pixels.
     allow_duplicates : bool, optional
-        Count each of several exposures with the same pixels.
+        Count every one of several exposures with the same pixels.
     keep_going : bool, optional
-        Leave out exposures that cannot be used; ``report.failed`` tells of them.
+        Skip exposures that cannot be used, and list them in ``report.failed``.
     any_product : bool, optional
-        Use files too that are not calibrated Hubble exposures, as far as they can
-        be measured.
+        Accept files that are not calibrated Hubble exposures.
     update : bool, optional
-        Add the exposures to the masks on disk.
+        Add the exposures to existing masks.
     overwrite : bool, optional
-        Replace files that have a mask's name and are not static masks.
+        Replace files with a mask's name that are not static masks.
     verify : bool, optional
-        With `update`: compare the pixels of exposures that the masks hold already.
+        With `update`: check that the pixels of known exposures are unchanged.
     lock_timeout : float, optional
-        Seconds to wait for another run that is writing into the same folder.
-    min_exposures : float, optional
-        In how many of the exposures that saw it a pixel must be bad; below 1,
-        in what share of them.
+        Seconds to wait for another run that writes to the same folder.
+    min_exposures : float or str, optional
+        Exposures in which a pixel must be bad: a number of them, a share such
+        as 0.5 or ``"50%"`` of those that cover the pixel, or ``"all"``.
     counts : bool, optional
-        Keep how often each pixel was bad, and was seen, in the masks.
+        Store how often each pixel was bad and was covered.
     report, preview : str or path, optional
-        File and folder for pictures of the masks; they need matplotlib.
+        File of the report page, and folder for its plots; they need the
+        ``report`` extra.
     strict : bool, optional
-        Log failed quality checks as errors, not as warnings. The masks are written
-        and nothing is raised; see ``report.failed_checks``.
+        Log failed quality checks as errors, not as warnings. The masks are
+        written and nothing is raised; see ``report.failed_checks``.
     max_low_excess, max_mode_offset, max_rms_ratio : float, optional
     max_clustered, max_single_exposure, max_threshold_depth, max_bad : float, optional
-        The limits of the quality checks.
+        Limits of the quality checks.
     dry_run : bool
-        Find out which masks would be made; measure and write nothing.
+        Find the masks that would be made; read no pixels and write nothing.
     executor : concurrent.futures.Executor, optional
-        Does the measuring in place of threads.
+        Measures the chips, instead of threads.
     progress : callable, optional
-        Called after each exposure with how many are done, and of how many.
+        Called after each exposure with the number done and the number in all.
 
     Returns
     -------
     Report
-        Masks (``report.masks[0].read()`` reads one) with the statistics of
-        every chip, and warnings.
+        The masks (``report.masks[0].read()`` reads one), the statistics of
+        every chip, and the warnings.
 
     Raises
     ------
     ConfigError
         If an argument or the configuration is wrong.
     InputError
-        If an exposure is, or with `keep_going` all are; nothing was written.
+        If an exposure cannot be used, or none with `keep_going`; nothing was
+        written.
     OutputError
         If a mask cannot be written, or exposures cannot be added to it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     report = create_masks("tests/data/o4k19a010_flt.fits", output_dir=folder)
+    ...     mask = report.masks[0].read()
+    >>> report
+    <Report: 1 mask, 1 exposure, 0 warnings, all checks passed>
+    >>> mask.shape, int((mask == 0).sum())
+    ((256, 256), 38)
     """
-    merged = _merged(
-        input,
-        config=config,
-        group=group,
-        static=static,
-        static_sig=static_sig,
-        final_bits=final_bits,
-        output_dir=output_dir,
-        prefix=prefix,
-        jobs=jobs,
-        include_empty=include_empty,
-        allow_duplicates=allow_duplicates,
-        keep_going=keep_going,
-        any_product=any_product,
-        update=update,
-        overwrite=overwrite,
-        verify=verify,
-        lock_timeout=lock_timeout,
-        min_exposures=min_exposures,
-        counts=counts,
-        report=report,
-        preview=preview,
-        strict=strict,
-        max_low_excess=max_low_excess,
-        max_mode_offset=max_mode_offset,
-        max_rms_ratio=max_rms_ratio,
-        max_clustered=max_clustered,
-        max_single_exposure=max_single_exposure,
-        max_threshold_depth=max_threshold_depth,
-        max_bad=max_bad,
-    )
-    if executor is not None and not isinstance(executor, Executor):
-        raise ConfigError(f"executor: {executor!r} is not a concurrent.futures.Executor")
-    if progress is not None and not callable(progress):
-        raise ConfigError(f"progress: {progress!r} cannot be called")
+    merged = _merged(locals())
+    _check_callables(executor, progress)
     return make_masks(
         merged.settings,
         dry_run=dry_run,
         executor=executor,
         progress=progress,
-        run_record=_journal(merged),
+        run_record=_run_record(merged),
     )
 
 
-def settings_of(
-    input: Input | None,  # noqa: A002 - the configuration's name
+def sweep(
+    input: Input | None = None,  # noqa: A002 - the configuration's name
+    sigmas: Iterable[float] = (3.0, 3.5, 4.0, 5.0, 6.0),
     *,
     config: Name | None = None,
-    **options: Any,
-) -> Settings:
-    """Return the settings that arguments make, as `create_masks` takes them.
+    group: str | int | None = None,
+    final_bits: str | int | Iterable[int] | None = None,
+    prefix: str | None = None,
+    jobs: int | None = None,
+    include_empty: bool | None = None,
+    allow_duplicates: bool | None = None,
+    keep_going: bool | None = None,
+    any_product: bool | None = None,
+    min_exposures: float | str | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> tuple[SweepRow, ...]:
+    """Count the bad pixels that masks would have at several sigmas.
+
+    Each exposure is read once, and nothing is written.
+
+    Parameters
+    ----------
+    input : str, path, or iterable of these, optional
+        As for `create_masks`.
+    sigmas : iterable of float
+        Values of ``static_sig``.
+    config, group, final_bits, prefix, jobs, include_empty, allow_duplicates
+    keep_going, any_product, min_exposures, executor, progress
+        As for `create_masks`.
+
+    Returns
+    -------
+    tuple of SweepRow
+        By mask, then in the order of `sigmas`.
 
     Raises
     ------
-    ConfigError
-        If an argument or the configuration is wrong, or there is no such argument.
+    ConfigError, InputError
+        As for `create_masks`.
+
+    Examples
+    --------
+    >>> for row in sweep("tests/data/o4k19a010_flt.fits", [3, 4]):
+    ...     print(row.static_sig, row.bad, f"{row.expected:.1f}")
+    3.0 66 205.0
+    4.0 38 5.4
     """
-    merged = _merged(input, config=config, **options)
-    for warning in merged.warnings:
-        log.warning("%s", warning)
-    return merged.settings
+    settings = _settings(locals())
+    _check_callables(executor, progress)
+    values = native(sigmas)
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise ConfigError(f"sigmas: {sigmas!r} is not a list of numbers")
+    return _sweep.sweep(settings, checked_sigmas(values), executor=executor, progress=progress)
 
 
-def _merged(
-    input: Input | None,  # noqa: A002 - the configuration's name
+def explain(
+    input: Input | None = None,  # noqa: A002 - the configuration's name
+    *,
+    x: int,
+    y: int,
+    config: Name | None = None,
+    group: str | int | None = None,
+    static_sig: float | None = None,
+    final_bits: str | int | Iterable[int] | None = None,
+    prefix: str | None = None,
+    jobs: int | None = None,
+    include_empty: bool | None = None,
+    allow_duplicates: bool | None = None,
+    keep_going: bool | None = None,
+    any_product: bool | None = None,
+    min_exposures: float | str | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> tuple[Explanation, ...]:
+    """Return each exposure's value and result for a pixel.
+
+    Parameters
+    ----------
+    input : str, path, or iterable of these, optional
+        As for `create_masks`.
+    x, y : int
+        Column and row, counted from 1, as in DS9.
+    config, group, static_sig, final_bits, prefix, jobs, include_empty, allow_duplicates
+    keep_going, any_product, min_exposures, executor, progress
+        As for `create_masks`.
+
+    Returns
+    -------
+    tuple of Explanation
+        One for each mask.
+
+    Raises
+    ------
+    ConfigError, InputError
+        As for `create_masks`; also if the pixel is outside all chips.
+
+    Examples
+    --------
+    >>> (pixel,) = explain("tests/data/o4k19a010_flt.fits", x=17, y=5)
+    >>> pixel.is_bad, pixel.count, pixel.coverage
+    (False, 0, 2)
+    """
+    pixel = checked_pixel(native(x), native(y))
+    settings = _settings(locals())
+    _check_callables(executor, progress)
+    return _explain.explain(settings, [pixel], executor=executor, progress=progress)
+
+
+def compare(
+    input: Input | None = None,  # noqa: A002 - the configuration's name
+    *,
+    old: Name,
+    config: Name | None = None,
+    group: str | int | None = None,
+    static_sig: float | None = None,
+    final_bits: str | int | Iterable[int] | None = None,
+    output_dir: str | os.PathLike[str] | None = None,
+    prefix: str | None = None,
+    jobs: int | None = None,
+    include_empty: bool | None = None,
+    allow_duplicates: bool | None = None,
+    keep_going: bool | None = None,
+    any_product: bool | None = None,
+    min_exposures: float | str | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> tuple[Difference, ...]:
+    """Compare masks with older ones; nothing is written.
+
+    Parameters
+    ----------
+    input : str, path, or iterable of these, optional
+        Exposures, whose masks are made but not written; or masks.
+    old : str or path
+        The older mask, or a folder of masks, also DrizzlePac's.
+    config, group, static_sig, final_bits, output_dir, prefix, jobs, include_empty
+    allow_duplicates, keep_going, any_product, min_exposures, executor, progress
+        As for `create_masks`.
+
+    Returns
+    -------
+    tuple of Difference
+        By name.
+
+    Raises
+    ------
+    ConfigError, InputError
+        As for `create_masks`; also if the masks do not belong together.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> exposure = "tests/data/o4k19a010_flt.fits"
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = create_masks(exposure, output_dir=folder)
+    ...     (difference,) = compare(exposure, old=folder, static_sig=3)
+    >>> difference.is_same, difference.old, difference.new
+    (False, 38, 66)
+    """
+    settings = _settings(locals())
+    _check_callables(executor, progress)
+    return _compare.compare(settings, _name(old, "old"), executor=executor, progress=progress)
+
+
+def recount(
+    input: Input,  # noqa: A002 - the configuration's name
+    min_exposures: float | str,
     *,
     config: Name | None = None,
-    **options: Any,
-) -> Configuration:
-    given = options | {"input": _entries(input), "final_bits": _bits(options.get("final_bits"))}
-    _check_known(given, "argument")
-    flags = {name: (value, ARGUMENT) for name, value in given.items() if value is not None}
-    return merge(config_file=None if config is None else as_name(config, "config"), flags=flags)
+    jobs: int | None = None,
+    lock_timeout: float | None = None,
+    max_low_excess: float | None = None,
+    max_mode_offset: float | None = None,
+    max_rms_ratio: float | None = None,
+    max_clustered: float | None = None,
+    max_single_exposure: float | None = None,
+    max_threshold_depth: float | None = None,
+    max_bad: float | None = None,
+) -> tuple[MaskReport, ...]:
+    """Rewrite masks that have counts for another ``min_exposures``.
+
+    No exposure is read.
+
+    Parameters
+    ----------
+    input : str, path, or iterable of these
+        Masks that were made with ``counts``, or folders of them.
+    min_exposures : float or str
+        As for `create_masks`.
+    config, jobs, lock_timeout, max_low_excess, max_mode_offset, max_rms_ratio
+    max_clustered, max_single_exposure, max_threshold_depth, max_bad
+        As for `create_masks`.
+
+    Returns
+    -------
+    tuple of MaskReport
+        The rewritten masks.
+
+    Raises
+    ------
+    ConfigError, InputError, OutputError
+        As for `create_masks`; also if a mask has no counts.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = create_masks("tests/data/o4k19a010_flt.fits", output_dir=folder, counts=True)
+    ...     (mask,) = recount(folder, "all")
+    >>> mask.bad
+    24
+    """
+    if min_exposures is None:
+        raise ConfigError("min_exposures: None is not a number of exposures")
+    return _recount.recount(_settings(locals()))
 
 
-def _journal(merged: Configuration) -> RunRecord:
-    """Return a run's run_record, with the warnings of its configuration."""
+def _settings(arguments: Mapping[str, Any]) -> Settings:
+    """Return the settings of a function other than `create_masks`, from its arguments."""
+    merged = _merged(arguments)
+    for warning in merged.warnings:
+        log.warning("%s", warning)
+    return merged.settings.without_masks()
+
+
+def _merged(arguments: Mapping[str, Any]) -> Configuration:
+    """Merge the arguments of a function that are configuration keys with its ``config``."""
+    given = {name: arguments.get(name) for name in keys()}
+    given["input"] = _entries(given["input"])
+    given["final_bits"] = _bits(given["final_bits"])
+    config = arguments["config"]
+    file = None if config is None else _name(config, "config")
+    return merge(config_file=file, flags=_flags(given))
+
+
+def _flags(given: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+    return {name: (value, ARGUMENT) for name, value in given.items() if value is not None}
+
+
+def _check_callables(executor: Executor | None, progress: Progress | None) -> None:
+    if executor is not None and not isinstance(executor, Executor):
+        raise ConfigError(f"executor: {executor!r} is not a concurrent.futures.Executor")
+    if progress is not None and not callable(progress):
+        raise ConfigError(f"progress: {progress!r} is not callable")
+
+
+def _run_record(merged: Configuration) -> RunRecord:
+    """Return the record of a run, with the warnings of its configuration."""
     run_record = RunRecord()
     for warning in (*merged.warnings, *merged.of_a_run):
         run_record.warn(warning)
     return run_record
-
-
-def _check_known(given: Iterable[str], kind: str) -> None:
-    unknown = [name for name in given if name not in keys()]
-    if unknown:
-        raise ConfigError(*(f"'{n}' is no {kind}{suggestion(n)}" for n in unknown))
 
 
 def createMask(  # noqa: N802 - DrizzlePac's name
@@ -245,14 +441,14 @@ def createMask(  # noqa: N802 - DrizzlePac's name
     configObj: Name | Mapping[str, Any] | None = None,  # noqa: N803 - same
     **inputDict: Any,  # noqa: N803 - same
 ) -> Report | None:
-    """Do what ``drizzlepac.staticMask.createMask`` documents.
+    """Make masks, called as ``drizzlepac.staticMask.createMask`` is documented.
 
     Parameters
     ----------
     input : str, path, or iterable of these
         As for `create_masks`; if None, `configObj` must name the exposures.
     static_sig : float
-        As for `create_masks`; if it is not given, `configObj`'s counts.
+        As for `create_masks`; the default is that of `configObj`.
     group : str or int, optional
         As for `create_masks`.
     editpars : bool
@@ -265,7 +461,7 @@ def createMask(  # noqa: N802 - DrizzlePac's name
     Returns
     -------
     Report or None
-        As `create_masks`; None if the editor was left without saving.
+        As for `create_masks`; None if the editor was left without saving.
 
     Raises
     ------
@@ -273,7 +469,17 @@ def createMask(  # noqa: N802 - DrizzlePac's name
         Also if neither `input` nor `configObj` names exposures; it is a
         ValueError, as DrizzlePac's is.
     InputError, OutputError
-        As `create_masks`.
+        As for `create_masks`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     report = createMask(
+    ...         "tests/data/o4k19a010_flt.fits", static_sig=5.0, output_dir=folder
+    ...     )
+    >>> report.masks[0].bad
+    28
     """
     given = dict(inputDict)
     for name in ("updatewcs", "_task_name_"):  # DrizzlePac's scripts may pass them on
@@ -282,12 +488,12 @@ def createMask(  # noqa: N802 - DrizzlePac's name
     if static_sig is not _DRIZZLEPAC_SIG or configObj is None:
         given["static_sig"] = static_sig
     given["final_bits"] = _bits(given.get("final_bits"))
-    _check_known(given, "key of createMask's")
+    if unknown := [name for name in given if name not in keys()]:
+        raise ConfigError(*(f"'{n}' is not a key of createMask{suggestion(n)}" for n in unknown))
     file, mapping = _source(configObj)
     if input is None and not _names_input(file, mapping):
         raise ConfigError("createMask: please supply an input image")
-    flags = {name: (value, ARGUMENT) for name, value in given.items() if value is not None}
-    merged = merge(config_file=file, mapping=mapping, flags=flags)
+    merged = merge(config_file=file, mapping=mapping, flags=_flags(given))
     if editpars:
         from staticmask_cli.config.editor import edit  # noqa: PLC0415 - needs click, others do not
 
@@ -295,13 +501,13 @@ def createMask(  # noqa: N802 - DrizzlePac's name
         if edited is None:
             return None
         merged = edited
-    return make_masks(merged.settings, run_record=_journal(merged))
+    return make_masks(merged.settings, run_record=_run_record(merged))
 
 
 def _source(config: Name | Mapping[str, Any] | None) -> tuple[str | None, Mapping[str, Any] | None]:
     if config is None or isinstance(config, Mapping):
         return None, config
-    name = as_name(config, "configObj")
+    name = _name(config, "configObj")
     return None if name in ("", "defaults") else name, None
 
 
@@ -318,18 +524,18 @@ def _entries(entries: Input | None) -> list[str] | None:
     if entries is None:
         return None
     found = native(entries)
-    # An open file is iterable, too: its lines are no names.
+    # An open file is iterable, too, but its lines are not names.
     is_one = isinstance(found, str) or not isinstance(found, Iterable) or hasattr(found, "read")
-    return [as_name(entry, "input") for entry in ([found] if is_one else found)]
+    return [_name(entry, "input") for entry in ([found] if is_one else found)]
 
 
-def as_name(value: Any, argument: str) -> str:
+def _name(value: Any, argument: str) -> str:
     """Return the name of a file as text.
 
     Raises
     ------
     ConfigError
-        If it is something else.
+        If it is not a file name.
     """
     name = native(value)
     if isinstance(name, str):
@@ -340,7 +546,7 @@ def as_name(value: Any, argument: str) -> str:
 
 
 def _bits(bits: Any) -> Any:
-    """Return final_bits as text: a negative number has all bits but those that it lacks."""
+    """Return final_bits as text; a negative number has all bits but those that it lacks."""
     bits = native(bits)
     if isinstance(bits, Iterable) and not isinstance(bits, str):
         return ",".join(map(str, map(native, bits)))

@@ -1,14 +1,16 @@
-"""What a run is told to do, checked and frozen: the only form in which options travel."""
+"""The settings of a run, checked and frozen: the only form in which options travel."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+import re
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The extensions that take part: one SCI version, or HDU numbers.
+    """The extensions to use: one SCI version, or HDU numbers.
 
     Attributes
     ----------
@@ -27,9 +29,79 @@ class Group:
         return ",".join(map(str, self.hdus))
 
 
+_NUMBER = re.compile(r"(\d{1,9}(\.\d{0,30})?|\.\d{1,30})(e-\d{1,2})?", re.ASCII)
+_LARGEST_NUMBER = 32767  # of exposures; that of an int16
+
+
+@dataclass(frozen=True, slots=True)
+class MinExposures:
+    """The number of exposures in which a pixel must be bad: a number, or a share of them.
+
+    Attributes
+    ----------
+    number : int
+        Number of exposures; ignored if there is a share.
+    share : Fraction or None
+        Share of the exposures that cover the pixel, up to 1 for all of them.
+    """
+
+    number: int = 1
+    share: Fraction | None = None
+
+    @classmethod
+    def of(cls, value: object) -> MinExposures:
+        """Read a number or text: ``3``, ``0.5``, ``50%`` or ``all``.
+
+        Raises
+        ------
+        AmbiguousError
+            If the value is ``1.0``, which may mean one exposure or all of them.
+        ValueError
+            If it is neither a number of exposures nor a share.
+        """
+        text = str(value).strip().lower()
+        if text == "all":
+            return cls(share=Fraction(1))
+        bare = text.removesuffix("%").rstrip()
+        if not _NUMBER.fullmatch(bare):
+            raise ValueError(value)
+        is_percent = bare != text
+        # To the digits that a FITS header keeps of a number.
+        number = Fraction(f"{float(bare) / (100 if is_percent else 1):.12g}")
+        if number == 1 and not is_percent and not text.isdigit():
+            raise AmbiguousError("is ambiguous: use 1 for one exposure, or 100% for all of them")
+        if 0 < number < 1 or (number == 1 and is_percent):
+            return cls(share=number)
+        if is_percent or number.denominator != 1 or not 0 < number <= _LARGEST_NUMBER:
+            raise ValueError(value)
+        return cls(number=number.numerator)
+
+    @property
+    def plain(self) -> int | float | str:
+        """The value in a type that FITS headers and JSON have, as `of` reads it."""
+        if self.share is None:
+            return self.number
+        return "all" if self.share == 1 else float(self.share)
+
+    def __str__(self) -> str:
+        return str(self.plain) if isinstance(self.plain, str) else f"{self.plain:.12g}"
+
+    def needed(self, coverage: int) -> int:
+        """Return in how many of the `coverage` exposures that cover it a pixel must be bad."""
+        return self.number if self.share is None else max(1, math.ceil(self.share * coverage))
+
+
+#: A pixel that is bad in any exposure is bad in the mask: the default.
+ONCE = MinExposures()
+
+
+class AmbiguousError(ValueError):
+    """A value that has two meanings."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The settings that tell which pixels a mask holds, as its header has them.
+    """The settings that determine the pixels of a mask, as its header has them.
 
     Attributes
     ----------
@@ -38,7 +110,7 @@ class Recipe:
         None if no flags were read.
     group : str or None
     include_empty : bool
-    min_exposures : Fraction
+    min_exposures : MinExposures
     allow_duplicates : bool
         As in `Settings`.
     """
@@ -47,7 +119,7 @@ class Recipe:
     final_bits: str | None
     group: str | None
     include_empty: bool
-    min_exposures: Fraction
+    min_exposures: MinExposures
     allow_duplicates: bool
 
 
@@ -65,40 +137,39 @@ class Settings:
     group : Group or None
         Extensions to use; None for every SCI extension.
     static : bool
-        Whether masks are made at all.
+        Whether to make masks.
     static_sig : float
-        How many rms below the mode a pixel is bad.
+        A pixel is low if it is more than this many rms below the mode.
     final_bits : str or None
-        DQ bits that count as good; None: DQ is not read.
+        DQ bits that count as good; None if the DQ arrays are not read.
     output_dir : str
         Folder for the masks.
     prefix : str or None
-        Begins the masks' names in place of instrument and detector.
+        Prefix of the masks' file names that replaces instrument and detector.
     jobs : int
-        Chips measured at the same time; 0 for as many as there are cores.
+        Number of chips to measure at the same time; 0 for the number of cores.
     include_empty : bool
-        Whether exposures without exposure time or good pixels are used.
+        Whether to use exposures without exposure time or good pixels.
     allow_duplicates : bool
-        Whether each of several chips with the same pixels counts.
+        Whether to count each of several chips with the same pixels.
     keep_going : bool
-        Whether exposures that cannot be used are skipped, not fatal.
+        Whether to skip exposures that cannot be used, rather than fail.
     any_product : bool
-        Whether files are used that are not calibrated Hubble exposures.
+        Whether to accept files that are not calibrated Hubble exposures.
     update : bool
-        Whether exposures are added to the masks on disk.
+        Whether to add the exposures to existing masks.
     overwrite : bool
-        Whether files that are no static masks are replaced under a mask's name.
+        Whether to replace files with a mask's name that are not static masks.
     verify : bool
-        Whether the pixels of exposures that masks hold already are compared.
+        Whether to compare the pixels of exposures that are already in a mask.
     lock_timeout : float
-        Seconds to wait for another run that writes into the same folder.
-    min_exposures : Fraction
-        In how many of the exposures that saw it a pixel must be bad; below 1,
-        in what share of them.
+        Seconds to wait for another run that writes to the same folder.
+    min_exposures : MinExposures
+        Number or share of the exposures in which a pixel must be bad.
     counts : bool
-        Whether masks keep how often each pixel was bad and was seen.
+        Whether to store how often each pixel was bad and was covered.
     report, preview : str or None
-        File and folder for pictures of the masks.
+        File of the report page, and folder for its pictures.
     strict : bool
         Whether a failed quality check sets the exit status.
     max_low_excess, max_mode_offset, max_rms_ratio : float
@@ -124,7 +195,7 @@ class Settings:
     overwrite: bool
     verify: bool
     lock_timeout: float
-    min_exposures: Fraction
+    min_exposures: MinExposures
     counts: bool
     report: str | None
     preview: str | None
@@ -140,7 +211,7 @@ class Settings:
 
     @property
     def recipe(self) -> Recipe:
-        """What of it tells which pixels a mask holds."""
+        """The settings that determine the pixels of a mask."""
         return Recipe(
             static_sig=self.static_sig,
             final_bits=self.final_bits,
@@ -152,10 +223,9 @@ class Settings:
 
     @property
     def keeps_counts(self) -> bool:
-        """Whether masks keep counts: asked for, or needed so that exposures can be added."""
-        return self.counts or (self.update and self.min_exposures != 1)
+        """Whether masks store counts: on request, or because exposures can be added only so."""
+        return self.counts or (self.update and self.min_exposures != ONCE)
 
-
-def as_number(votes: Fraction) -> int | float:
-    """Return `Settings.min_exposures` as users, headers and JSON have it."""
-    return votes.numerator if votes.denominator == 1 else float(votes)
+    def without_masks(self) -> Settings:
+        """Return these settings for the commands other than make: what only it does is off."""
+        return replace(self, static=True, update=False, verify=False, report=None, preview=None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
+import importlib
 import inspect
 import multiprocessing
 import pickle
@@ -12,6 +14,7 @@ import sys
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -26,11 +29,14 @@ from staticmask_cli import (
     create_masks,
     createMask,
 )
+from staticmask_cli.cli.main import main
 from staticmask_cli.config.spec import keys
-from staticmask_cli.settings import Group
+from staticmask_cli.settings import Group, MinExposures
 from tests.support.makers import exposure, instrument_exposure, sky
 
 STEP_1 = "STEP 1: STATIC MASK"
+COMMANDS = ["make", "sweep", "explain", "compare", "recount"]
+FUNCTIONS = {"make": "create_masks"}
 NAME = "ACSHRC_64x80_1_staticMask.fits"
 
 
@@ -86,6 +92,8 @@ def test_public_names_are_listed_and_there():
         "__version__",
         "createMask",
         "create_masks",
+        *("ChipRecord", "Difference", "ExposureReport", "Explanation", "MaskReport"),
+        *("PixelInChip", "Quality", "QualityCheck", "Report", "SweepRow"),
     }
     assert set(staticmask_cli.__all__) <= set(dir(staticmask_cli))
     for name in staticmask_cli.__all__:
@@ -105,6 +113,33 @@ def test_a_star_import_brings_the_public_names_and_no_others():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'createMasks'"):
         staticmask_cli.createMasks  # noqa: B018 - looked up, that is all
+
+
+@pytest.mark.parametrize("module", ["api", "reports.report"])
+def test_the_examples_of_docstrings_run(module, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    results = doctest.testmod(importlib.import_module(f"staticmask_cli.{module}"))
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "createMask"])
+def test_every_public_function_has_an_example(name):
+    function = getattr(staticmask_cli, FUNCTIONS.get(name, name))
+    assert ">>> " in inspect.getdoc(function)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_function_takes_what_its_command_does(name):
+    """What a terminal is for, and the exit status, have no argument."""
+    command = main.commands[name]
+    options = {p.name for p in command.params if isinstance(p, click.Option)} & set(keys())
+    parameters = set(
+        inspect.signature(getattr(staticmask_cli, FUNCTIONS.get(name, name))).parameters
+    )
+    assert parameters & set(keys()) == (options | {"input"}) - ({"strict"} - parameters)
+    reads = {"executor", "progress"}
+    assert (parameters & reads == reads) == (name != "recount")
 
 
 # create_masks.
@@ -146,7 +181,7 @@ def test_every_argument_reaches_the_settings(tmp_path):
     assert settings.prefix == "combo"
     assert settings.jobs == 2
     assert settings.include_empty is True
-    assert settings.min_exposures == 1
+    assert settings.min_exposures == MinExposures(1)
     assert settings.counts is True
     assert settings.strict is True
     assert settings.max_rms_ratio == 2.0
@@ -233,7 +268,7 @@ def test_an_open_file_is_refused_and_not_read_for_names(many):
         ):
             with pytest.raises(ConfigError, match="BufferedReader is not the name of a file"):
                 create_masks(**arguments)
-        with pytest.raises(ConfigError, match=r"output_dir = .* is not the name of a folder"):
+        with pytest.raises(ConfigError, match=r"output_dir: .* is not the name of a folder"):
             create_masks(output_dir=file)
         with pytest.raises(ConfigError, match="old: BufferedReader is not"):
             staticmask_cli.compare("j1_flt.fits", old=file)
@@ -253,14 +288,14 @@ def test_other_arguments_may_be_bytes_and_numpys():
     assert (settings.static_sig, settings.static, settings.jobs) == (3.5, True, 2)
     assert (settings.group, settings.prefix) == (Group(hdus=(1,)), "combo")
     assert (settings.output_dir, settings.final_bits) == ("out", None)
-    assert settings.min_exposures == 0.5
+    assert settings.min_exposures == MinExposures.of("50%")
 
 
 def test_questions_take_numpys_numbers_too():
     x, y = np.array([3, 4], "i4")
     assert staticmask_cli.explain("j1_flt.fits", x=np.array(x), y=y)
     assert len(staticmask_cli.sweep("j1_flt.fits", np.array([3, 4], "f4"))) == 2
-    with pytest.raises(ConfigError, match="are not a pixel's column and row"):
+    with pytest.raises(ConfigError, match="are not the column and row of a pixel"):
         staticmask_cli.explain("j1_flt.fits", x=np.array(3.5), y=1)
     with pytest.raises(ConfigError, match="sigmas"):
         staticmask_cli.sweep("j1_flt.fits", [[3.0]])
@@ -370,6 +405,64 @@ def test_the_report_is_frozen_and_tells_of_every_chip(tmp_path):
             setattr(frozen, name, None)
     assert isinstance(report.masks, tuple)
     assert pickle.loads(pickle.dumps(report)) == report
+
+
+def test_a_report_is_short_to_look_at(tmp_path):
+    for seed in range(24):
+        instrument_exposure(tmp_path / "in", "acs_wfc", seed)
+    report = create_masks(tmp_path / "in" / "*flt.fits", output_dir="m")
+    assert sum(len(exposure.chips) for exposure in report.exposures) == 48
+    assert repr(report) == "<Report: 2 masks, 24 exposures, 0 warnings, 2 failed checks>"
+    for one in (*report.masks, *report.exposures, report._repr_html_()):
+        assert len(repr(one)) < 500
+    path = "m/ACSWFC_64x80_1_staticMask.fits"
+    bad, percent = report.masks[0].bad, report.masks[0].cells()[2]
+    assert repr(report.masks[0]) == (
+        f"<MaskReport {path}: {bad} bad pixels ({percent} %), 24 exposures, written>"
+    )
+    assert report._repr_html_().count("<tr>") == 3
+    assert f"<td>{path}</td>" in report._repr_html_()
+
+
+def test_a_report_in_a_notebook_has_no_markup_of_file_names():
+    report = create_masks("j1_flt.fits", output_dir="<b>&")
+    assert "<td>&lt;b&gt;&amp;/" in report._repr_html_()
+
+
+def test_a_report_as_a_table_has_a_row_for_each_chip_of_each_exposure(tmp_path):
+    for seed in (1, 2):
+        instrument_exposure(tmp_path / "in", "acs_wfc", seed)
+    exposure(tmp_path / "in" / "z_flt.fits", [sky(1)], primary={"EXPTIME": 0.0})
+    report = create_masks("in/*flt.fits", output_dir="m")
+    table = report.to_table()
+    records = [record for e in report.exposures for _, record in e.chips]
+    assert len(table) == len(records) == 5
+    for name in ("file", "extver", "n_low", "n_finite", "used", "reason"):
+        assert table[name].tolist() == [getattr(record, name) for record in records]
+    np.testing.assert_array_equal(table["mode"], [record.mode for record in records])
+    assert set(table["mask"]) == {mask.path for mask in report.masks} | {""}
+    assert set(table["state"]) == {"read", "left out"}
+    assert len(create_masks(static=False).to_table()) == 0
+
+
+def test_any_executor_gives_the_same_answers(processes, tmp_path):
+    for seed in (1, 2):
+        instrument_exposure(tmp_path / "in", "acs_wfc", seed)
+    create_masks("in/*flt.fits", output_dir="m")
+    for ask in (
+        lambda **more: staticmask_cli.sweep("in/*flt.fits", [3, 4], **more),
+        lambda **more: staticmask_cli.explain("in/*flt.fits", x=3, y=4, **more),
+        lambda **more: [
+            d.document() for d in staticmask_cli.compare("in/*flt.fits", old="m", **more)
+        ],
+    ):
+        calls: list[tuple[int, int]] = []
+        answer = ask(executor=processes, progress=lambda *counts, calls=calls: calls.append(counts))
+        assert answer == ask()
+        assert calls[-1] == (2, 2)
+        with pytest.raises(ConfigError, match="executor: 3 is not a"):
+            ask(executor=3)
+    assert processes.submit(int).result() == 0, "it is left open"
 
 
 def test_masks_are_read_on_demand():
@@ -490,7 +583,7 @@ def test_all_wrong_arguments_are_told_at_once(tmp_path):
     told = error.value.problems
     assert len(told) == 6
     for name in ("static_sig", "jobs", "group", "final_bits", "prefix", "include_empty"):
-        assert sum(f"{name} = " in line for line in told) == 1
+        assert sum(line.startswith(f"{name}: ") for line in told) == 1
     assert not (tmp_path / NAME).exists()
 
 
@@ -583,7 +676,7 @@ def test_config_obj_names_input_and_settings(kind):
         "input": "j1_flt.fits",
         "group": "sci,1",
         STEP_1: {"static": True, "static_sig": 2.5},
-        "STATICMASK": {"prefix": "combo"},
+        "OUTPUT": {"prefix": "combo"},
     }
     report = createMask(configObj=SOURCES[kind](values))
     assert report.settings.input == ("j1_flt.fits",)
@@ -613,7 +706,8 @@ def test_arguments_and_input_dict_win_over_config_obj(tmp_path):
         "input": "missing.fits",
         "group": "sci,7",
         STEP_1: {"final_bits": "4"},
-        "STATICMASK": {"jobs": 7, "output_dir": "elsewhere"},
+        "OUTPUT": {"output_dir": "elsewhere"},
+        "RUNNING": {"jobs": 7},
     }
     settings = createMask(
         path, group=1, configObj=values, final_bits=[64, 32], output_dir="out", jobs=1

@@ -1,4 +1,4 @@
-"""Messages: one line each, to standard error and to a log file."""
+"""Messages, one line each, on standard error and in a log file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 import traceback
 from contextlib import suppress
 from io import TextIOWrapper
+from typing import TextIO
 
 from staticmask_cli.errors import ConfigError, OutputError, printable
 from staticmask_cli.files.atomic import created_folder
@@ -15,13 +16,17 @@ from staticmask_cli.files.side_files import SideFile
 
 log = logging.getLogger("staticmask_cli")
 
+# So many warnings of one kind are shown one by one.
+_FEW = 3
+
 
 def start_logging(verbose: int, *, quiet: bool) -> None:
     """Send messages to standard error."""
     log.setLevel(logging.DEBUG)
+    stop_log_file()
     log.handlers.clear()
     log.propagate = False
-    terminal: logging.Handler = logging.StreamHandler()
+    terminal = _Terminal(every=verbose > 0)
     level = logging.INFO if verbose else logging.WARNING
     terminal.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose > 1 else level)
     terminal.setFormatter(_Formatter("staticmask: %(prefix)s%(message)s"))
@@ -29,7 +34,7 @@ def start_logging(verbose: int, *, quiet: bool) -> None:
 
 
 def start_log_file(name: str) -> None:
-    """Send messages to a log file too, made with its folder if missing.
+    """Send messages to a log file, too; file and folder are created if missing.
 
     Raises
     ------
@@ -53,10 +58,17 @@ def start_log_file(name: str) -> None:
 
 
 def stop_log_file() -> None:
-    """Send no more messages to a log file."""
+    """Close the log file."""
     for handler in [h for h in log.handlers if isinstance(h, _LogFile)]:
         log.removeHandler(handler)
         handler.close()
+
+
+def flush_warnings() -> None:
+    """Show the warnings that standard error still collects by kind."""
+    for handler in log.handlers:
+        if isinstance(handler, _Terminal):
+            handler.show_collected()
 
 
 def _side(name: str) -> SideFile:
@@ -64,7 +76,7 @@ def _side(name: str) -> SideFile:
 
 
 def crash_line(error: Exception, log_file: str | None) -> str:
-    """Keep all that is known of an error of this program's own; return a line that says where."""
+    """Write the traceback of a bug of ours to a file; return a line that names it."""
     details = "".join(traceback.format_exception(error))
     shown = f"internal error: {type(error).__name__}: {error}"
     try:
@@ -76,11 +88,11 @@ def crash_line(error: Exception, log_file: str | None) -> str:
             file.write(details)
     except OSError:
         return f"{shown}; {details}"
-    return f"{shown}; please report it with the details, which are in {place}"
+    return f"{shown}; please report it with the details in {place}"
 
 
 class _Formatter(logging.Formatter):
-    """Puts each message into one line that does no harm to a terminal."""
+    """Formats each message as one printable line."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Fill in the format; `prefix` is the level, if it is more than information."""
@@ -89,8 +101,52 @@ class _Formatter(logging.Formatter):
         return super().formatMessage(record)
 
 
+class _Terminal(logging.StreamHandler[TextIO]):
+    """Standard error, on which warnings of one kind about many chips are one line.
+
+    The attributes `kind` and `value` of a record, text and an optional number, say what
+    it has in common with others and in what it differs.
+
+    Parameters
+    ----------
+    every : bool
+        Whether to show each of them nevertheless.
+    """
+
+    def __init__(self, *, every: bool) -> None:
+        super().__init__()
+        self._every = every
+        self._collected: dict[tuple[int, str], list[logging.LogRecord]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Collect a record that has a kind; show another one, after those collected."""
+        kind = getattr(record, "kind", None)
+        if kind and not self._every:
+            self._collected.setdefault((record.levelno, kind), []).append(record)
+        else:
+            self.show_collected()
+            super().emit(record)
+
+    def show_collected(self) -> None:
+        """Show what was collected: few records each, many of one kind in one line."""
+        collected, self._collected = self._collected, {}
+        for (level, kind), records in collected.items():
+            if len(records) > _FEW:
+                records = [_merged(level, kind, records)]  # noqa: PLW2901
+            for record in records:
+                super().emit(record)
+
+
+def _merged(level: int, kind: str, records: list[logging.LogRecord]) -> logging.LogRecord:
+    """Return one record for many of a kind: their number and the range of their values."""
+    values = [v for v in (getattr(record, "value", None) for record in records) if v is not None]
+    span = f", {min(values):.3g} to {max(values):.3g}" if values else ""
+    text = f"{kind}: {len(records)} times{span}; -v, --log-file and --summary list each"
+    return logging.LogRecord(log.name, level, "", 0, text, None, None)
+
+
 class _LogFile(logging.FileHandler):
-    """A log file whose disk may fill up: told once, and no reason to lose masks."""
+    """A log file; if its disk fills up, that is reported once and the run goes on."""
 
     def __init__(self, side: SideFile) -> None:
         self._side = side
@@ -100,7 +156,7 @@ class _LogFile(logging.FileHandler):
         return os.fdopen(self._side.open_at_end(), "w", encoding="utf-8")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's
-        """Stop logging to the file, and say so."""
+        """Stop logging to the file, and report it, with --quiet too."""
         with suppress(OSError):
             stop_log_file()
-        log.warning("--log-file: %s: cannot be written any more", self._side.name)
+        log.error("--log-file: %s: cannot be written any more", self._side.name)

@@ -1,75 +1,231 @@
-"""The command's options that are configuration keys: made from the configspec."""
+"""Options of the commands, and their help by sections; those of keys come from the configspec."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from staticmask_cli.config import spec
+from staticmask_cli.config.checks import checked_pixel, checked_sigmas
+from staticmask_cli.config.spec import Key, default, keys
+from staticmask_cli.errors import ConfigError
 
-# What the configspec does not tell of a key's option: short name, and the
-# word that stands for its value; None for a switch.
-OPTIONS: dict[str, tuple[str | None, str | None]] = {
-    "static_sig": (None, "FLOAT"),
-    "static": (None, None),
-    "final_bits": (None, "TEXT"),
-    "group": (None, "TEXT"),
-    "output_dir": ("-o", "DIR"),
-    "prefix": (None, "TEXT"),
-    "jobs": ("-j", "N"),
-    "include_empty": (None, None),
-    "allow_duplicates": (None, None),
-    "keep_going": ("-k", None),
-    "any_product": (None, None),
-    "update": (None, None),
-    "overwrite": (None, None),
-    "verify": (None, None),
-    "lock_timeout": (None, "FLOAT"),
-    "min_exposures": ("-m", "N"),
-    "counts": (None, None),
-    "report": (None, "FILE"),
-    "preview": (None, "DIR"),
-    "strict": (None, None),
-    "max_low_excess": (None, "FLOAT"),
-    "max_mode_offset": (None, "FLOAT"),
-    "max_rms_ratio": (None, "FLOAT"),
-    "max_clustered": (None, "FLOAT"),
-    "max_single_exposure": (None, "FLOAT"),
-    "max_threshold_depth": (None, "FLOAT"),
-    "max_bad": (None, "FLOAT"),
+_SHORT = {"output_dir": "-o", "jobs": "-j", "keep_going": "-k", "min_exposures": "-m"}
+# The word for an option's value, by the check of its key; switches have none.
+_METAVARS = {
+    "bits": "BITS",
+    "folder": "DIR",
+    "group": "GROUP",
+    "integer": "N",
+    "number": "X",
+    "optional_file": "FILE",
+    "optional_folder": "DIR",
+    "positive": "X",
+    "prefix": "TEXT",
+    "votes": "N",
 }
+_COMPLETED = {"DIR": "dir", "FILE": "file"}
+_RUNNING = "Running"
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def complete(kind: str) -> Callable[..., list[CompletionItem]]:
-    """Return what has the shell complete names of files or folders."""
-    return lambda _context, _parameter, incomplete: [CompletionItem(incomplete, type=kind)]
+class Option(click.Option):
+    """An option with the heading under which the help lists it."""
+
+    def __init__(self, *arguments: Any, heading: str = _RUNNING, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.heading = heading
+        self.shell_complete_type = _COMPLETED.get(more.get("metavar") or "")
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return names and help: ``-k, --[no-]keep-going`` for a switch."""
+        record = super().get_help_record(ctx)
+        if record is None:
+            return None
+        long = next(name for name in self.opts if name.startswith("--"))
+        names = [name for name in self.opts if name != long]
+        names.append(f"--[no-]{long[2:]}" if self.secondary_opts else long)
+        shown = ", ".join(names) if len(names) > 1 else f"    {names[0]}"
+        return f"{shown} {self.metavar}" if self.metavar else shown, record[1]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names of files and folders."""
+        if self.shell_complete_type:
+            return [CompletionItem(incomplete, type=self.shell_complete_type)]
+        return super().shell_complete(ctx, incomplete)
 
 
-def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for every configuration key."""
-    for name, (short, metavar) in reversed(OPTIONS.items()):
-        flag = "--" + name.replace("_", "-")
-        key = spec.keys()[name]
-        value = spec.default(name)
-        if metavar is None:
-            text = flag if value else f"--no-{name.replace('_', '-')}"
-            declared = [f"{flag}/--no-{name.replace('_', '-')}"]
-        else:
-            text = str(value)
-            declared = [flag]
-        if short:
-            declared.insert(0, short)
-        help_text = f"{key.help}  [default: {text}]"
-        kind = {"DIR": "dir", "FILE": "file"}.get(metavar or "")
-        command = click.option(
-            *declared,
-            name,
-            default=None,
-            metavar=metavar,
-            help=help_text,
-            shell_complete=complete(kind) if kind else None,
-        )(command)
+class Command(click.Command):
+    """A command whose help lists the options by headings.
+
+    Parameters
+    ----------
+    synopsis : list of str
+        The usage lines, without the name of the program.
+    after : str
+        Text to put after the options and a list of the commands.
+    """
+
+    def __init__(self, *arguments: Any, synopsis: list[str], after: str = "", **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._synopsis = synopsis
+        self._after = after
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the synopsis."""
+        program = ctx.find_root().command_path
+        lines = [f"{program} {line}" for line in self._synopsis]
+        formatter.write("Usage: " + "\n       ".join(lines) + "\n")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, a section for each heading."""
+        rows: dict[str, list[tuple[str, str]]] = {key.heading: [] for key in keys().values()}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record and isinstance(parameter, click.Option):
+                heading = parameter.heading if isinstance(parameter, Option) else _RUNNING
+                rows[heading].append(record)
+        width = max(len(name) for section in rows.values() for name, _ in section)
+        for heading, section in rows.items():
+            if section:
+                with formatter.section(heading):
+                    formatter.write_dl([(name.ljust(width), text) for name, text in section])
+        program = ctx.find_root().command
+        if self._after and isinstance(program, click.Group):
+            commands = program.commands.items()
+            with formatter.section("Commands"):
+                formatter.write_dl(
+                    [(n.ljust(width), c.get_short_help_str(99)) for n, c in commands]
+                )
+            formatter.write(self._after)
+
+
+def key_options(names: Iterable[str]) -> Decorator:
+    """Return a decorator that adds the options of configuration keys.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The keys, in any order; the help has that of the configspec.
+    """
+    wanted = set(names)
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name, key in reversed(list(keys().items())):
+            if name in wanted:
+                command = _key_option(key)(command)
+        return command
+
+    return add
+
+
+def _key_option(key: Key) -> Decorator:
+    long = f"--{key.name.replace('_', '-')}"
+    metavar = _METAVARS.get(key.kind)
+    value = default(key.name)
+    shown = f"  [default: {'on' if value is True else value}]" if value not in (None, False) else ""
+    return click.option(
+        *filter(None, [_SHORT.get(key.name)]),
+        long if metavar else f"{long}/--no-{long[2:]}",
+        key.name,
+        cls=Option,
+        heading=key.heading,
+        default=None,
+        metavar=metavar,
+        help=key.summary + shown,
+    )
+
+
+def given_keys(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
+    """Return the configuration keys that were given as options or INPUT, each with its origin."""
+    flags: dict[str, tuple[Any, str]] = {}
+    if options["inputs"]:
+        flags["input"] = (list(options["inputs"]), "INPUT")
+    for name in keys():
+        if name != "input" and options.get(name) is not None:
+            off = "no-" if options[name] is False else ""
+            flags[name] = (options[name], f"--{off}{name.replace('_', '-')}")
+    return flags
+
+
+def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every command takes and that are not configuration keys."""
+    for add in reversed(
+        [
+            click.option(
+                *("-c", "--config", "config_file"),
+                cls=Option,
+                metavar="FILE",
+                help="Configuration file; DrizzlePac's work unchanged",
+            ),
+            click.option(
+                *("-v", "--verbose"),
+                cls=Option,
+                count=True,
+                help="Report the statistics of each chip; -vv: more",
+            ),
+            click.option(*("-q", "--quiet"), cls=Option, is_flag=True, help="Print only errors"),
+            click.option(
+                "--log-file",
+                cls=Option,
+                metavar="FILE",
+                help="Append all messages to FILE, with times",
+            ),
+            click.option(
+                *("--summary", "summary_file"),
+                cls=Option,
+                metavar="FILE",
+                help="Write a JSON summary, also of a failed run; -: stdout",
+            ),
+        ]
+    ):
+        command = add(command)
     return command
+
+
+class Sigmas(click.ParamType[tuple[float, ...]]):
+    """A comma-separated list of sigmas."""
+
+    name = "sigmas"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Return the numbers as a tuple."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return checked_sigmas(map(float, value.split(",")))
+        except ValueError:  # a ConfigError, too
+            self.fail(f"{value!r} is not a list of numbers > 0, such as 3,3.5,4", param, ctx)
+
+
+class Pixel(click.ParamType[tuple[int, int]]):
+    """Column and row of a pixel."""
+
+    name = "pixel"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return column and row."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"\s*(\d{1,6})\s*,\s*(\d{1,6})\s*", value, re.ASCII)
+        try:
+            return checked_pixel(int(match[1]), int(match[2])) if match else checked_pixel(0, 0)
+        except ConfigError:
+            self.fail(
+                f"{value!r} is not the column and row of a pixel, from 1, such as 17,5", param, ctx
+            )
+
+
+def complete_files(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Have the shell complete names of files."""
+    return [CompletionItem(incomplete, type="file")]

@@ -1,33 +1,75 @@
-"""What a user sees while and after a run: result lines and a progress bar."""
+"""Results on standard output, a table if it is a terminal, and a progress bar."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from staticmask_cli.errors import OutputError
+from staticmask_cli.errors import OutputError, printable
+
+#: The cells of a line of results; a line that is not part of a table is one cell.
+Row = tuple[str, ...]
+
+_GAP = "  "
+_NUMBER = re.compile(r"[-+]?\d[\d./]*|-(/\d+)?")
 
 
 def echo(text: str) -> None:
-    """Write to standard output; a reader that wants no more of it is no failure."""
+    """Write to standard output; a reader that closes it early is not an error."""
     try:
         click.echo(text, nl=False)
     except BrokenPipeError:
-        # Or Python would complain of it once more when it ends.
+        # Python would report it again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         raise OutputError(f"standard output cannot be written: {error.strerror}") from None
 
 
+def laid_out(rows: Sequence[Row], heading: Row | None = None) -> str:
+    """Return rows as text: in aligned columns for a terminal, else two blanks between cells.
+
+    Parameters
+    ----------
+    rows : sequence of tuple of str
+        The cells. Rows of one cell do not count for the widths of columns.
+    heading : tuple of str, optional
+        Headings of the columns, for a terminal alone.
+    """
+    rows = [tuple(map(printable, row)) for row in rows]
+    if not sys.stdout.isatty():
+        return "".join(f"{_GAP.join(row)}\n" for row in rows)
+    table = [heading, *rows] if heading else rows
+    widths: dict[int, int] = {}
+    for row in table:
+        if len(row) > 1:
+            for column, cell in enumerate(row):
+                widths[column] = max(len(cell), widths.get(column, 0))
+    lines = [_aligned(row, widths) for row in table]
+    if heading and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+        lines[0] = click.style(lines[0], bold=True)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _aligned(row: Row, widths: dict[int, int]) -> str:
+    if len(row) == 1:
+        return row[0]
+    cells = [
+        cell.rjust(widths[column]) if _NUMBER.fullmatch(cell) else cell.ljust(widths[column])
+        for column, cell in enumerate(row)
+    ]
+    return _GAP.join(cells).rstrip()
+
+
 @contextmanager
 def shown_progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar on a terminal, once more than a second's work turns out to be left."""
+    """Show a bar on a terminal if more than a second of work remains."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return

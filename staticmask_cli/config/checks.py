@@ -6,45 +6,53 @@ import math
 import operator
 import os
 import re
+from collections.abc import Iterable
 from fractions import Fraction
+from numbers import Real
 from typing import Any, SupportsIndex
 
-from configobj.validate import Validator, VdtTypeError, VdtValueError
+from configobj.validate import ValidateError, Validator, VdtTypeError, VdtValueError
 
-from staticmask_cli.settings import Group
+from staticmask_cli.errors import ConfigError
+from staticmask_cli.settings import AmbiguousError, Group, MinExposures
 
-#: Words by which DrizzlePac's configuration files say "not given".
+#: Values that mean "not given" in DrizzlePac's configuration files.
 NOT_GIVEN = frozenset({"", "none", "indef"})
 
-#: What each check of the configspec takes, for messages; {min} and {max} are filled in.
+#: The values that each check of the configspec allows, for messages, with {min} and {max}.
 ALLOWED = {
     "bits": "None, a sum of DQ bits such as 96, '64,32' or 64+32, ~ before it for all others, "
     "or names of bits such as HOT,WARM",
     "boolean": "True or False, yes or no, on or off, 1 or 0",
     "group": "None, 'sci,N', or HDU numbers such as 1 or 1,4",
     "integer": "a whole number from {min} to {max}",
-    "number": "a finite number, {min} or more",
-    "positive": "a finite number > 0",
+    "number": "a number >= {min}",
+    "positive": "a number > 0",
     "patterns": "file names, patterns, @lists or association tables",
     "prefix": "None, or letters, digits, '.', '_', '+' and '-', beginning with a letter or digit",
     "folder": "the name of a folder",
-    "path": "None, or the name of a file or folder",
-    "votes": "a number of exposures from 1 to {max}, or a share of them such as 0.5",
+    "optional_file": "None, or the name of a file",
+    "optional_folder": "None, or the name of a folder",
+    "votes": "a number of exposures from 1 to 32767, a share such as 50% or 0.5, or all",
 }
 
 
+class RefusedError(ValidateError):  # type: ignore[misc]  # it has no types
+    """A value that is refused for a reason of its own, rather than as not allowed."""
+
+
 def is_given(value: Any) -> bool:
-    """Say whether `value` is something else than None, INDEF or blank."""
+    """Return whether `value` is not None, INDEF or blank."""
     if isinstance(value, (list, tuple)):
         return any(is_given(item) for item in value)
     return value is not None and str(value).strip().lower() not in NOT_GIVEN
 
 
 def native(value: Any) -> Any:
-    """Return a value from Python as a configuration has it.
+    """Return a value from Python in the types of a configuration.
 
-    NumPy's arrays and numbers become Python's, paths and bytes text, fractions
-    decimal numbers.
+    NumPy arrays and numbers become Python's, paths and bytes become text, and
+    fractions become floats.
     """
     if hasattr(value, "tolist"):
         value = value.tolist()
@@ -110,23 +118,20 @@ def _path(value: Any) -> str | None:
     return os.path.expanduser(os.path.expandvars(_plain(value)))  # noqa: PTH111 - as for inputs
 
 
-def _votes(value: Any, max: str) -> Fraction:  # noqa: A002 - configspec's word
-    text = _plain(value)
-    if not re.fullmatch(r"(\d{1,9}(\.\d{0,30})?|\.\d{1,30})(e-\d{1,2})?", text, re.ASCII):
-        raise VdtTypeError(value)
-    # To the digits that a FITS header keeps of a number.
-    votes = Fraction(f"{float(text):.12g}")
-    is_whole = votes.denominator == 1
-    if not 0 < votes <= int(max) or (votes > 1 and not is_whole) or (is_whole and float(text) < 1):
-        raise VdtValueError(value)
-    return votes
+def _votes(value: Any) -> MinExposures:
+    try:
+        return MinExposures.of(_plain(value))
+    except AmbiguousError as error:
+        raise RefusedError(*error.args) from None
+    except ValueError:
+        raise VdtValueError(value) from None
 
 
 def _prefix(value: Any) -> str | None:
     if not is_given(value):
         return None
     text = _plain(value)
-    # It begins a file name: nothing that could leave the folder or hide the file.
+    # A file name begins with it: it must not leave the folder or hide the file.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", text):
         raise VdtValueError(value)
     return text
@@ -136,7 +141,7 @@ def _group(value: Any) -> Group | None:
     if not is_given(value):
         return None
     text = _plain(value)
-    # As an extension is written behind a file's name, or a tuple in Python.
+    # As in file.fits[sci,1], or as a tuple in Python.
     if brackets := re.fullmatch(r"\[(.+)\]|\((.+)\)", text):
         text = (brackets[1] or brackets[2]).strip()
     if match := re.fullmatch(r"""(['"]?)sci\1\s*,\s*(\d{1,9})""", text, re.IGNORECASE):
@@ -150,7 +155,7 @@ def _bits(value: Any) -> str | None:
     if not is_given(value):
         return None
     text = _plain(value)
-    # Imported where it is needed: reading '--help' must not cost an import of astropy.
+    # Imported here, for --help must not import astropy.
     from staticmask_cli.exposures.dq_bits import check_bits  # noqa: PLC0415
 
     if check_bits(text) is not None:
@@ -159,7 +164,7 @@ def _bits(value: Any) -> str | None:
 
 
 def validator() -> Validator:
-    """Return configobj's validator with this package's checks added."""
+    """Return configobj's validator with the checks of this module."""
     return Validator(
         {
             "bits": _bits,
@@ -169,7 +174,36 @@ def validator() -> Validator:
             "positive": _positive,
             "prefix": _prefix,
             "folder": _folder,
-            "path": _path,
+            "optional_file": _path,
+            "optional_folder": _path,
             "votes": _votes,
         }
     )
+
+
+def checked_sigmas(sigmas: Iterable[float]) -> tuple[float, ...]:
+    """Return the sigmas of a sweep, each once.
+
+    Raises
+    ------
+    ConfigError
+        If there are none, or one is not a number > 0.
+    """
+    found = tuple(sigmas)
+    is_good = (isinstance(s, Real) and math.isfinite(s) and s > 0 for s in found)
+    if not found or not all(is_good):
+        raise ConfigError("sigmas must be one or more numbers > 0")
+    return tuple(map(float, dict.fromkeys(found)))
+
+
+def checked_pixel(x: int, y: int) -> tuple[int, int]:
+    """Return the column and row of a pixel, counted from 1.
+
+    Raises
+    ------
+    ConfigError
+        If they are not integers >= 1.
+    """
+    if not all(isinstance(n, SupportsIndex) and operator.index(n) >= 1 for n in (x, y)):
+        raise ConfigError(f"x={x!r}, y={y!r} are not the column and row of a pixel, from 1")
+    return operator.index(x), operator.index(y)

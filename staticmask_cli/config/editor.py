@@ -1,4 +1,4 @@
-"""--editpars: the configuration in the user's editor."""
+"""Edit the configuration in the user's editor, for --editpars."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_TRIES = 20
 
 
 def edit(layer: Layer) -> Configuration | None:
-    """Let the user edit a merged configuration, until it is right or given up.
+    """Let the user edit a merged configuration until it is valid or cancelled.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def edit(layer: Layer) -> Configuration | None:
     Returns
     -------
     Configuration or None
-        What was saved; None if nothing was.
+        The saved configuration; None if it was not saved.
 
     Raises
     ------
@@ -39,18 +39,20 @@ def edit(layer: Layer) -> Configuration | None:
         except click.ClickException as error:
             raise ConfigError(f"--editpars: {error.format_message()}") from None
         except OSError as error:
-            raise ConfigError(f"--editpars: the edited file is gone: {error.strerror}") from None
+            raise ConfigError(
+                f"--editpars: the edited file cannot be read: {error.strerror}"
+            ) from None
         if text is None:
             return None
         lines = [line for line in text.split("\n") if not line.startswith(_MARK)]
         try:
             return _check(lines)
         except ConfigError as error:
-            if lines == before:  # an editor that is no person will not mend it
+            if lines == before:  # a script as editor never fixes it
                 raise
             before = lines
             text = "\n".join([*_complaints(lines, len(error.problems)), *lines])
-    raise ConfigError(f"--editpars: not mended after {_MOST_TRIES} tries; nothing was run")
+    raise ConfigError(f"--editpars: still wrong after {_MOST_TRIES} tries; nothing was run")
 
 
 def _check(lines: list[str]) -> Configuration:
@@ -58,10 +60,10 @@ def _check(lines: list[str]) -> Configuration:
 
 
 def _complaints(lines: list[str], number: int) -> list[str]:
-    """Return what is wrong with these lines, to be put on top of them."""
+    """Return the problems of these lines, as comments to put above them."""
     try:
         _check([_MARK] * (number + 1) + lines)  # line numbers count the complaints
     except ConfigError as error:
-        advice = "Mend this and save, or leave without saving to give up."
+        advice = "Fix and save, or quit without saving to cancel."
         return [_MARK + line for line in (*error.problems, advice)]
-    raise AssertionError("comments mended the configuration")
+    raise AssertionError("comments changed the configuration")

@@ -13,8 +13,8 @@ from typing import Any
 from configobj import ConfigObj, ConfigObjError, DuplicateError
 from configobj.validate import ValidateError
 
-from staticmask_cli.config.checks import is_given, native, validator
-from staticmask_cli.config.spec import DEFAULTS_FILE, Layer, default, keys
+from staticmask_cli.config.checks import RefusedError, is_given, native, validator
+from staticmask_cli.config.spec import DEFAULT, DEFAULTS_FILE, Layer, default, keys
 from staticmask_cli.errors import ConfigError
 from staticmask_cli.settings import Settings
 
@@ -22,7 +22,7 @@ ENVIRONMENT_PREFIX = "STATICMASK_"
 #: Origin of a value that a Python program handed in.
 ARGUMENT = "argument"
 
-# DrizzlePac's own bookkeeping in a .cfg file: no keys of the user's.
+# DrizzlePac's own bookkeeping in a .cfg file, which is ignored.
 _BOOKKEEPING = ("_task_name_", "_rules_", "updatewcs")
 _LONGEST_QUOTE = 80  # characters of a user's own text in a message
 _DRIZZLE_TASK = "astrodrizzle"
@@ -31,20 +31,20 @@ _DRIZZLE_FINAL = "STEP 7: DRIZZLE FINAL COMBINED IMAGE"
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A merged configuration that has been found good.
+    """A merged and valid configuration.
 
     Attributes
     ----------
     settings : Settings
         The values, converted.
     layer : dict
-        The values as written, each with where it was written.
+        The values as written, each with its origin.
     notes : tuple of str
-        What was ignored on the way, for a user who wants to know.
+        Ignored parts, for a verbose run.
     warnings : tuple of str
-        What is odd about it.
+        Warnings about any use of it.
     of_a_run : tuple of str
-        Warnings that matter only if masks are to be made.
+        Warnings that matter only when masks are made.
     """
 
     settings: Settings
@@ -55,7 +55,7 @@ class Configuration:
 
     @property
     def origins(self) -> dict[str, str]:
-        """Where each value was written."""
+        """The origin of each value."""
         return {name: origin for name, (_, origin) in self.layer.items()}
 
 
@@ -64,14 +64,14 @@ def _same(left: str, right: str) -> bool:
 
 
 def suggestion(name: str) -> str:
-    """Return a hint at what the user may have meant by an unknown key."""
+    """Return a hint at the key that was probably meant."""
     close = difflib.get_close_matches(name, keys(), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; the keys are {', '.join(keys())}"
 
 
 @dataclass(slots=True)
 class Source:
-    """What one source of values says.
+    """The values of one source.
 
     Attributes
     ----------
@@ -80,9 +80,9 @@ class Source:
     problems : list of str
         A line for each unknown key or section.
     notes : list of str
-        What was ignored because it belongs to other tasks of DrizzlePac's.
+        Ignored parts, which belong to other tasks of DrizzlePac.
     warnings : list of str
-        What was taken, though it stands in the wrong place, or ignored.
+        Values that were used although misplaced, and unknown variables.
     """
 
     layer: Layer = field(default_factory=dict)
@@ -92,14 +92,14 @@ class Source:
 
 
 def read_mapping(values: Mapping[str, Any], origin: str) -> Source:
-    """Sort a configuration in DrizzlePac's layout into known keys and the rest.
+    """Sort a configuration in DrizzlePac's layout into known and other keys.
 
     Parameters
     ----------
     values : mapping
         Keys and sections, as configobj reads them.
     origin : str
-        Where they come from, for messages: a file name, usually.
+        Their origin for messages, usually a file name.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def read_mapping(values: Mapping[str, Any], origin: str) -> Source:
 
 
 class _Sorted:
-    """The keys of a configuration, on their way into known ones and the rest."""
+    """Sorts the keys of a configuration into known and other ones."""
 
     def __init__(self, origin: str, *, drizzle: bool) -> None:
         self._source = Source()
@@ -126,7 +126,7 @@ class _Sorted:
         self._astray: list[tuple[str, Any, str]] = []
 
     def source(self) -> Source:
-        """Return what was found, with a line on what was ignored, if anything was."""
+        """Return the sorted source, with a note on the ignored keys."""
         found = self._source
         for name, value, shown in self._astray:
             section = keys()[name].section
@@ -143,7 +143,7 @@ class _Sorted:
         return found
 
     def section(self, title: str | None, content: Mapping[str, Any]) -> None:
-        """Take in one section; `title` is None for the keys before any."""
+        """Add one section; `title` is None for the keys before the first."""
         shown = f"[{title}]" if title is not None else ""
         homes = {key.section for key in keys().values()}
         home = next((s for s in homes if s and title and _same(s, title)), None)
@@ -178,16 +178,16 @@ class _Sorted:
 
 
 def parse(source: Path | list[str], origin: str) -> dict[str, Any]:
-    """Read a configuration file, or its lines, as configobj does.
+    """Parse a configuration file, or its lines, with configobj.
 
     Raises
     ------
     ConfigError
-        If it is not there, not UTF-8, or has a syntax error: all of them, with
-        their line numbers.
+        If it cannot be read, is not UTF-8 or has syntax errors, each with its
+        line number.
     """
     lines = _lines(source, origin) if isinstance(source, Path) else source
-    # Comments to other programs; here they would be keys, or parts of values.
+    # Comments in other programs; configobj would read keys or values.
     wrong = {
         number: f"'{_cut(line.strip())}' is not understood: comments begin with #, not with ;"
         for number, line in enumerate(lines, 1)
@@ -208,7 +208,7 @@ def parse(source: Path | list[str], origin: str) -> dict[str, Any]:
 
 def _lines(path: Path, origin: str) -> list[str]:
     try:
-        # Not splitlines(), which also parts lines at form feeds and the like.
+        # Not splitlines(), which also splits at form feeds.
         with path.open(encoding="utf-8-sig") as file:
             return file.readlines()
     except UnicodeDecodeError:
@@ -218,7 +218,7 @@ def _lines(path: Path, origin: str) -> list[str]:
 
 
 def _cut(text: object) -> str:
-    """Return text fit for a line of a message."""
+    """Shorten text for a message."""
     shown = str(text)
     return shown if len(shown) <= _LONGEST_QUOTE else shown[: _LONGEST_QUOTE - 3] + "..."
 
@@ -227,7 +227,7 @@ def _reason(error: ConfigObjError) -> str:
     """Return the reason for a syntax error: configobj's, without its own line number."""
     if isinstance(error, DuplicateError):
         what = "section" if (error.line or "").lstrip().startswith("[") else "key"
-        return f"is given twice: the {what} stands in a line above; keep one of them"
+        return f"is given twice: the {what} is in a line above; keep one of them"
     reason = str(error).split(" at line ")[0].rstrip(".").lower()
     return f"is not understood: {reason or 'syntax error'}"
 
@@ -252,9 +252,9 @@ def merge(
         A file in the layout of ``config/staticmask.cfg``, or an
         ``astrodrizzle.cfg``.
     mapping : mapping, optional
-        The same as keys and sections; a ConfigObj is one.
+        The same as keys and sections, such as a ConfigObj.
     mapping_name : str
-        What messages call it.
+        Its name in messages.
     environment : mapping, optional
         Environment variables, of which the ``STATICMASK_`` ones count.
     flags : mapping, optional
@@ -269,13 +269,13 @@ def merge(
     ConfigError
         Every unknown key and every value out of range, from all sources.
     """
-    defaults = read_mapping(parse(DEFAULTS_FILE, "default"), "default")
+    defaults = read_mapping(parse(DEFAULTS_FILE, DEFAULT), DEFAULT)
     sources = [defaults]
     files: dict[str, list[str]] = {}
     if config_file is not None:
         name = str(config_file)
         if not name.strip() or "\0" in name:
-            raise ConfigError(f"'{name}' is no name of a configuration file")
+            raise ConfigError(f"'{name}' is not the name of a configuration file")
         path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's can raise
         # Read once, for it may be a pipe.
         lines = files[name] = _lines(path, name)
@@ -290,13 +290,12 @@ def merge(
         for name, (value, origin) in source.layer.items():
             if is_given(value) or default(name) is None:
                 merged[name] = (value, origin)
-    # What a user types must count: a blank one, from an unset shell variable
-    # perhaps, is an error and not the default.
+    # A blank flag, perhaps from an unset shell variable, is an error and not the
+    # default, except for the group, where DrizzlePac uses blank for all.
     for name, (value, origin) in (flags or {}).items():
         merged[name] = (native(value), origin)
-        # Except a group's, for which blank is DrizzlePac's word for all.
         if isinstance(value, str) and not value.strip() and name != "group":
-            what = origin if origin.startswith("-") else f"{origin} {name}"
+            what = name if origin == ARGUMENT else origin
             problems.append(f"{what} is empty; leave it out, or give {keys()[name].allowed}")
     settings = _validated(merged, problems)
     return Configuration(
@@ -311,7 +310,7 @@ def merge(
 def _odd_for_a_run(
     settings: Settings, merged: Layer, files: Mapping[str, list[str]]
 ) -> tuple[str, ...]:
-    """Return warnings of settings that a run does not expect, with where they were set."""
+    """Return warnings about settings that are odd in a run, with their origins."""
     if not settings.static:
         return (f"static is off{_set_by('static', merged, files)}: no mask is made",)
     if settings.verify and not settings.update:
@@ -321,7 +320,7 @@ def _odd_for_a_run(
 
 
 def _set_by(name: str, merged: Layer, files: Mapping[str, list[str]]) -> str:
-    """Return where a value was set, but for what a user has just typed."""
+    """Return the origin of a value, unless the user has just typed it."""
     origin = merged[name][1]
     if origin == ARGUMENT or origin.startswith("-"):
         return ""
@@ -341,10 +340,10 @@ def _environment(environment: Mapping[str, str]) -> Source:
         if name in keys():
             found.layer[name] = (value, variable)
         else:
-            # A stray variable must not stop a night's run, but it must be heard of.
+            # A stray variable must not stop a nightly run, but be reported.
             close = difflib.get_close_matches(name, keys(), n=1)
             hint = f"; did you mean '{ENVIRONMENT_PREFIX}{close[0].upper()}'?" if close else ""
-            found.warnings.append(f"{variable} in the environment is no option{hint}")
+            found.warnings.append(f"{variable} is not the environment variable of an option{hint}")
     return found
 
 
@@ -355,14 +354,19 @@ def _validated(merged: Layer, problems: list[str]) -> Settings:
         value, origin = merged[name]
         try:
             values[name] = check.check(key.check, value)
-        except ValidateError:
+        except ValidateError as error:
             if isinstance(value, str) and not value.strip():
-                continue  # a blank flag: told already
+                continue  # a blank flag, reported already
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            where = origin if origin.startswith(("-", ENVIRONMENT_PREFIX)) else None
-            where = f"{where}:" if where else f"{origin}: {key.place} ="
+            if origin.startswith(("-", ENVIRONMENT_PREFIX)):
+                where = f"{origin}:"
+            else:
+                where = f"{name}:" if origin == ARGUMENT else f"{origin}: {key.place} ="
             hint = "; comments begin with #" if re.search(r"\s;", str(shown)) else ""
-            problems.append(f"{where} '{_cut(shown)}' is not {key.allowed}{hint}")
+            reason = (
+                str(error) if isinstance(error, RefusedError) else f"is not {key.allowed}{hint}"
+            )
+            problems.append(f"{where} '{_cut(shown)}' {reason}")
     if problems:
         raise ConfigError(*problems)
     changed = frozenset(name for name, value in values.items() if value != default(name))

@@ -1,4 +1,4 @@
-"""The configspec: the keys of the configuration, their help, and files made from both."""
+"""The configspec: the keys of the configuration, with their checks and help."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ _FOLDER = next((f for f in _FOLDERS if (f / "staticmask.cfgspc").is_file()), _HE
 DEFAULTS_FILE = _FOLDER / "staticmask.cfg"
 SPEC_FILE = _FOLDER / "staticmask.cfgspc"
 
-#: One source of values: key -> (value as written, where it was written).
+# Headings of sections that DrizzlePac names, or that have no name.
+_HEADINGS = {None: "Input", "STEP 1: STATIC MASK": "Mask"}
+
+#: Origin of the packaged defaults.
+DEFAULT = "default"
+#: The values of a source: key -> (value as written, origin).
 Layer = dict[str, tuple[Any, str]]
 
 
@@ -36,11 +41,11 @@ class Key:
     name : str
         The key, and the option's name with ``_`` for ``-``.
     section : str or None
-        The section it stands in; None at the top.
+        Its section; None at the top.
     check : str
         The configspec's check, for example ``number(min=0, default=4.0)``.
     help : str
-        The comment that stands before it.
+        The comment before it.
     """
 
     name: str
@@ -50,9 +55,24 @@ class Key:
 
     @property
     def allowed(self) -> str:
-        """What the key takes, in words."""
-        name, _, limits, _ = Validator()._parse_with_caching(self.check)  # noqa: SLF001
-        return ALLOWED[name].format(**limits)
+        """The allowed values, in words."""
+        _, _, limits, _ = Validator()._parse_with_caching(self.check)  # noqa: SLF001
+        return ALLOWED[self.kind].format(**limits)
+
+    @property
+    def kind(self) -> str:
+        """The name of the check."""
+        return self.check.split("(")[0]
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the help, without its full stop."""
+        return self.help.split(". ")[0].removesuffix(".")
+
+    @property
+    def heading(self) -> str:
+        """The heading in ``--help`` under which the key is."""
+        return _HEADINGS.get(self.section) or str(self.section).capitalize()
 
     @property
     def place(self) -> str:
@@ -62,11 +82,11 @@ class Key:
 
 @functools.cache
 def keys() -> Mapping[str, Key]:
-    """Return the configspec's keys by name, in its order."""
+    """Return the keys of the configspec by name, in its order."""
     spec = ConfigObj(
         str(SPEC_FILE), interpolation=False, list_values=False, _inspec=True, file_error=True
     )
-    # The first key's comment is the last paragraph of the file's own.
+    # The comment of the first key is the last paragraph of the initial comment.
     first = spec.initial_comment
     blank = max(i for i, line in enumerate(first) if not line.strip())
     comments = {None: {**spec.comments, spec.scalars[0]: first[blank + 1 :]}}
@@ -86,14 +106,14 @@ def default(name: str) -> Any:
 
 
 def dump(layer: Layer, *, origins: bool = True) -> str:
-    """Write a merged configuration as a commented file that can be read again.
+    """Return a merged configuration as a commented file that can be read again.
 
     Parameters
     ----------
     layer : dict
-        Every key's value and origin.
+        Value and origin of every key.
     origins : bool
-        Whether each value is followed by a comment on where it was set.
+        Whether to add the origin of each value as a comment.
     """
     out = ConfigObj(interpolation=False, indent_type="", write_empty_values=False)
     out.initial_comment = [
@@ -117,7 +137,7 @@ def dump(layer: Layer, *, origins: bool = True) -> str:
 
 
 def _check_writable(key: Key, value: str | list[str]) -> None:
-    """Refuse what no configuration file can hold: control characters, some quotes, broken text."""
+    """Refuse values that a file cannot represent: control characters, some quotes, bad text."""
     alone = ConfigObj({key.name: value}, interpolation=False)
     try:
         (line,) = alone.write()
@@ -128,7 +148,7 @@ def _check_writable(key: Key, value: str | list[str]) -> None:
         same = False
     if not same:
         shown = printable(value if isinstance(value, str) else ", ".join(value))
-        raise ConfigError(f"{key.name}: '{shown}' cannot be written into a configuration file")
+        raise ConfigError(f"{key.name}: '{shown}' cannot be written to a configuration file")
 
 
 def _comment(key: Key) -> list[str]:

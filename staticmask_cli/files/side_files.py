@@ -15,6 +15,7 @@ from pathlib import Path
 
 from staticmask_cli.errors import OutputError
 from staticmask_cli.files.atomic import created_folder, folder_problems, part_of
+from staticmask_cli.files.locks import LOCK_NAME
 
 #: Endings of the names of FITS files, in lower case, which side files must not have.
 FITS_ENDINGS = (".fits", ".fits.gz", ".fits.fz")
@@ -69,6 +70,8 @@ class SideFile:
             yield "is a symbolic link; give the path of the file itself"
         if path.is_dir():
             yield "is a folder"
+        if path.name == LOCK_NAME:
+            yield "is the name of a folder's lock"
         if path.name.lower().endswith(FITS_ENDINGS):
             yield "has the name of a FITS file; choose another name"
         yield from folder_problems(path.parent)

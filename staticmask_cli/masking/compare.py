@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ class Difference:
     mask: str
     old: int | None
     new: int | None
-    gained: NDArray[np.int64]
-    lost: NDArray[np.int64]
+    gained: NDArray[np.int64] = field(repr=False)
+    lost: NDArray[np.int64] = field(repr=False)
 
     @property
     def is_same(self) -> bool:
@@ -70,24 +71,25 @@ class Difference:
             ],
         }
 
-    def lines(self, *, every_column: bool = False) -> list[str]:
-        """Return a line on the mask, and one for each column that differs, from 1.
+    def rows(self, *, every_column: bool = False) -> list[tuple[str, ...]]:
+        """Return the cells of the mask, and a line for each column that differs, from 1.
 
-        Those that differ most come first; unless `every_column`, only ten.
+        The columns that differ most come first; unless `every_column`, only ten.
         """
         name = self.mask
         if self.old is None:
-            return [f"{name}  only new  {self.new}"]
+            return [(name, "only new", str(self.new))]
         if self.new is None:
-            return [f"{name}  only old  {self.old}"]
-        lines = [f"{name}  +{self.gained.sum()}  -{self.lost.sum()}  {self.old}  {self.new}"]
+            return [(name, "only old", str(self.old))]
+        cells = (f"+{self.gained.sum()}", f"-{self.lost.sum()}", str(self.old), str(self.new))
+        rows: list[tuple[str, ...]] = [(name, *cells)]
         changes = self.gained + self.lost
         order = [int(c) for c in np.argsort(-changes, kind="stable") if changes[c]]
         shown = order if every_column else order[:_COLUMNS]
-        lines += [f"  column {c + 1}  +{self.gained[c]}  -{self.lost[c]}" for c in shown]
+        rows += [(f"  column {c + 1}  +{self.gained[c]}  -{self.lost[c]}",) for c in shown]
         if len(shown) < len(order):
-            lines.append(f"  and {len(order) - len(shown)} more columns (all with -v)")
-        return lines
+            rows.append((f"  and {len(order) - len(shown)} more columns (all with -v)",))
+        return rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,6 +117,7 @@ def compare(
     old: str,
     *,
     run_record: RunRecord | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> tuple[Difference, ...]:
     """Compare masks with older ones.
@@ -128,6 +131,8 @@ def compare(
         The older mask, or a folder of them; DrizzlePac's will do.
     run_record : RunRecord, optional
         Receives a report of every exposure.
+    executor : Executor, optional
+        Does the measuring in place of threads of our own; it is not shut down.
     progress : callable, optional
         Called after each exposure.
 
@@ -152,7 +157,9 @@ def compare(
     if problems:
         raise InputError(*problems)
     if not are_masks(settings.input):
-        report = make_masks(settings, write=False, run_record=run_record, progress=progress)
+        report = make_masks(
+            settings, write=False, run_record=run_record, executor=executor, progress=progress
+        )
         news = [
             _Named(name=Path(m.path).name, mask=m.mask) for m in report.masks if m.mask is not None
         ]

@@ -22,7 +22,6 @@ from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.reports.report import RunRecord
 from staticmask_cli.settings import Settings
 from staticmask_cli.statistics.bad_pixels import BadPixels, Criteria, find_bad_pixels
-from staticmask_cli.statistics.votes import needed
 
 #: A pixel as DS9 counts: column and row, the first being 1.
 Place = tuple[int, int]
@@ -207,7 +206,7 @@ def explain(
             identity=identity,
             place=place,
             chips=tuple(chips),
-            needed=needed(settings.min_exposures, sum(chip.seen and chip.counts for chip in chips)),
+            needed=settings.min_exposures.needed(sum(chip.seen and chip.counts for chip in chips)),
         )
         for identity, of_one in sorted(found.items(), key=lambda item: names[item[0]])
         for place, chips in zip(places, of_one, strict=True)

@@ -234,7 +234,8 @@ def _settle_copies(run_record: RunRecord) -> None:
 def log_failed_checks(checks: Iterable[QualityCheck], settings: Settings) -> None:
     """Log checks: as errors if they decide the exit status."""
     for check in checks:
-        log.log(logging.ERROR if settings.strict else logging.WARNING, "%s", check)
+        level = logging.ERROR if settings.strict else logging.WARNING
+        log.log(level, "%s", check, extra={"kind": check.kind, "value": check.value})
 
 
 def _news(run_record: RunRecord, settings: Settings) -> list[QualityCheck]:

@@ -49,17 +49,17 @@ class SweepRow:
         """Return it in types that JSON has."""
         return asdict(self)
 
-    def line(self) -> str:
-        """Return ``mask  sigma  bad/total  percent  expected  percent``."""
+    def cells(self) -> tuple[str, ...]:
+        """Return mask, sigma, bad/total, percent, expected and its percent for a table."""
         return (
-            f"{self.mask}  {self.static_sig:.12g}  {self.bad}/{self.total}  "
-            f"{100 * self.bad / self.total:.4f}  {self.expected:.1f}  "
-            f"{100 * self.expected / self.total:.4f}"
+            *(self.mask, f"{self.static_sig:.12g}", f"{self.bad}/{self.total}"),
+            *(f"{100 * self.bad / self.total:.4f}", f"{self.expected:.1f}"),
+            f"{100 * self.expected / self.total:.4f}",
         )
 
 
-#: What the columns of `SweepRow.line` are.
-SWEEP_HEADING = "# mask  static_sig  bad/total  percent  noise alone  percent"
+#: The heading of the columns of `SweepRow.cells`.
+HEADING = ("# mask", "static_sig", "bad/total", "percent", "noise alone", "percent")
 
 
 @dataclass(frozen=True, slots=True)

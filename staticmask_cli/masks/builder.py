@@ -8,7 +8,6 @@ travels between workers and what is added up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.masks.static_mask import StaticMask, Votes
-from staticmask_cli.settings import Recipe
-from staticmask_cli.statistics.votes import BitCounter, Bits, is_set, needed, pack, positions
+from staticmask_cli.settings import ONCE, MinExposures, Recipe
+from staticmask_cli.statistics.votes import BitCounter, Bits, is_set, pack, positions
 
 
 class MaskBuilder:
@@ -28,8 +27,8 @@ class MaskBuilder:
     ----------
     shape : tuple of int
         Rows and columns of the mask.
-    min_exposures : Fraction
-        How often a pixel must be bad, as for `needed`.
+    min_exposures : MinExposures
+        In how many exposures a pixel must be bad.
     counts : bool
         Whether the mask keeps counts.
 
@@ -40,7 +39,11 @@ class MaskBuilder:
     """
 
     def __init__(
-        self, shape: tuple[int, int], min_exposures: Fraction = Fraction(1), *, counts: bool = False
+        self,
+        shape: tuple[int, int],
+        min_exposures: MinExposures = ONCE,
+        *,
+        counts: bool = False,
     ) -> None:
         self.keeps_counts = counts
         self._shape = shape
@@ -50,7 +53,7 @@ class MaskBuilder:
         self._twice: Bits = np.zeros_like(self._once)
         # What each addition was the first to call bad: each bad pixel is in one of them.
         self._first: list[NDArray[np.uint32]] = []
-        self._bad = BitCounter() if counts or min_exposures != 1 else None
+        self._bad = BitCounter() if counts or min_exposures != ONCE else None
         self._not_finite = BitCounter()
         self._n_chips = 0
 
@@ -138,10 +141,10 @@ class MaskBuilder:
 
     def _bits(self, votes: Votes) -> Bits:
         """Return the pixels that were bad often enough."""
-        if self._min_exposures == 1:
+        if self._min_exposures == ONCE:
             return self._once
-        least: Any = needed(self._min_exposures, self._n_chips)
-        if self._min_exposures < 1:
-            table = [needed(self._min_exposures, n) for n in range(self._n_chips + 1)]
+        least: Any = self._min_exposures.number
+        if self._min_exposures.share is not None:
+            table = [self._min_exposures.needed(n) for n in range(self._n_chips + 1)]
             least = np.array(table, dtype=np.uint32)[votes.coverage(self._shape)]
         return pack(votes.count(self._shape) >= least)

@@ -22,7 +22,7 @@ from staticmask_cli.masks.fits_form import (
 from staticmask_cli.masks.naming import documented_name, possible_names
 from staticmask_cli.masks.records import ChipRecord, file_text
 from staticmask_cli.masks.static_mask import StaticMask
-from staticmask_cli.settings import Settings, as_number
+from staticmask_cli.settings import Settings
 
 #: What to do about a mask that exposures cannot be added to.
 REDO = "--no-update rebuilds it from the exposures that are given"
@@ -163,8 +163,7 @@ def _check_settings(path: Path, table: MaskTable, settings: Settings) -> None:
     if made.include_empty != wanted.include_empty:
         differ.append(f"include_empty {made.include_empty}, not {wanted.include_empty}")
     if made.min_exposures != wanted.min_exposures:
-        votes = (as_number(recipe.min_exposures) for recipe in (made, wanted))
-        differ.append("min_exposures {:g}, not {:g}".format(*votes))
+        differ.append(f"min_exposures {made.min_exposures}, not {wanted.min_exposures}")
     if made.allow_duplicates != wanted.allow_duplicates:
         differ.append(f"allow_duplicates {made.allow_duplicates}, not {wanted.allow_duplicates}")
     if settings.keeps_counts and not table.has_counts:

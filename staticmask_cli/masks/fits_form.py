@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.quality import Quality, failed
 from staticmask_cli.masks.records import ChipRecord, as_text, count_chips, count_exposures
 from staticmask_cli.masks.static_mask import StaticMask, Votes
-from staticmask_cli.settings import Recipe, as_number
+from staticmask_cli.settings import MinExposures, Recipe
 from staticmask_cli.statistics.votes import BitCounter, pack
 
 CREATOR = f"staticmask {__version__}"
@@ -47,7 +46,7 @@ RECIPE: tuple[tuple[str, str, type, str], ...] = (
     ("FINBITS", "final_bits", str, "DQ bits that count as good"),
     ("GROUP", "group", str, "extensions that were selected"),
     ("INCEMPTY", "include_empty", bool, "exposures without exposure time are used"),
-    ("MINEXPOS", "min_exposures", float, "number or share of exposures to be bad in"),
+    ("MINEXPOS", "min_exposures", MinExposures, "number or share of exposures to be bad in"),
     ("DUPLICAT", "allow_duplicates", bool, "exposures with the same pixels count each"),
 )
 #: Stands for None in a header.
@@ -225,7 +224,7 @@ def _stored(value: Any) -> Any:
     """Return a recipe's value as headers have it."""
     if value is None:
         return _NONE
-    return as_number(value) if isinstance(value, Fraction) else value
+    return value.plain if isinstance(value, MinExposures) else value
 
 
 def _card(keyword: str, value: Any, comment: str) -> fits.Card:
@@ -398,9 +397,19 @@ def identity_of(header: fits.Header) -> ChipIdentity:
 def _recipe(header: fits.Header) -> Recipe:
     values: dict[str, Any] = {}
     for keyword, attribute, kind, _ in RECIPE:
-        value = as_float(header, keyword) if kind is float else _value(header, keyword, kind)
+        if kind is MinExposures:
+            value: Any = _min_exposures(header, keyword)
+        else:
+            value = as_float(header, keyword) if kind is float else _value(header, keyword, kind)
         values[attribute] = None if value == _NONE else value
-    return Recipe(**values | {"min_exposures": Fraction(str(values["min_exposures"]))})
+    return Recipe(**values)
+
+
+def _min_exposures(header: fits.Header, keyword: str) -> MinExposures:
+    try:
+        return MinExposures.of(header.get(keyword))
+    except ValueError:
+        raise MaskFormError(_NO_TABLE) from None
 
 
 def _value(header: fits.Header, keyword: str, kind: type) -> Any:
@@ -444,16 +453,13 @@ def _sums(hdu: Any) -> tuple[int, int]:
 def _table_of(hdus: fits.HDUList, extent: Extent) -> MaskTable:
     _check_form(hdus)
     header = hdus[0].header
-    table = MaskTable(
+    return MaskTable(
         identity=identity_of(header),
         recipe=_recipe(header),
         records=_records(hdus[TABLE], identity_of(header)),
         has_counts=len(hdus) > 2,  # noqa: PLR2004 - the mask and its table
         gzipped=extent.gzipped,
     )
-    if table.recipe.min_exposures <= 0:
-        raise MaskFormError(_NO_SENSE)
-    return table
 
 
 def _records(table: fits.BinTableHDU, identity: ChipIdentity) -> tuple[ChipRecord, ...]:

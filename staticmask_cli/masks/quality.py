@@ -15,10 +15,10 @@ import numpy as np
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.records import ChipRecord, count_chips
 from staticmask_cli.masks.static_mask import StaticMask
-from staticmask_cli.settings import Recipe, Settings
+from staticmask_cli.settings import ONCE, Recipe, Settings
 from staticmask_cli.statistics.chance import low_probability
 from staticmask_cli.statistics.clusters import n_clustered
-from staticmask_cli.statistics.votes import is_set, needed, positions
+from staticmask_cli.statistics.votes import is_set, positions
 
 # Shares of bad pixels are taken of at least this many: a handful of pixels is no
 # reason to distrust a mask.
@@ -62,6 +62,11 @@ class QualityCheck:
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.text} ({self.setting})"
+
+    @property
+    def kind(self) -> str:
+        """What it has in common with the same check of other chips, if it failed."""
+        return f"{self.name} is above {self.setting}"
 
     def short(self) -> str:
         """Return name, number and limit."""
@@ -213,7 +218,7 @@ def mask_checks(
         )
     ]
     # If more votes than one are needed, no pixel depends on a single exposure.
-    if count_chips(records) > 1 and recipe.min_exposures == 1:
+    if count_chips(records) > 1 and recipe.min_exposures == ONCE:
         parts = [int(is_set(mask.bits, record.unique).sum()) for record in records]
         worst = records[parts.index(max(parts))]
         alone, *others = sorted(parts, reverse=True)[: count_chips(records)]
@@ -239,7 +244,7 @@ def use_checks(
 ) -> tuple[QualityCheck, ...]:
     """Check whether a mask is of any use, also a small one."""
     chips = count_chips(mask.records)
-    votes = needed(recipe.min_exposures, chips)
+    votes = recipe.min_exposures.needed(chips)
     found = [
         QualityCheck(
             name="votes",

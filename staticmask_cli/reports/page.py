@@ -10,7 +10,6 @@ import enum
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from staticmask_cli.reports import pictures
 from staticmask_cli.reports.exhibits import MaskPictures
 from staticmask_cli.reports.figures import MINUS, in_words
 from staticmask_cli.reports.report import MaskReport, Report
-from staticmask_cli.settings import as_number
 from staticmask_cli.statistics.rounds import CLIP
 
 #: Start of every page, by which an older one is recognized and may be replaced.
@@ -126,7 +124,7 @@ def page(report: Report, masks: Sequence[MaskPictures], versions: Mapping[str, s
         unchanged=[(name, values[name]) for name in names if name not in settings.changed],
         unchecked=[name for part in masks for name in unchecked(part.mask)],
         versions=versions,
-        votes=as_number(settings.min_exposures),
+        votes=settings.min_exposures,
         worst=max(states, key=list(Status).index).kind,
     )
 
@@ -228,4 +226,4 @@ def _times(records: Iterable[ChipRecord]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
-    return str(as_number(value) if isinstance(value, Fraction) else value)
+    return str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import time
 from collections.abc import Iterator
@@ -11,12 +12,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from staticmask_cli._version import __version__
+from staticmask_cli.errors import printable
 from staticmask_cli.masks.fits_form import read_pixels
 from staticmask_cli.masks.quality import Quality, QualityCheck
 from staticmask_cli.masks.records import ChipRecord, count_exposures
 
 if TYPE_CHECKING:
     import numpy as np
+    from astropy.table import Table
     from numpy.typing import NDArray
 
     from staticmask_cli.exposures.instruments import ChipIdentity
@@ -56,6 +59,23 @@ class ExposureState(StrEnum):
     FAILED = "failed"
 
 
+#: Headings of the cells of a mask.
+HEADING = ("mask", "bad/total", "percent bad", "exposures")
+# Columns of `Report.to_table` that are attributes of a chip's record, with their types.
+_OF_RECORD = {
+    "file": str,
+    "extver": int,
+    "mode": float,
+    "rms": float,
+    "threshold": float,
+    "n_low": int,
+    "n_flagged": int,
+    "n_finite": int,
+    "used": bool,
+    "reason": str,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class MaskReport:
     """One mask.
@@ -80,9 +100,6 @@ class MaskReport:
     chips: tuple[ChipRecord, ...]
     mask: StaticMask | None = field(default=None, compare=False)
 
-    def __repr__(self) -> str:
-        return f"<MaskReport {self.state}: {self.line()}>"
-
     @property
     def bad(self) -> int | None:
         """Number of bad pixels; None after a dry run."""
@@ -92,6 +109,13 @@ class MaskReport:
     def quality(self) -> Quality:
         """Whether to trust the mask; without checks after a dry run."""
         return (self.mask.quality if self.mask else None) or Quality()
+
+    def __repr__(self) -> str:
+        _, percent, exposures = self.cells()[1:]
+        bad = (
+            "not measured" if self.bad is None else f"{_some(self.bad, 'bad pixel')} ({percent} %)"
+        )
+        return f"<MaskReport {self.path}: {bad}, {_some(int(exposures), 'exposure')}, {self.state}>"
 
     @property
     def sha256(self) -> str | None:
@@ -116,12 +140,11 @@ class MaskReport:
         """
         return read_pixels(self.path)
 
-    def line(self) -> str:
-        """Return the result line: ``path  bad/total  percent  exposures``."""
-        bad, percent = "-", "-"
-        if self.bad is not None:
-            bad, percent = str(self.bad), f"{100 * self.bad / self.total:.4f}"
-        return f"{self.path}  {bad}/{self.total}  {percent}  {self.exposures}"
+    def cells(self) -> tuple[str, ...]:
+        """Return path, bad/total, percent bad and number of exposures for a table."""
+        bad = "-" if self.bad is None else str(self.bad)
+        percent = "-" if self.bad is None else f"{100 * self.bad / self.total:.4f}"
+        return self.path, f"{bad}/{self.total}", percent, str(self.exposures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +168,9 @@ class ExposureReport:
     state: ExposureState
     reasons: tuple[str, ...] = ()
     chips: tuple[tuple[ChipIdentity, ChipRecord], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<ExposureReport {self.path}: {self.state}, {_some(len(self.chips), 'chip')}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,20 +200,68 @@ class Report:
     dry_run: bool = False
     version: str = __version__
 
-    def lines(self) -> list[str]:
-        """Return the lines for standard output: the masks, or what a dry run would do."""
+    def __repr__(self) -> str:
+        parts = [
+            _some(len(self.masks), "mask"),
+            _some(len(self.exposures), "exposure"),
+            _some(len(self.warnings), "warning"),
+        ]
+        n_failed = len(self.failed_checks)
+        parts += ["dry run"] * self.dry_run
+        parts.append(f"{_some(n_failed, 'failed check')}" if n_failed else "all checks passed")
+        return f"<Report: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the masks for notebooks."""
+        heading = "".join(f"<th>{name}</th>" for name in HEADING)
+        cells = [[html.escape(printable(cell)) for cell in mask.cells()] for mask in self.masks]
+        rows = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in cells)
+        caption = html.escape(repr(self))
+        return f"<table><caption>{caption}</caption><tr>{heading}</tr>{rows}</table>"
+
+    def to_table(self) -> Table:
+        """Return the statistics of the chips of all exposures as an `astropy.table.Table`.
+
+        Returns
+        -------
+        Table
+            One row for each chip of each exposure that was read, skipped or is
+            in a mask, in the order of `exposures`: path, state of the exposure,
+            mask (its path, empty if there is none), file, extver, mode, rms,
+            threshold, n_low, n_flagged, n_finite, used and reason. Mode, rms
+            and threshold are in the units of the exposure; NaN if not measured.
+
+        Examples
+        --------
+        >>> from staticmask_cli import create_masks
+        >>> report = create_masks("tests/data/o4k19a010_flt.fits", dry_run=True)
+        >>> report.to_table().colnames[:5]
+        ['path', 'state', 'mask', 'file', 'extver']
+        """
+        from astropy.table import Table  # noqa: PLC0415 - seldom needed, and slow to import
+
+        paths = {mask.identity: mask.path for mask in self.masks}
+        rows = [
+            [exposure.path, exposure.state, paths.get(identity, "")]
+            + [getattr(record, name) for name in _OF_RECORD]
+            for exposure in self.exposures
+            for identity, record in exposure.chips
+        ]
+        kinds = [str, str, str, *_OF_RECORD.values()]
+        return Table(rows=rows or None, names=["path", "state", "mask", *_OF_RECORD], dtype=kinds)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the cells of each mask, or the steps of a dry run, for a table."""
         if not self.dry_run:
-            return [mask.line() for mask in self.masks]
+            return [mask.cells() for mask in self.masks]
         verbs = {
             ExposureState.KNOWN: "check" if self.settings.verify else "skip ",
             ExposureState.SKIPPED: "skip ",
             ExposureState.FAILED: "fail ",
         }
-        exposures = [
-            f"{verbs.get(exposure.state, 'read ')}  {exposure.path}" for exposure in self.exposures
-        ]
+        exposures = [(verbs.get(e.state, "read "), e.path) for e in self.exposures]
         keeping = {MaskState.PLANNED: "write", MaskState.UNCHANGED: "keep "}
-        return exposures + [f"{keeping[mask.state]}  {mask.line()}" for mask in self.masks]
+        return [*exposures, *((keeping[mask.state], *mask.cells()) for mask in self.masks)]
 
     @property
     def failed_checks(self) -> tuple[QualityCheck, ...]:
@@ -230,11 +304,14 @@ class RunRecord:
     answer: list[dict[str, Any]] | None = None
     unfinished: list[str] = field(default_factory=list)
 
-    def warn(self, warning: str) -> None:
-        """Record a warning and log it at once; one that was given before is not repeated."""
+    def warn(self, warning: str, kind: str | None = None) -> None:
+        """Record a warning and log it at once; one that was given before is not repeated.
+
+        `kind` is what it has in common with warnings of other chips.
+        """
         if warning not in self.warnings:
             self.warnings.append(warning)
-            log.warning("%s", warning)
+            log.warning("%s", warning, extra={"kind": kind})
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -244,6 +321,10 @@ class RunRecord:
             yield
         finally:
             self.timings[stage] = time.monotonic() - began
+
+
+def _some(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def chip_line(record: ChipRecord) -> str:

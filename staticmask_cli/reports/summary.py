@@ -8,14 +8,13 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from staticmask_cli._version import __version__
 from staticmask_cli.errors import ConfigError, printable
 from staticmask_cli.files.side_files import SideFile
-from staticmask_cli.settings import Settings, as_number
+from staticmask_cli.settings import MinExposures, Settings
 
 if TYPE_CHECKING:
     from staticmask_cli.exposures.instruments import ChipIdentity
@@ -148,8 +147,8 @@ class Summary:
         found = {}
         for name, origin in self.origins.items():
             value = getattr(self.settings, name)
-            if isinstance(value, Fraction):
-                value = as_number(value)
+            if isinstance(value, MinExposures):
+                value = value.plain
             found[name] = {"value": value, "origin": origin}
         return found
 

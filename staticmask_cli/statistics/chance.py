@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from fractions import Fraction
 
+from staticmask_cli.settings import MinExposures
 from staticmask_cli.statistics.rounds import CLIP, ROUNDS
-from staticmask_cli.statistics.votes import needed
 
 
 def clipped_rms() -> float:
@@ -50,7 +49,9 @@ def low_probability(static_sig: float) -> float:
     return 0.5 * math.erfc(static_sig * clipped_rms() / math.sqrt(2))
 
 
-def bad_by_chance(coverage: Mapping[int, int], static_sig: float, min_exposures: Fraction) -> float:
+def bad_by_chance(
+    coverage: Mapping[int, int], static_sig: float, min_exposures: MinExposures
+) -> float:
     """Return the number of bad pixels expected from noise alone.
 
     This is the sum over all pixels of the binomial probability that a pixel is
@@ -63,23 +64,22 @@ def bad_by_chance(coverage: Mapping[int, int], static_sig: float, min_exposures:
         is finite).
     static_sig : float
         Threshold, in rms below the mode.
-    min_exposures : Fraction
-        Number or share of exposures in which a pixel must be low, as for
-        `needed`.
+    min_exposures : MinExposures
+        Number or share of exposures in which a pixel must be low.
 
     Examples
     --------
     In one 2048 x 4096 exposure, and if two of two exposures must agree:
 
-    >>> round(bad_by_chance({1: 2048 * 4096}, 4.0, Fraction(1)), 1)
+    >>> round(bad_by_chance({1: 2048 * 4096}, 4.0, MinExposures(1)), 1)
     342.5
-    >>> round(bad_by_chance({2: 2048 * 4096}, 4.0, Fraction(2)), 3)
+    >>> round(bad_by_chance({2: 2048 * 4096}, 4.0, MinExposures(2)), 3)
     0.014
     """
     p = low_probability(static_sig)
     total = 0.0
     for exposures, pixels in coverage.items():
-        least = needed(min_exposures, exposures)
+        least = min_exposures.needed(exposures)
         enough = sum(_binomial(exposures, k, p) for k in range(least, exposures + 1))
         total += pixels * enough
     return total

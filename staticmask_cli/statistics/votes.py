@@ -6,8 +6,6 @@ them, and counts are added up in them.
 
 from __future__ import annotations
 
-import math
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -51,31 +49,6 @@ def is_set(bits: Bits, places: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """
     found: NDArray[np.bool_] = (bits[places >> 3] >> (7 - (places & 7)).astype(np.uint8)) & 1 != 0
     return found
-
-
-def needed(min_exposures: Fraction, coverage: int) -> int:
-    """Return the number of exposures in which a pixel must be bad to be masked.
-
-    Parameters
-    ----------
-    min_exposures : Fraction
-        A number of exposures or, below 1, a share of `coverage`.
-    coverage : int
-        Number of exposures in which the pixel is finite.
-
-    Returns
-    -------
-    int
-        At least 1.
-
-    Examples
-    --------
-    >>> needed(Fraction(2), coverage=5), needed(Fraction("0.5"), coverage=5)
-    (2, 3)
-    """
-    if min_exposures >= 1:
-        return math.ceil(min_exposures)
-    return max(1, math.ceil(min_exposures * coverage))
 
 
 class BitCounter:

@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass
-from fractions import Fraction
 from functools import partial
 from itertools import groupby
 from multiprocessing import get_context
@@ -25,6 +24,7 @@ from typing import Any
 
 from staticmask_cli import create_masks
 from staticmask_cli.reports.report import MaskReport
+from staticmask_cli.settings import MinExposures
 from staticmask_cli.statistics.chance import bad_by_chance
 from tests.support import fields
 from tests.support.makers import REAL
@@ -141,7 +141,7 @@ def _compared(mask: MaskReport, made: fields.Field, votes: float) -> Found:
         defects=int(made.defects.sum()),
         hits=int((is_bad & made.defects).sum()),
         false=int((is_bad & ~made.defects).sum()),
-        by_chance=bad_by_chance({len(made.exposures): good}, SIGMA, Fraction(str(votes))),
+        by_chance=bad_by_chance({len(made.exposures): good}, SIGMA, MinExposures.of(votes)),
         chips=1,
         pixels=is_bad.size,
     )

@@ -13,13 +13,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from astropy.io import fits
 from click.testing import CliRunner, Result
 
 from staticmask_cli import __version__, create_masks
-from staticmask_cli.cli import main, terminal
+from staticmask_cli.cli import logs, main, terminal
 from staticmask_cli.config.merging import merge
 from staticmask_cli.config.spec import default, keys
 from tests.support.makers import REAL, exposure, instrument_exposure, sky
@@ -63,11 +64,11 @@ def invoke():
     yield run
     # What a command may do to its process must not reach other tests.
     signal.signal(signal.SIGTERM, handler)
-    for log_handler in [*main.log.handlers]:
-        main.log.removeHandler(log_handler)
+    for log_handler in [*logs.log.handlers]:
+        logs.log.removeHandler(log_handler)
         log_handler.close()
-    main.log.propagate = True
-    main.log.setLevel(logging.NOTSET)
+    logs.log.propagate = True
+    logs.log.setLevel(logging.NOTSET)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -263,8 +264,8 @@ def test_a_configuration_that_switches_static_off_is_named(invoke, tmp_path):
 def test_a_key_outside_its_section_is_warned_of_once_whatever_is_asked(invoke, tmp_path):
     (tmp_path / "my.cfg").write_text("static_sig = 3\n", encoding="utf-8")
     line = "my.cfg: static_sig belongs in [STEP 1: STATIC MASK]; used all the same"
-    for options in (["-o", "out"], ["--show-config"], ["--explain", "1,1"], ["-n"]):
-        result = invoke("-c", "my.cfg", *options)
+    for options in (["-o", "out"], ["--show-config"], ["explain", "--pixel", "1,1"], ["-n"]):
+        result = invoke(*options, "-c", "my.cfg")
         assert result.exit_code == 0
         assert result.stderr == f"staticmask: warning: {line}\n"
     summary = json.loads(invoke("-c", "my.cfg", "-o", "out", "--summary", "-").stdout)
@@ -289,7 +290,7 @@ def test_help_is_the_same_without_docstrings():
         ).stdout
         for flags in ([], ["-OO"])
     ]
-    assert b"INPUT is one or several exposures" in helps[0]
+    assert b"INPUT is exposures, quoted patterns" in helps[0]
     assert helps[0] == helps[1]
 
 
@@ -309,14 +310,15 @@ def test_the_version_is_the_packages(staticmask):
 
 def test_the_module_calls_itself_by_the_commands_name(staticmask):
     # The fixture runs python -m staticmask_cli.
-    assert staticmask("-h").stdout.startswith("Usage: staticmask [OPTIONS] [INPUT]...\n")
-    assert "Try 'staticmask --help'" in staticmask("--bogus").stderr
+    assert staticmask("-h").stdout.startswith("Usage: staticmask [make] [OPTIONS] [INPUT]...\n")
+    assert "try 'staticmask make --help'" in staticmask("--bogus").stderr
 
 
 def test_help_names_every_option(invoke):
     text = invoke("--help").stdout
     for name in OPTIONS:
-        assert f"--{name.replace('_', '-')}" in text
+        flag = name.replace("_", "-")
+        assert f"--{flag} " in text or f"--[no-]{flag} " in text
     for option in ("--config", "--show-config", "--editpars", "--dry-run", "--log-file"):
         assert option in text
 
@@ -407,7 +409,7 @@ def test_a_stray_variable_is_warned_of_and_no_hindrance(invoke):
 
 
 def test_the_shown_configuration_can_be_fed_back(staticmask, tmp_path):
-    (tmp_path / "mine.cfg").write_text("[STATICMASK]\njobs = 2\n", encoding="utf-8")
+    (tmp_path / "mine.cfg").write_text("[RUNNING]\njobs = 2\n", encoding="utf-8")
     first = staticmask(
         *("--show-config", "-c", "mine.cfg", "--static-sig", "3.5", "j1_flt.fits", "j,2_flt.fits"),
         STATICMASK_PREFIX="combo",
@@ -434,14 +436,14 @@ def test_the_shown_configuration_can_be_fed_back(staticmask, tmp_path):
 
 
 def test_the_shown_configuration_holds_no_escape_sequences(staticmask, tmp_path):
-    (tmp_path / "\x1b[31m.cfg").write_text("[STATICMASK]\njobs = 2\n", encoding="utf-8")
+    (tmp_path / "\x1b[31m.cfg").write_text("[RUNNING]\njobs = 2\n", encoding="utf-8")
     run = staticmask("--show-config", "-c", "\x1b[31m.cfg")
     assert run.returncode == 0
     assert "# Set by: \\x1b[31m.cfg\n" in run.stdout
     assert "\x1b" not in run.stdout
     run = staticmask("--show-config", "\x1b[31m_flt.fits")
     assert (run.returncode, run.stdout) == (2, "")
-    assert "'\\x1b[31m_flt.fits' cannot be written into a configuration file" in run.stderr
+    assert "'\\x1b[31m_flt.fits' cannot be written to a configuration file" in run.stderr
 
 
 def test_a_name_that_is_not_utf_8_can_be_shown_or_is_refused_without_traceback(staticmask):
@@ -521,11 +523,11 @@ def test_errors_are_lines_without_traceback_all_of_them(staticmask):
 
 
 def test_wrong_configuration_is_told_whole_before_any_input_is_looked_at(staticmask, tmp_path):
-    (tmp_path / "bad.cfg").write_text("inptu = a\n[STATICMASK]\njobs = -1\n", encoding="utf-8")
+    (tmp_path / "bad.cfg").write_text("inptu = a\n[RUNNING]\njobs = -1\n", encoding="utf-8")
     run = staticmask("-c", "bad.cfg", "--static-sig", "x", "missing.fits")
     assert run.returncode == 2
     assert len(run.stderr.splitlines()) == 3
-    for part in ("bad.cfg: inptu", "bad.cfg: [STATICMASK] jobs = '-1'", "--static-sig: 'x'"):
+    for part in ("bad.cfg: inptu", "bad.cfg: [RUNNING] jobs = '-1'", "--static-sig: 'x'"):
         assert run.stderr.count(f"staticmask: error: {part}") == 1
 
 
@@ -624,7 +626,7 @@ def test_wrong_values_send_the_user_back_to_the_editor_with_the_errors_shown(
     again = (tmp_path / "seen.1").read_text(encoding="utf-8")
     head = [line for line in again.splitlines() if line.startswith("#!")]
     assert again.splitlines()[: len(head)] == head
-    assert any("[STEP 1: STATIC MASK] static_sig = 'four' is not a finite" in line for line in head)
+    assert any("[STEP 1: STATIC MASK] static_sig = 'four' is not a number" in line for line in head)
     assert any("static_sgi is not a known key; did you mean 'static_sig'?" in line for line in head)
     assert "\nstatic_sig = four\n" in again, "what the user wrote is still there"
 
@@ -808,11 +810,11 @@ def test_a_quick_run_shows_no_bar_on_a_terminal():
         ["-o", "m", "--update", "--verify"],
         ["--dry-run"],
         ["-o", "new", "--report", "r.html", "--preview", "p"],
-        ["--sweep", "3,4"],
-        ["--explain", "17,5"],
-        ["--compare", "m"],
-        ["m", "--compare", "m"],
-        ["m", "--recount", "--min-exposures", "1"],
+        ["sweep", "--sigmas", "3,4"],
+        ["explain", "--pixel", "17,5"],
+        ["compare", "m"],
+        ["compare", "m", "m"],
+        ["recount", "m", "--min-exposures", "1"],
         ["--show-config"],
     ],
     ids=" ".join,
@@ -883,3 +885,240 @@ def test_quiet_shows_no_bar(monkeypatch, clock):
 def test_cron_sees_no_bar(clock, capsys):
     progress_of(5.0, 4, clock)
     assert capsys.readouterr() == ("", "")
+
+
+# Commands.
+
+
+def test_the_first_word_is_a_command_or_the_command_is_make(invoke):
+    bare = invoke("j1_flt.fits", "-o", "a")
+    for arguments in (["make", "j1_flt.fits", "-o", "a"], ["-o", "a", "j1_flt.fits"], ["-o", "a"]):
+        result = invoke(*arguments)
+        assert (result.exit_code, result.stdout) == (0, bare.stdout)
+    assert invoke("--static-sig", "5", "j1_flt.fits", "-n").stdout.startswith("read ")
+    assert invoke("sweep", "j1_flt.fits").stdout.startswith("# mask  static_sig  ")
+
+
+@pytest.mark.parametrize("command", ["make", "sweep", "explain", "compare", "recount"])
+def test_a_file_with_the_name_of_a_command_is_named_with_its_folder(command, invoke, tmp_path):
+    (tmp_path / "j1_flt.fits").rename(tmp_path / command)
+    result = invoke("-o", "m", f"./{command}")
+    assert result.exit_code == 0
+    assert result.stdout == f"m/{NAME}  20/5120  0.3906  1\n"
+    result = invoke("-o", "m", command, "j1_flt.fits")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"staticmask: error: the command '{command}' must be the first word; a file of that name "
+        f"is ./{command}; try 'staticmask make --help'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sweep", "--static-sig", "3"], "No such option '--static-sig'"),
+        (["sweep", "--update"], "No such option '--update'"),
+        (["sweep", "--dry-run"], "No such option '--dry-run'"),
+        (["explain"], "Missing option '--pixel'"),
+        (["explain", "--pixel", "1,1", "--report", "r.html"], "No such option '--report'"),
+        (["compare"], "Missing argument 'OLD'"),
+        (["compare", "m", "--no-static"], "No such option '--no-static'"),
+        (["recount", "--min-exposures", "2"], "Missing argument 'MASK...'"),
+        (["recount", "m", "-m", "2", "--final-bits", "0"], "No such option '--final-bits'"),
+        (["--sigmas", "3"], "No such option '--sigmas'"),
+    ],
+)
+def test_a_wrong_combination_is_refused_in_one_line(arguments, said, invoke):
+    result = invoke(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"staticmask: error: {said}")
+    assert result.stderr.count("\n") == 1
+    assert "--static " not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["sweep", "explain", "compare", "recount"])
+def test_each_command_has_a_short_help_of_its_own_options(command, invoke):
+    text = invoke(command, "--help").stdout
+    assert text.startswith(f"Usage: staticmask {command} ")
+    assert len(text.splitlines()) < 60
+    options = [p for p in main.main.commands[command].params if isinstance(p, click.Option)]
+    assert all(option.opts[-1] in text.replace("[no-]", "") for option in options)
+    assert "--dry-run" not in text
+    assert "Commands:" not in text
+
+
+def test_the_help_has_all_commands_and_sections_in_less_than_90_lines(staticmask):
+    text = staticmask("--help", COLUMNS="90").stdout
+    lines = text.splitlines()
+    assert len(lines) < 90
+    assert max(map(len, lines)) <= 90
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [*("Input:", "Mask:", "Output:", "Quality checks:", "Running:", "Commands:")]
+    assert text.count("\n    staticmask ") == 5, "examples"
+    for command in main.main.commands:
+        assert re.search(rf"^  {command}  +[A-Z]", text, re.MULTILINE)
+    assert staticmask("make", "--help", COLUMNS="90").stdout == text
+
+
+def test_configuration_and_environment_count_in_every_command(invoke, tmp_path):
+    exposure(tmp_path / "j2_flt.fits", [sky(2)])
+    create_masks(output_dir="m", counts=True)
+    (tmp_path / "my.cfg").write_text("input = j2_flt.fits\n[OUTPUT]\nprefix = p\n", "utf-8")
+    for arguments in (["sweep"], ["explain", "--pixel", "1,1"], ["make", "-n"]):
+        assert "p_64x80_1_staticMask.fits" in invoke(*arguments, "-c", "my.cfg").stdout
+        result = invoke(*arguments, STATICMASK_PREFIX="q", STATICMASK_INPUT="j1_flt.fits")
+        assert "q_64x80_1_staticMask.fits" in result.stdout
+    assert invoke("compare", "m", STATICMASK_STATIC_SIG="40").exit_code == 1
+    assert invoke("compare", "m").exit_code == 0
+    before = fits.getdata(f"m/{NAME}")
+    assert invoke("recount", "m", STATICMASK_MIN_EXPOSURES="2").exit_code == 0
+    assert fits.getval(f"m/{NAME}", "MINEXPOS") == 2
+    (tmp_path / "all.cfg").write_text("[MASK]\nmin_exposures = all\n", "utf-8")
+    assert invoke("recount", "m", "-c", "all.cfg").exit_code == 0
+    assert fits.getval(f"m/{NAME}", "MINEXPOS") == "all"
+    assert (fits.getdata(f"m/{NAME}") == 0).sum() < (before == 0).sum()
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["sw"], {"plain,sweep"}),
+        ([""], {"plain,make", "plain,compare", "plain,recount", "file,"}),
+        (["--stat"], {"plain,--static", "plain,--static-sig"}),
+        (["--min-exposures", "2", "--over"], {"plain,--overwrite"}),
+        (["sweep", "--sig"], {"plain,--sigmas"}),
+        (["sweep", "j1"], {"file,j1"}),
+        (["explain", "--pi"], {"plain,--pixel"}),
+        (["compare", "ol"], {"file,ol"}),
+        (["-o", "ma"], {"dir,ma"}),
+        (["make", "--report", "r"], {"file,r"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_shells_complete_commands_options_and_files(words, found, staticmask):
+    for shell in ("bash", "zsh", "fish"):
+        environment = {
+            "_STATICMASK_COMPLETE": f"{shell}_complete",
+            "COMP_WORDS": " ".join(["staticmask", *words]),
+            "COMP_CWORD": words[-1] if shell == "fish" else str(len(words)),
+        }
+        result = staticmask(**environment)
+        assert result.returncode == 0
+        lines = result.stdout.splitlines()
+        if shell == "zsh":
+            lines = [",".join(lines[i : i + 2]) for i in range(0, len(lines), 3)]
+        assert found <= {line.split("\t")[0] for line in lines}, shell
+        script = staticmask(_STATICMASK_COMPLETE=f"{shell}_source").stdout
+        assert "staticmask" in script
+
+
+# Tables on a terminal, and warnings of one kind.
+
+
+def shown_on_a_terminal(arguments: list[str], monkeypatch, **environment: str) -> list[str]:
+    """Return the lines on a terminal that is standard output."""
+    master, slave = pty.openpty()
+    for name, value in ({"TERM": "xterm", "NO_COLOR": ""} | environment).items():
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, "-W", "error", "-m", "staticmask_cli", *arguments]
+    with subprocess.Popen(command, stdout=slave) as process:
+        os.close(slave)
+        process.wait(timeout=60)
+    return seen_on(master).splitlines()
+
+
+def test_a_table_on_a_terminal_is_aligned_and_has_headings(invoke, monkeypatch, tmp_path):
+    for row, seed in [("wfpc2", 1), ("acs_wfc", 1)]:
+        instrument_exposure(tmp_path / "in", row, seed)
+    piped = invoke("in/*.fits", "-o", "out").stdout.splitlines()
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {}):
+        lines = shown_on_a_terminal(["in/*.fits", "-o", "out"], monkeypatch, **environment)
+        assert lines[0].startswith("\x1b[1m") == (not environment)
+        heading, *rows = [click.unstyle(line) for line in lines]
+        assert heading.split("  ")[0] == "mask"
+        assert [row.split() for row in rows] == [line.split() for line in piped]
+        assert len(set(map(len, rows))) == 1
+    assert shown_on_a_terminal(["in/*.fits", "-o", "out", "-q"], monkeypatch) == []
+    old = shown_on_a_terminal(["compare", "out", "in/*.fits"], monkeypatch, NO_COLOR="1")
+    assert old[0].split() == ["mask", "gained", "lost", "old", "new"]
+    assert len({len(line) for line in old[1:]}) == 1
+    one = shown_on_a_terminal(["j1_flt.fits", "-o", "m"], monkeypatch)
+    assert one == [f"m/{NAME}  20/5120  0.3906  1"], "a single mask needs no heading"
+
+
+def test_sweeps_are_aligned_on_a_terminal(invoke, monkeypatch):
+    lines = shown_on_a_terminal(["sweep", "--sigmas", "3,40"], monkeypatch)
+    piped = invoke("sweep", "--sigmas", "3,40").stdout.splitlines()
+    assert [line.split() for line in lines] == [line.split() for line in piped]
+    assert [line.index("/5120") for line in lines[1:]] == [lines[1].index("/5120")] * 2
+
+
+@pytest.mark.parametrize("command", [["make", "-o", "m"], ["sweep", "--sigmas", "4"]])
+def test_many_warnings_of_one_kind_are_one_line(command, invoke, tmp_path):
+    for number in range(5):
+        exposure(tmp_path / f"e{number}_flt.fits", [sky(number)], primary={"EXPTIME": 0.0})
+    result = invoke(*command, "--log-file", "night.log", "--summary", "s.json")
+    (line,) = result.stderr.splitlines()
+    assert "EXPTIME is 0: 5 times; " in line
+    text = (tmp_path / "night.log").read_text(encoding="utf-8")
+    warnings = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["warnings"]
+    for number in range(5):
+        assert text.count(f"WARNING e{number}_flt.fits: SCI,1: ") == 1
+        assert sum(f"e{number}_flt.fits" in warning for warning in warnings) == 1
+    every = invoke(*command, "-v").stderr
+    assert sum("warning: e" in line for line in every.splitlines()) == 5
+    few = invoke(*command, "j1_flt.fits", "e[0-2]_flt.fits").stderr
+    assert [line.split(": ")[2] for line in few.splitlines()] == [
+        f"e{number}_flt.fits" for number in range(3)
+    ]
+
+
+def test_many_failed_checks_are_one_line_with_the_range_of_values(invoke, tmp_path):
+    for number in range(5):
+        array = sky(number, (200, 200))
+        array[:40, : 40 + 10 * number] = -1e3
+        exposure(tmp_path / "in" / f"e{number}_flt.fits", [array])
+    result = invoke("in/*flt.fits", "-o", "m", "--strict", "--log-file", "night.log")
+    assert result.exit_code == 4
+    (line,) = (line for line in result.stderr.splitlines() if "low_excess" in line)
+    match = re.fullmatch(
+        r"staticmask: error: low_excess is above max_low_excess 0.5: 5 times, "
+        r"([\d.]+) to ([\d.]+); -v, --log-file and --summary list each",
+        line,
+    )
+    assert 3 < float(match[1]) < float(match[2]) < 9
+    text = (tmp_path / "night.log").read_text(encoding="utf-8")
+    assert text.count("ERROR e") >= 5
+
+
+# Files that would be lost.
+
+
+def test_a_lock_is_not_a_log_file(invoke, tmp_path):
+    for option in ("--log-file", "--summary", "--report"):
+        result = invoke(option, "m/.staticmask.lock", "-o", "m")
+        assert result.exit_code == 2
+        assert "is the name of a folder's lock" in result.stderr
+        assert not (tmp_path / "m").exists()
+
+
+def test_report_and_preview_need_two_names(invoke, monkeypatch, tmp_path):
+    result = invoke("--report", "r", "--preview", "./r")
+    assert result.exit_code == 2
+    assert "--report and --preview name one file: ./r" in result.stderr
+    monkeypatch.setenv("STATICMASK_PREVIEW", "r")
+    result = invoke("--report", "r")
+    assert "--report and preview (set by STATICMASK_PREVIEW) name one file: r" in result.stderr
+    assert not (tmp_path / NAME).exists()
+
+
+def test_a_lost_log_is_reported_also_if_quiet(invoke, monkeypatch):
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(logs._LogFile, "flush", fails)
+    result = invoke("-q", "--log-file", "night.log")
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "staticmask: error: --log-file: night.log: cannot be written any more\n"
+    )

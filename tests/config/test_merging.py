@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from staticmask_cli.config.merging import Configuration, merge, parse
 from staticmask_cli.config.spec import DEFAULTS_FILE, default, dump, keys
 from staticmask_cli.errors import ConfigError
-from staticmask_cli.settings import Group, Settings
+from staticmask_cli.settings import Group, MinExposures, Settings
 from tests.support.makers import DATA
 
 STATIC_MASK_CFG = DATA / "drizzlepac_staticMask.cfg"
 ASTRODRIZZLE_CFG = DATA / "drizzlepac_astrodrizzle.cfg"
+
+_ALL = MinExposures(share=Fraction(1))
 
 # For every key three texts, as a file, a variable and a flag may have them,
 # and what they mean; all differ from each other and from the default.
@@ -42,7 +44,7 @@ VALUES = {
     "overwrite": [("on", True), ("no", False), ("True", True)],
     "verify": [("1", True), ("0", False), ("yes", True)],
     "lock_timeout": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
-    "min_exposures": [("2", Fraction(2)), ("0.5", Fraction(1, 2)), ("3.0", Fraction(3))],
+    "min_exposures": [("2", MinExposures(2)), ("0.5", MinExposures.of("50%")), ("all", _ALL)],
     "counts": [("yes", True), ("False", False), ("1", True)],
     "report": [("a.html", "a.html"), ("/b/b.html", "/b/b.html"), ("c.html", "c.html")],
     "preview": [("one", "one"), ("/b/two", "/b/two"), ("three", "three")],
@@ -122,7 +124,9 @@ def test_a_file_wins_over_defaults_the_environment_over_a_file_and_flags_over_al
 
 
 def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
-    file = write(tmp_path / "user.cfg", "group = 'sci,1'\n[STATICMASK]\njobs = 3\nprefix = p\n")
+    file = write(
+        tmp_path / "user.cfg", "group = 'sci,1'\n[RUNNING]\njobs = 3\n[OUTPUT]\nprefix = p\n"
+    )
     merged = merge(
         config_file=file,
         environment={"STATICMASK_JOBS": "5", "STATICMASK_OUTPUT_DIR": "out", "HOME": "/nowhere"},
@@ -145,7 +149,7 @@ def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
         overwrite=False,
         verify=False,
         lock_timeout=60.0,
-        min_exposures=Fraction(1),
+        min_exposures=MinExposures(1),
         counts=False,
         report=None,
         preview=None,
@@ -191,7 +195,7 @@ def test_every_failure_of_all_sources_is_reported_at_once_with_what_is_allowed(t
         "[STEP 1: STATIC MASK]\n"
         "static = maybe\n"
         "static_sig = -3\n"
-        "[STATICMASK]\n"
+        "[OUTPUT]\n"
         "prefix = ../out\n"
         "[STPE 1: STATIC MASK]\n"
         "static = True\n",
@@ -206,8 +210,8 @@ def test_every_failure_of_all_sources_is_reported_at_once_with_what_is_allowed(t
         ("[STPE 1: STATIC MASK]", "did you mean [STEP 1: STATIC MASK]"),
         ("group = 'nonsense'", "None, 'sci,N', or HDU numbers"),
         ("[STEP 1: STATIC MASK] static = 'maybe'", "True or False, yes or no"),
-        ("[STEP 1: STATIC MASK] static_sig = '-3'", "a finite number > 0"),
-        ("[STATICMASK] prefix = '../out'", "letters, digits"),
+        ("[STEP 1: STATIC MASK] static_sig = '-3'", "a number > 0"),
+        ("[OUTPUT] prefix = '../out'", "letters, digits"),
     ]
     for place, allowed in wanted:
         (line,) = (problem for problem in problems if f"{file}: {place}" in problem)
@@ -262,6 +266,29 @@ def test_a_value_out_of_range_or_of_the_wrong_type_is_refused_wherever_it_stands
         assert problem.endswith(f"is not {keys()[name].allowed}")
 
 
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("3", MinExposures(3)),
+        ("3.0", MinExposures(3)),
+        ("12.5 %", MinExposures(share=Fraction(1, 8))),
+        ("1e-1", MinExposures(share=Fraction(1, 10))),
+        ("ALL", _ALL),
+        ("100%", _ALL),
+    ],
+)
+def test_min_exposures_is_a_number_a_share_or_all(text, means):
+    assert merge(flags={"min_exposures": (text, "x")}).settings.min_exposures == means
+    assert MinExposures.of(means.plain) == MinExposures.of(str(means)) == means
+
+
+@pytest.mark.parametrize("text", ["1.0", "1.", "0.9999999999999"])
+def test_a_min_exposures_with_two_meanings_is_refused_with_both(text):
+    assert refused(flags={"min_exposures": (text, "--min-exposures")}) == [
+        f"--min-exposures: '{text}' is ambiguous: use 1 for one exposure, or 100% for all of them"
+    ]
+
+
 @pytest.mark.parametrize("value", ["1e-3", "4", "1e300", " 4.0 "])
 def test_every_number_above_zero_is_a_static_sig(value):
     assert merge(flags={"static_sig": (value, "x")}).settings.static_sig == float(value)
@@ -270,9 +297,9 @@ def test_every_number_above_zero_is_a_static_sig(value):
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("[STATICMASK]\nprefxi = a\n", "did you mean 'prefix'?"),
+        ("[OUTPUT]\nprefxi = a\n", "did you mean 'prefix'?"),
         ("Static_Sig = 3\n", "did you mean 'static_sig'?"),
-        ("qqqq = 3\n", "the keys are input, group, static, static_sig, final_bits"),
+        ("qqqq = 3\n", "the keys are input, group, include_empty, allow_duplicates, keep_going"),
     ],
 )
 def test_an_unknown_key_is_refused_with_a_suggestion(text, hint, tmp_path):
@@ -293,9 +320,9 @@ def test_an_unknown_key_is_refused_with_a_suggestion(text, hint, tmp_path):
             "[STEP 1: STATIC MASK] group belongs at the top, before any section",
         ),
         (
-            "[STATICMASK]\nstatic = 0\n",
+            "[MASK]\nstatic = 0\n",
             *("static", False),
-            "[STATICMASK] static belongs in [STEP 1: STATIC MASK]",
+            "[MASK] static belongs in [STEP 1: STATIC MASK]",
         ),
     ],
 )
@@ -311,7 +338,7 @@ def test_a_key_in_the_wrong_section_is_used_with_a_warning(text, name, value, pl
     "text",
     [
         "static_sig = 3\n[STEP 1: STATIC MASK]\nstatic_sig = 4\n",
-        "static_sig = 3\n[STATICMASK]\nstatic_sig = 4\n",
+        "static_sig = 3\n[MASK]\nstatic_sig = 4\n",
     ],
 )
 def test_a_key_in_the_wrong_section_and_in_another_is_refused(text, tmp_path):
@@ -329,7 +356,7 @@ def test_an_unknown_section_is_refused_once_whatever_it_holds(tmp_path):
 @pytest.mark.parametrize("name", ["output_dir", "prefix", "jobs"])
 def test_a_section_inside_a_section_is_refused_also_if_it_is_called_like_a_key(name, tmp_path):
     # Taken for a value it would become a folder called "{'x': '1'}".
-    file = write(tmp_path / "user.cfg", f"[STATICMASK]\n[[{name}]]\nx = 1\n")
+    file = write(tmp_path / "user.cfg", f"[OUTPUT]\n[[{name}]]\nx = 1\n")
     (problem,) = refused(config_file=file)
     assert problem.startswith(f"{file}: ")
     assert name in problem
@@ -353,9 +380,9 @@ def test_a_key_given_twice_is_an_error_on_the_second_line(tmp_path):
     file = write(tmp_path / "user.cfg", "group = 1\ngroup = 4\n")
     (problem,) = refused(config_file=file)
     assert problem.startswith(f"{file}, line 2: 'group = 4' is given twice: the key")
-    file = write(tmp_path / "user.cfg", "[STATICMASK]\njobs = 1\n[STATICMASK]\njobs = 2\n")
+    file = write(tmp_path / "user.cfg", "[RUNNING]\njobs = 1\n[RUNNING]\njobs = 2\n")
     problem = refused(config_file=file)[0]
-    assert problem.startswith(f"{file}, line 3: '[STATICMASK]' is given twice: the section")
+    assert problem.startswith(f"{file}, line 3: '[RUNNING]' is given twice: the section")
 
 
 def test_comments_of_other_programs_are_errors_that_say_how_comments_begin(tmp_path):
@@ -382,7 +409,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_hindrance(tmp_path):
     file = tmp_path / "user.cfg"
-    file.write_bytes(b"\xef\xbb\xbfgroup = 4\r\n[STATICMASK]\r\njobs = 2\r\n")
+    file.write_bytes(b"\xef\xbb\xbfgroup = 4\r\n[RUNNING]\r\njobs = 2\r\n")
     merged = merge(config_file=file).settings
     assert (merged.group, merged.jobs) == (Group(hdus=(4,)), 2)
 
@@ -396,9 +423,7 @@ def test_a_missing_file_and_a_folder_are_refused_with_the_reason(tmp_path):
 
 
 def test_what_a_file_says_cannot_harm_a_terminal(tmp_path):
-    file = write(
-        tmp_path / "user.cfg", "\x1b[31mred = 1\n[STATICMASK]\nprefix = \x1b]0;title\x07\n"
-    )
+    file = write(tmp_path / "user.cfg", "\x1b[31mred = 1\n[OUTPUT]\nprefix = \x1b]0;title\x07\n")
     assert all(problem.isprintable() for problem in refused(config_file=file))
 
 
@@ -471,8 +496,8 @@ def test_none_indef_and_blank_are_not_given(word, tmp_path):
         tmp_path / "user.cfg",
         f"input = {word}\ngroup = {word}\n"
         f"[STEP 1: STATIC MASK]\nstatic = {word}\nstatic_sig = {word}\nfinal_bits = {word}\n"
-        f"[STATICMASK]\noutput_dir = {word}\nprefix = {word}\njobs = {word}\n"
-        f"include_empty = {word}\n",
+        f"[OUTPUT]\noutput_dir = {word}\nprefix = {word}\n[RUNNING]\njobs = {word}\n"
+        f"[INPUT]\ninclude_empty = {word}\n",
     )
     assert merge(config_file=file).settings == merge().settings
 
@@ -541,7 +566,7 @@ def test_a_static_mask_cfg_saved_by_teal_works(task, tmp_path):
 
 def test_a_static_mask_cfg_may_carry_our_own_keys_too(tmp_path):
     text = STATIC_MASK_CFG.read_text(encoding="utf-8")
-    file = write(tmp_path / "mine.cfg", text + "[STATICMASK]\noutput_dir = masks\n")
+    file = write(tmp_path / "mine.cfg", text + "[OUTPUT]\noutput_dir = masks\n")
     assert merge(config_file=file).settings.output_dir == "masks"
 
 
@@ -600,7 +625,7 @@ def test_a_wrong_value_in_an_astrodrizzle_cfg_is_still_an_error(tmp_path):
         "static_sig = 4.0", "static_sig = x"
     )
     (problem,) = refused(config_file=write(tmp_path / "astrodrizzle.cfg", text))
-    assert "[STEP 1: STATIC MASK] static_sig = 'x' is not a finite number" in problem
+    assert "[STEP 1: STATIC MASK] static_sig = 'x' is not a number > 0" in problem
 
 
 # What is shown can be fed back.

@@ -563,7 +563,7 @@ def test_messages_about_a_wrong_configuration_give_file_section_and_key(
 ) -> None:
     (tmp_path / "my.cfg").write_text(
         "inputs = x\n[STEP 1: STATIC MASK]\nstatic = perhaps\nstatic_sig = four\n"
-        "[STATICMASK]\njobs = -1\n[STATICMASKS]\n"
+        "[RUNNING]\njobs = -1\n[STATICMASKS]\n"
     )
     result = staticmask("-c", "my.cfg", STATICMASK_FINAL_BITS="3.5")
     lines = refused(result, 2, count=6)
@@ -571,7 +571,7 @@ def test_messages_about_a_wrong_configuration_give_file_section_and_key(
     assert "error: my.cfg: [STATICMASKS] is not a known section" in lines[1]
     for place in (
         *("my.cfg: [STEP 1: STATIC MASK] static = ", "my.cfg: [STEP 1: STATIC MASK] static_sig = "),
-        *("STATICMASK_FINAL_BITS: ", "my.cfg: [STATICMASK] jobs = "),
+        *("STATICMASK_FINAL_BITS: ", "my.cfg: [RUNNING] jobs = "),
     ):
         assert sum(place in line for line in lines) == 1, place
     assert names(tmp_path) == ["my.cfg"]

@@ -100,8 +100,8 @@ def mask(folder: Path, *, counts: bool = True, seed: int = 1) -> Path:
 
 USES = {
     "update": ("[ab]_flt.fits", "-o", "m", "--update"),
-    "recount": ("m", "--recount", "-m", "2"),
-    "compare": ("m", "--compare", "m"),
+    "recount": ("recount", "m", "-m", "2"),
+    "compare": ("compare", "m", "m"),
     "overwrite": ("b_flt.fits", "-o", "m"),
 }
 
@@ -500,7 +500,7 @@ def test_a_pattern_in_a_folder_without_search_permission_is_an_error(
     one_error(result, "sub/x_flt.fits: permission denied")
 
 
-@pytest.mark.parametrize("arguments", [("-o", "m"), ("--sweep", "3,4")])
+@pytest.mark.parametrize("arguments", [("make", "-o", "m"), ("sweep", "--sigmas", "3,4")])
 def test_a_thread_that_cannot_be_started_is_one_error(
     arguments: tuple[str, ...],
     tmp_path: Path,
@@ -516,7 +516,7 @@ def test_a_thread_that_cannot_be_started_is_one_error(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(threading.Thread, "start", no_more)
     with pytest.raises(SystemExit) as caught:
-        main(["a_flt.fits", *arguments])
+        main([*arguments, "a_flt.fits"])
     assert caught.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "cannot start a thread" in line

@@ -654,7 +654,7 @@ def test_if_one_mask_cannot_be_renamed_the_state_of_all_is_reported(
         return original(part, path)
 
     monkeypatch.setattr(Path, "replace", replaced)
-    options = ["m", "--recount", "-m", "2"] if recounted else ["--static-sig", "2", "-o", "m"]
+    options = ["recount", "m", "-m", "2"] if recounted else ["--static-sig", "2", "-o", "m"]
     result = CliRunner().invoke(main, [*options, "-q", "--summary", "s.json"])
     why = "cannot be written: Input/output error" if what == "fails" else "changed since it was"
     assert result.exit_code == 1
@@ -717,7 +717,7 @@ SIGNALLED = (
 @pytest.mark.parametrize(
     ("where", "done"),
     [
-        ("staticmask_cli.cli.main.start_logging", ""),
+        ("staticmask_cli.cli.run.start_logging", ""),
         ("staticmask_cli.masking.make._make_once", ""),
         ("staticmask_cli.masking.make.write_masks", ""),
         (
@@ -725,7 +725,7 @@ SIGNALLED = (
             "not finished: standard output, --report",
         ),
         ("staticmask_cli.reports.showing.draw", "not finished: standard output, --report"),
-        ("staticmask_cli.cli.main.echo", "not finished: standard output"),
+        ("staticmask_cli.cli.run.echo", "not finished: standard output"),
         ("staticmask_cli.files.side_files.part_of", "not finished: --summary"),
     ],
 )

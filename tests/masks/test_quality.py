@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import product
 from math import comb
 from pathlib import Path
@@ -21,10 +20,10 @@ from hypothesis import strategies as st
 from staticmask_cli import create_masks
 from staticmask_cli.masks.quality import QualityCheck
 from staticmask_cli.reports.report import MaskReport, Report
+from staticmask_cli.settings import MinExposures
 from staticmask_cli.statistics.chance import bad_by_chance, clipped_rms, low_probability
 from staticmask_cli.statistics.clusters import n_clustered
 from staticmask_cli.statistics.sky import low_pixels, sky_statistics
-from staticmask_cli.statistics.votes import needed
 from tests.support import fields
 from tests.support.makers import REAL, sky
 from tests.support.makers import exposure as write_exposure
@@ -466,14 +465,14 @@ def test_chance_in_several_exposures(votes: str) -> None:
     static_sig, pixels, exposures = 2.0, 500_000, 4
     noise = rng.normal(0, 1, (exposures, pixels)).astype("f4")
     times = (noise < -static_sig * clipped_rms()).sum(axis=0)
-    bad = int((times >= needed(Fraction(votes), exposures)).sum())
-    expected = bad_by_chance({exposures: pixels}, static_sig, Fraction(votes))
+    bad = int((times >= MinExposures.of(votes).needed(exposures)).sum())
+    expected = bad_by_chance({exposures: pixels}, static_sig, MinExposures.of(votes))
     assert bad == pytest.approx(expected, abs=5 * expected**0.5)
 
 
 @pytest.mark.parametrize("votes", ["1", "2", "5", "0.3", "0.5"])
 def test_chance_by_counting_all_outcomes(votes: str) -> None:
-    least = Fraction(votes)
+    least = MinExposures.of(votes)
     seen = {0: 7, 1: 1000, 2: 30, 4: 5}
     p = low_probability(1.0)
     by_hand = sum(
@@ -481,7 +480,7 @@ def test_chance_by_counting_all_outcomes(votes: str) -> None:
         * sum(
             comb(coverage, k) * p**k * (1 - p) ** (coverage - k)
             for k in range(coverage + 1)
-            if k >= needed(least, coverage)
+            if k >= least.needed(coverage)
         )
         for coverage, pixels in seen.items()
     )
@@ -492,11 +491,11 @@ def test_chance_by_counting_all_outcomes(votes: str) -> None:
 def test_chance_with_numbers_at_their_ends() -> None:
     assert low_probability(0.0) == 0.5
     assert low_probability(1e3) == 0.0
-    assert bad_by_chance({3: 100}, 1e3, Fraction(1)) == 0.0
-    assert bad_by_chance({}, 4.0, Fraction(1)) == 0.0
-    assert bad_by_chance({5: 100}, 4.0, Fraction(6)) == 0.0
+    assert bad_by_chance({3: 100}, 1e3, MinExposures(1)) == 0.0
+    assert bad_by_chance({}, 4.0, MinExposures(1)) == 0.0
+    assert bad_by_chance({5: 100}, 4.0, MinExposures(6)) == 0.0
     # So many exposures that n over k is no double.
-    assert bad_by_chance({30_000: 1000}, 0.0, Fraction(1, 2)) == pytest.approx(500, rel=0.01)
+    assert bad_by_chance({30_000: 1000}, 0.0, MinExposures.of(0.5)) == pytest.approx(500, rel=0.01)
 
 
 # How a user hears of it
@@ -603,7 +602,7 @@ def test_more_votes_than_exposures_are_a_failed_check(staticmask: Run, good: Pat
 
 def test_a_mask_that_is_recounted_for_too_many_votes_fails_too(staticmask: Run, good: Path) -> None:
     assert staticmask("*flt.fits", "--counts", "--strict", cwd=good).returncode == 0
-    result = staticmask(".", "--recount", "-m", "5", "--strict", cwd=good)
+    result = staticmask("recount", ".", "-m", "5", "--strict", cwd=good)
     assert result.returncode == 4
     assert "min_exposures 5 exceeds the 4 available" in result.stderr
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from staticmask_cli import ConfigError, OutputError, create_masks, recount
 from staticmask_cli.masks.builder import MaskBuilder
 from staticmask_cli.masks.static_mask import Votes
+from staticmask_cli.settings import MinExposures
 from staticmask_cli.statistics.sky import low_pixels, sky_statistics
-from staticmask_cli.statistics.votes import BitCounter, needed, pack
+from staticmask_cli.statistics.votes import BitCounter, pack
 from tests.support.makers import REAL, exposure, instrument_exposure, sky
 from tests.support.runs import Run, small, tree
 
@@ -121,16 +122,19 @@ def test_unique_pixels_are_bad_in_one_chip_only(data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     ("votes", "coverage", "least"),
     [
-        (Fraction(1), 0, 1),
-        (Fraction(3), 2, 3),
-        (Fraction(1, 2), 0, 1),
-        (Fraction(1, 2), 5, 3),
-        (Fraction(1, 10), 30, 3),  # in doubles 0.1 x 30 is above 3
-        (Fraction(1, 10), 9, 1),
+        ("1", 0, 1),
+        ("3", 2, 3),
+        ("0.5", 0, 1),
+        ("0.5", 5, 3),
+        ("0.1", 30, 3),  # in doubles 0.1 x 30 is above 3
+        ("10%", 9, 1),
+        ("all", 0, 1),
+        ("all", 7, 7),
+        ("100%", 7, 7),
     ],
 )
-def test_a_share_is_exact_and_one_at_the_least(votes: Fraction, coverage: int, least: int) -> None:
-    assert needed(votes, coverage) == least
+def test_a_share_is_exact_and_one_at_the_least(votes: str, coverage: int, least: int) -> None:
+    assert MinExposures.of(votes).needed(coverage) == least
 
 
 # Masks.
@@ -193,7 +197,7 @@ def test_votes_that_cannot_come_together_are_told(staticmask: Run, tmp_path: Pat
     said = f"staticmask: warning: {NAME}: min_exposures 2 exceeds the 1 available"
     result = staticmask("a_flt.fits", "-m", "2", "--counts")
     assert (result.returncode, result.stderr) == (0, f"{said} (min_exposures)\n")
-    result = staticmask(NAME, "--recount", "-m", "2")
+    result = staticmask("recount", NAME, "-m", "2")
     assert (result.returncode, result.stderr) == (0, f"{said} (min_exposures)\n")
     assert result.stdout == f"{NAME}  0/320  0.0000  1\n"
 
@@ -223,7 +227,7 @@ def test_the_command_recounts_several_masks_at_once(staticmask: Run, tmp_path: P
     assert staticmask("*flt.fits", "-o", "m", "--counts").returncode == 0
     assert staticmask("*flt.fits", "-o", "two", "--counts", "-m", "2").returncode == 0
     for entry in ("m", "m/*_staticMask.fits"):
-        result = staticmask(entry, "--recount", "--min-exposures", "2")
+        result = staticmask("recount", entry, "--min-exposures", "2")
         assert (result.returncode, result.stderr) == (0, "")
         assert result.stdout.count("\n") == 2
         for path in (tmp_path / "two").iterdir():
@@ -235,18 +239,18 @@ def test_the_command_recounts_several_masks_at_once(staticmask: Run, tmp_path: P
     ("arguments", "said"),
     [
         (
-            ["plain", "--recount", "-m", "2"],
+            ["recount", "plain", "-m", "2"],
             "ACSHRC_16x20_1_staticMask.fits: has no COUNT extension",
         ),
-        (["--recount", "-m", "2"], "--recount needs masks and --min-exposures"),
-        (["m", "--recount"], "--recount needs masks and --min-exposures"),
-        (["gone.fits", "--recount", "-m", "2"], "gone.fits: file not found"),
-        (["a_flt.fits", "--recount", "-m", "2"], "a_flt.fits: is not a mask with a table"),
-        (["m", "--recount", "-m", "0"], "--min-exposures: '0' is not a number of exposures"),
-        (["m", "--recount", "-m", "1.5"], "--min-exposures: '1.5' is not a number of exposures"),
-        (["m", "--recount", "-m", "nan"], "--min-exposures: 'nan' is not a number of exposures"),
-        (["m", "--recount", "-m", "2", "--static-sig", "3"], "does not go with --static-sig"),
-        (["m", "--recount", "-m", "2", "-n"], "does not go with --dry-run"),
+        (["recount", "-m", "2"], "Missing argument 'MASK...'"),
+        (["recount", "m"], "--min-exposures is missing; give a number, a share or all"),
+        (["recount", "gone.fits", "-m", "2"], "gone.fits: file not found"),
+        (["recount", "a_flt.fits", "-m", "2"], "a_flt.fits: is not a mask with a table"),
+        (["recount", "m", "-m", "0"], "--min-exposures: '0' is not a number of exposures"),
+        (["recount", "m", "-m", "1.5"], "--min-exposures: '1.5' is not a number of exposures"),
+        (["recount", "m", "-m", "nan"], "--min-exposures: 'nan' is not a number of exposures"),
+        (["recount", "m", "-m", "2", "--static-sig", "3"], "No such option '--static-sig'"),
+        (["recount", "m", "-m", "2", "-n"], "No such option '-n'"),
     ],
 )
 def test_what_cannot_be_recounted_is_told_and_left(
@@ -276,7 +280,7 @@ def test_however_a_folder_is_spelled_it_has_one_lock_and_links_stay(
     names = [Path(first.path).name, Path(second.path).name]
     litter = tmp_path / "m" / f".{names[0]}.01234567.part"
     litter.write_bytes(b"of a killed run")
-    result = staticmask(link, f"m/../m/{names[1]}", "--recount", "-m", "2", "--lock-timeout", "0")
+    result = staticmask("recount", link, f"m/../m/{names[1]}", "-m", "2", "--lock-timeout", "0")
     assert result.returncode == 0, result.stderr
     assert link.is_symlink()
     assert fits.getval(first.path, "MINEXPOS") == fits.getval(second.path, "MINEXPOS") == 2
@@ -398,3 +402,34 @@ def test_counts_that_another_run_makes_meanwhile_stay(paths: list[Path], tmp_pat
 def test_what_is_no_number_of_exposures_is_refused(votes: object, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="min_exposures"):
         create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path, min_exposures=votes)
+
+
+@pytest.mark.parametrize("votes", ["1.0", "1.", "1e-0", 1.0, np.float64(1)])
+def test_one_and_a_point_may_mean_one_exposure_or_all(votes: object, tmp_path: Path) -> None:
+    meanings = "is ambiguous: use 1 for one exposure, or 100% for all of them"
+    with pytest.raises(ConfigError, match=rf"min_exposures: '1.*' {meanings}"):
+        create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path, min_exposures=votes)
+
+
+def test_all_means_every_exposure_that_covers_the_pixel(paths: list[Path], tmp_path: Path) -> None:
+    count, coverage = counted(arrays(6))
+    for votes in ("all", "100%"):
+        (mask,) = create_masks(paths, output_dir=tmp_path, min_exposures=votes, counts=True).masks
+        np.testing.assert_array_equal(mask.read() == 0, (count == coverage) & (count > 0))
+        assert fits.getval(mask.path, "MINEXPOS") == "all"
+    whole = Path(mask.path).read_bytes()
+    recount(mask.path, 2)
+    assert Path(mask.path).read_bytes() != whole
+    recount(mask.path, "all")
+    assert Path(mask.path).read_bytes() == whole
+    (half,) = create_masks(paths, output_dir=tmp_path, min_exposures="50%", counts=True).masks
+    np.testing.assert_array_equal(half.read() == 0, enough(count, coverage, 0.5))
+
+
+def test_a_mask_of_all_exposures_takes_more_of_them(paths: list[Path], tmp_path: Path) -> None:
+    for night in (paths[:2], paths[2:]):
+        create_masks(night, output_dir=tmp_path / "m", update=True, min_exposures="all")
+    create_masks(paths, output_dir=tmp_path / "one", min_exposures="all", counts=True)
+    assert (tmp_path / "m" / NAME).read_bytes() == (tmp_path / "one" / NAME).read_bytes()
+    with pytest.raises(OutputError, match=r"min_exposures all, not 0\.5"):
+        create_masks(paths, output_dir=tmp_path / "m", update=True, min_exposures=0.5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from astropy.io import fits
 from staticmask_cli.reports import pictures
 from staticmask_cli.reports.exhibits import draw
 from staticmask_cli.reports.page import Status, decimals, status
-from staticmask_cli.settings import Settings
+from staticmask_cli.settings import ONCE, Settings
 from staticmask_cli.statistics.chance import bad_by_chance
 from tests.support.makers import REAL, exposure, sky
 from tests.support.pages import is_colour, shown
@@ -165,7 +164,7 @@ def test_the_page_maps_how_often_pixels_were_bad(options: dict, tmp_path: Path) 
 def test_the_page_has_the_bad_pixels_expected_from_noise(tmp_path: Path) -> None:
     paths = [exposure(tmp_path / f"{n}_flt.fits", [sky(n, (200, 200))]) for n in (1, 2)]
     report = run(*paths, out=tmp_path / "m", static_sig=2.5)
-    expected = bad_by_chance({2: 40_000}, 2.5, Fraction(1))
+    expected = bad_by_chance({2: 40_000}, 2.5, ONCE)
     assert draw(report.masks[0], report).expected == pytest.approx(expected)
     assert f"{expected:.0f} expected from noise" in shown(report, tmp_path).words
 

@@ -79,7 +79,7 @@ def test_a_summary_tells_what_the_masks_and_their_tables_hold(
 ) -> None:
     small(tmp_path / "a_flt.fits", 1)
     small(tmp_path / "odd\x1b_flt.fits", 2)
-    (tmp_path / "my.cfg").write_text("[STATICMASK]\njobs = 1\n")
+    (tmp_path / "my.cfg").write_text("[RUNNING]\njobs = 1\n")
     more = {"STATICMASK_PREFIX": "mine"}
     done = of(staticmask, tmp_path, "-c", "my.cfg", "--static-sig", "3", status=0, **more)
     path = tmp_path / "m" / "mine_16x20_1_staticMask.fits"

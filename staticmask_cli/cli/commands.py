@@ -1,0 +1,294 @@
+"""The commands: arguments and options of each, and what it runs.
+
+To add one: write its core in ``masking/`` and a function here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+from staticmask_cli._version import __version__
+from staticmask_cli.cli.options import (
+    Command,
+    Option,
+    Pixel,
+    Sigmas,
+    common_options,
+    complete_files,
+    key_options,
+)
+from staticmask_cli.cli.run import TROUBLE, Outcome, Run, execute
+from staticmask_cli.config import spec
+from staticmask_cli.errors import CHECKS_FAILED, ConfigError
+from staticmask_cli.exposures.inputs import are_masks
+
+# The keys that select exposures and say how to read them.
+_READING = (
+    *("group", "include_empty", "allow_duplicates", "keep_going", "any_product"),
+    *("final_bits", "min_exposures", "prefix", "jobs"),
+)
+_CHECKS = (
+    *("strict", "max_low_excess", "max_mode_offset", "max_rms_ratio", "max_clustered"),
+    *("max_single_exposure", "max_threshold_depth", "max_bad"),
+)
+
+# The texts are not docstrings, which python -OO removes.
+_SYNOPSIS = [
+    "[make] [OPTIONS] [INPUT]...",
+    "sweep [--sigmas 3,3.5,4,5,6] [OPTIONS] [INPUT]...",
+    "explain --pixel X,Y [--pixel X,Y]... [OPTIONS] [INPUT]...",
+    "compare OLD [OPTIONS] [INPUT]...",
+    "recount MASK... -m N [OPTIONS]",
+]
+_MAKE = """
+Make static bad-pixel masks from calibrated Hubble exposures, one for each chip.
+INPUT is exposures, quoted patterns, comma lists, @lists (@-: standard input) or
+association tables (*_asn.fits). It defaults to the configuration's, '*flt.fits'.
+
+\b
+Examples:
+  staticmask '*flt.fits' --static-sig 4.0
+  staticmask @exposures.txt -o masks --final-bits 64,32
+  staticmask '*flt.fits' --min-exposures 2 --report masks.html
+  staticmask sweep '*flt.fits' --sigmas 3,3.5,4,5,6
+  staticmask compare masks '*flt.fits'
+"""
+_MAKE_SHORT = "Make masks (the default)."
+_AFTER_MAKE = """
+Run 'staticmask COMMAND --help' for its options. The command is the first word; a file
+of that name is ./NAME. Options override STATICMASK_<OPTION> in the environment, which
+overrides --config. Results go to standard output: path, bad/total pixels, percent bad,
+exposures. Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 exposures
+skipped (--keep-going), 4 checks failed (--strict), 70 bug, 130 interrupted.
+"""
+_SWEEP = """
+Count the bad pixels that masks would have at several sigmas.
+
+Each exposure is read once, and nothing is written. The columns are mask, sigma,
+bad/total pixels, percent bad, and the bad pixels expected from noise, with percent.
+"""
+_EXPLAIN = """
+Show each exposure's value and result for a pixel.
+
+Columns and rows count from 1, as in DS9. Nothing is written.
+"""
+_COMPARE = """
+Compare masks with older ones.
+
+OLD is a mask or a folder of masks, also DrizzlePac's. INPUT is exposures, whose
+masks are made but not written, or masks. The columns are mask, pixels gained and
+lost, and bad pixels of the old and the new mask; the columns of the detector that
+differ most follow.
+
+Exit status: 0 no difference, 1 differences, 2 trouble.
+"""
+_RECOUNT = """
+Rewrite masks for another number of exposures in which a pixel must be bad.
+
+MASK is masks made with --counts, or folders of them. No exposure is read.
+"""
+
+
+def _command(
+    name: str,
+    keys: Iterable[str],
+    synopsis: list[str],
+    text: str,
+    *,
+    input_metavar: str = "[INPUT]...",
+    failure: int = 1,
+    **more: Any,
+) -> Callable[[Callable[[Run], Outcome]], Command]:
+    """Return a decorator that makes a command of a function.
+
+    Parameters
+    ----------
+    name : str
+    keys : iterable of str
+        The configuration keys that the command takes as options.
+    synopsis : list of str
+        Its usage.
+    text : str
+        Its help.
+    input_metavar : str
+        What usage calls its input, in brackets if it may be missing.
+    failure : int
+        Exit status of a run that fails.
+    **more
+        Further arguments of `Command`.
+    """
+
+    def make(function: Callable[[Run], Outcome]) -> Command:
+        def callback(**options: Any) -> None:
+            execute(function, options, failure=failure)
+
+        # click lists the parameters of a function last to first: INPUT comes after the
+        # arguments that decorators have added to the function.
+        argument = click.argument(
+            "inputs",
+            metavar=input_metavar,
+            nargs=-1,
+            required=not input_metavar.startswith("["),
+            shell_complete=complete_files,
+            callback=_refuse_commands,
+        )
+        parameters = argument(callback).__click_params__  # type: ignore[attr-defined]
+        parameters += getattr(function, "__click_params__", [])
+        decorated = key_options(keys)(common_options(callback))
+        return click.command(name, cls=Command, synopsis=synopsis, help=text, **more)(decorated)
+
+    return make
+
+
+def _refuse_commands(
+    context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Refuse a command behind options: it would be taken for a file."""
+    group = context.find_root().command
+    for word in words:
+        if isinstance(group, click.Group) and word in group.commands:
+            raise click.UsageError(
+                f"the command '{word}' must be the first word; a file of that name is ./{word}",
+                context,
+            )
+    return words
+
+
+@_command(
+    *("make", spec.keys().keys() - {"input"}, _SYNOPSIS, _MAKE),
+    short_help=_MAKE_SHORT,
+    after=_AFTER_MAKE,
+)
+@click.option(
+    *("-n", "--dry-run"),
+    cls=Option,
+    is_flag=True,
+    help="List what would be read and written; do neither",
+)
+@click.option(
+    "--show-config",
+    cls=Option,
+    is_flag=True,
+    help="Print the configuration, with the source of each value",
+)
+@click.option(
+    "--editpars", cls=Option, is_flag=True, help="Edit the configuration in $EDITOR first"
+)
+@click.version_option(
+    __version__,
+    cls=Option,
+    prog_name="staticmask",
+    message="%(prog)s %(version)s",
+    help="Show the version",
+)
+def make(run: Run) -> Outcome:
+    """Make masks."""
+    from staticmask_cli.masking.make import make_masks  # noqa: PLC0415 - needs numpy
+    from staticmask_cli.reports.report import HEADING  # noqa: PLC0415 - same
+
+    for warning in run.configuration.of_a_run:
+        run.record.warn(warning)
+    report = make_masks(
+        run.settings,
+        dry_run=run.options["dry_run"],
+        progress=run.progress,
+        run_record=run.record,
+    )
+    is_strict = bool(report.failed_checks) and run.settings.strict
+    is_table = len(report.masks) > 1 and not report.dry_run
+    return Outcome(report.rows(), CHECKS_FAILED if is_strict else 0, HEADING if is_table else None)
+
+
+@_command("sweep", _READING, [_SYNOPSIS[1]], _SWEEP)
+@click.option(
+    "--sigmas",
+    cls=Option,
+    heading="Mask",
+    type=Sigmas(),
+    default="3,3.5,4,5,6",
+    metavar="LIST",
+    help="Values of --static-sig  [default: 3,3.5,4,5,6]",
+)
+def sweep(run: Run) -> Outcome:
+    """Count the bad pixels at several sigmas."""
+    from staticmask_cli.masking.sweep import HEADING, sweep  # noqa: PLC0415 - needs numpy
+
+    rows = sweep(
+        run.settings.without_masks(),
+        run.options["sigmas"],
+        run_record=run.record,
+        progress=run.progress,
+    )
+    run.record.answer = [row.document() for row in rows]
+    return Outcome([HEADING, *(row.cells() for row in rows)])
+
+
+@_command("explain", (*_READING, "static_sig"), [_SYNOPSIS[2]], _EXPLAIN)
+@click.option(
+    *("--pixel", "pixels"),
+    cls=Option,
+    heading="Input",
+    type=Pixel(),
+    multiple=True,
+    required=True,
+    metavar="X,Y",
+    help="Column and row; may be repeated",
+)
+def explain(run: Run) -> Outcome:
+    """Explain pixels."""
+    from staticmask_cli.masking.explain import explain  # noqa: PLC0415 - needs numpy
+
+    explanations = explain(
+        run.settings.without_masks(),
+        run.options["pixels"],
+        run_record=run.record,
+        progress=run.progress,
+    )
+    run.record.answer = [explanation.document() for explanation in explanations]
+    return Outcome([(line,) for e in explanations for line in e.lines()])
+
+
+@_command(
+    *("compare", (*_READING, "static_sig", "output_dir"), [_SYNOPSIS[3]], _COMPARE),
+    failure=TROUBLE,
+)
+@click.argument("old", metavar="OLD", shell_complete=complete_files)
+def compare(run: Run) -> Outcome:
+    """Compare masks."""
+    from staticmask_cli.masking.compare import compare  # noqa: PLC0415 - needs numpy
+
+    old = run.options["old"]
+    if not old.strip() or "\0" in old:
+        raise ConfigError("OLD is empty; give a mask or a folder of masks")
+    unused = [origin for name, (_, origin) in run.given.items() if name != "input"]
+    if unused and are_masks(run.settings.input):
+        raise ConfigError(f"{', '.join(unused)} cannot be used to compare masks with masks")
+    differences = compare(
+        run.settings.without_masks(), old, run_record=run.record, progress=run.progress
+    )
+    run.record.answer = [difference.document() for difference in differences]
+    is_verbose = run.options["verbose"] > 0
+    rows = [row for d in differences for row in d.rows(every_column=is_verbose)]
+    status = 0 if all(d.is_same for d in differences) else 1
+    return Outcome(rows, status, ("mask", "gained", "lost", "old", "new"))
+
+
+@_command(
+    *("recount", ("min_exposures", *_CHECKS, "jobs", "lock_timeout"), [_SYNOPSIS[4]], _RECOUNT),
+    input_metavar="MASK...",
+)
+def recount(run: Run) -> Outcome:
+    """Rewrite masks for another ``min_exposures``."""
+    from staticmask_cli.masking.make import log_failed_checks  # noqa: PLC0415 - needs numpy
+    from staticmask_cli.masking.recount import recount  # noqa: PLC0415 - same
+
+    if run.configuration.origins["min_exposures"] == spec.DEFAULT:
+        raise ConfigError("--min-exposures is missing; give a number, a share or all")
+    masks = recount(run.settings.without_masks(), run_record=run.record)
+    checks = [check for mask in masks for check in mask.quality.failed]
+    log_failed_checks(checks, run.settings)
+    status = CHECKS_FAILED if checks and run.settings.strict else 0
+    return Outcome([mask.cells() for mask in masks], status)
