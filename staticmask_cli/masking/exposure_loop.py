@@ -315,7 +315,7 @@ class ExposureLoop(Generic[Result]):
             for one in exposure.chips:
                 if one.record.reason:
                     self._reasons.append(f"{exposure.name}: {one.chip.name}: {one.record.reason}")
-                    self._run_record.warn(self._reasons[-1])
+                    self._run_record.warn(self._reasons[-1], kind=one.record.reason)
         return exposure
 
     def _collected(self, exposure: _UnderWay[Result]) -> ExposureResult[Result]:
@@ -377,7 +377,8 @@ class ExposureLoop(Generic[Result]):
         for name in task.sums.result() if task.sums else ():
             self._run_record.warn(
                 f"{path}: {name}: the data do not match DATASUM; they have "
-                "changed since it was written"
+                "changed since it was written",
+                kind="DATASUM",
             )
         if task.known is not None:
             if task.pixel_hash and task.pixel_hash.result() != task.known.pixel_hash:
