@@ -119,7 +119,7 @@ USES = {
         (b"TTYPE1  = 'FILE    '", card("TTYPE1", 7)),
         (b"TFORM2  = 'J       '", b"TFORM2  = 'A       '"),
         (b"XTENSION= 'BINTABLE'", b"XTENSION= 'IMAGE   '"),
-        (card("TFIELDS", 21), card("TFIELDS", 99999999999)),
+        (card("TFIELDS", 26), card("TFIELDS", 99999999999)),
         (card("SIMPLE", "T"), card("SIMPLE", "F")),
     ],
     ids=lambda change: change[1].decode(),
