@@ -8,9 +8,9 @@ import sys
 def main() -> None:
     """Run the command; a signal while it is still being imported ends it in one line, too."""
     try:
-        from staticmask_cli.files.signals import take_over  # noqa: PLC0415 - see above
+        from staticmask_cli.files.signals import install_handlers  # noqa: PLC0415 - see above
 
-        take_over()
+        install_handlers()
     except KeyboardInterrupt:
         sys.stderr.write("staticmask: error: interrupted\n")
         sys.exit(130)

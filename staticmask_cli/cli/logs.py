@@ -10,7 +10,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 from staticmask_cli.errors import ConfigError, OutputError, printable
-from staticmask_cli.files.atomic import made_folder
+from staticmask_cli.files.atomic import created_folder
 from staticmask_cli.files.side_files import SideFile
 
 log = logging.getLogger("staticmask_cli")
@@ -40,7 +40,7 @@ def start_log_file(name: str) -> None:
     if problem := side.problem():
         raise ConfigError(problem)
     try:
-        with made_folder(side.path.parent):
+        with created_folder(side.path.parent):
             file = _LogFile(side)
     except OutputError as error:
         raise ConfigError(*(f"--log-file: {line}" for line in error.problems)) from None

@@ -29,7 +29,12 @@ from staticmask_cli.errors import (
     printable,
 )
 from staticmask_cli.exposures.inputs import names_in
-from staticmask_cli.files.signals import INTERRUPTED, held_off, interruptible, let_pass
+from staticmask_cli.files.signals import (
+    INTERRUPTED,
+    ignore_signals,
+    interruptible,
+    signals_deferred,
+)
 from staticmask_cli.reports.summary import Summary
 
 if TYPE_CHECKING:
@@ -170,7 +175,7 @@ def main(**options: Any) -> None:
             status = _finish(options, summary, *_attempt(options, summary))
     except KeyboardInterrupt:
         status = _finish(options, summary, INTERRUPTED, (_interruption(summary.run_record),))
-    let_pass()
+    ignore_signals()
     log.debug("ended with exit status %d", status)
     sys.exit(status)
 
@@ -246,7 +251,7 @@ def _run(options: dict[str, Any], summary: Summary) -> int:
     # astropy. What they make stays: looking for garbage in between would take a
     # tenth of the time that a run needs to start. A signal waits, for an import
     # may swallow what its handler raises.
-    with held_off():
+    with signals_deferred():
         gc.disable()
         from staticmask_cli.masking.make import make_masks  # noqa: PLC0415
         from staticmask_cli.reports.report import RunRecord  # noqa: PLC0415

@@ -196,7 +196,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def made_folder(folder: Path) -> Iterator[None]:
+def created_folder(folder: Path) -> Iterator[None]:
     """Make a folder, and those above it, if it is not there; take it away if nothing comes of it.
 
     Raises

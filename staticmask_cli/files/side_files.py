@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from staticmask_cli.errors import OutputError
-from staticmask_cli.files.atomic import folder_problems, made_folder, part_of
+from staticmask_cli.files.atomic import created_folder, folder_problems, part_of
 
 _FITS = (".fits", ".fits.gz", ".fits.fz")
 _FITS_BEGINNINGS = (b"SIMPLE", b"\x1f\x8b")  # gzipped, too
@@ -117,7 +117,7 @@ class SideFile:
                 with open(self.open_at_end(), "wb") as file:  # noqa: PTH123 - a descriptor
                     file.write(data)
                 return
-            with made_folder(path.parent):
+            with created_folder(path.parent):
                 try:
                     with part.open("xb") as file:
                         file.write(data)

@@ -22,7 +22,7 @@ _PATIENCE = 5.0
 
 
 @contextmanager
-def held_off() -> Iterator[None]:
+def signals_deferred() -> Iterator[None]:
     """Let signals wait until the block is done; then they do what they would have done.
 
     Python runs their handlers in the main thread alone; in another one there is
@@ -55,7 +55,7 @@ class _Command:
     is_interruptible = False
 
 
-def take_over() -> None:
+def install_handlers() -> None:
     """Have signals end this process as Ctrl-C does: workers stop, temporary files go.
 
     They raise KeyboardInterrupt once and where `interruptible` allows it, so that
@@ -76,7 +76,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
         os._exit(INTERRUPTED)
 
 
-def let_pass() -> None:
+def ignore_signals() -> None:
     """Ignore signals from now on, if they were taken over: there is nothing left to interrupt.
 
     Python, when it ends, would have them kill the process.

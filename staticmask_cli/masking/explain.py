@@ -263,7 +263,7 @@ def _pixel(
         threshold=record.threshold,
         low=bool(found.low[at]),
         flagged=found.flagged is not None and bool(found.flagged[at]),
-        seen=found.unseen is None or not found.unseen[at],
+        seen=found.not_finite is None or not found.not_finite[at],
         counts=found.used,
         dq=dq,
         dq_names=() if dq is None else flag_names(dq, chip.identity.instrument),

@@ -73,7 +73,7 @@ def measure_at(chip: Chip, sigmas: Sequence[float]) -> list[Measured]:
             bad = pack(found.low)
             if found.flagged is not None:  # as bits: another array of bool costs memory
                 bad |= pack(found.flagged)
-            unseen = None if found.unseen is None else pack(found.unseen)
+            unseen = None if found.not_finite is None else pack(found.not_finite)
             record = record_of(chip, found, hashed)
             measured.append(Measured(record=record, bad=bad, unseen=unseen))
         return measured
@@ -115,7 +115,7 @@ def record_of(chip: Chip, found: BadPixels, pixel_hash: str) -> ChipRecord:
         threshold=found.threshold,
         n_low=low.size,
         n_flagged=0 if found.flagged is None else int(np.count_nonzero(found.flagged)),
-        n_finite=sky.seen,
+        n_finite=sky.n_finite,
         lowest=sky.lowest,
         median=sky.median,
         noise=sky.noise,

@@ -13,7 +13,7 @@ from staticmask_cli.errors import InputError, OutputError
 from staticmask_cli.exposures.inputs import resolve_masks
 from staticmask_cli.files.atomic import Writable, put_in_place, staged, state_of
 from staticmask_cli.files.locks import locked
-from staticmask_cli.files.signals import held_off
+from staticmask_cli.files.signals import signals_deferred
 from staticmask_cli.masking.make import jobs_of
 from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.held import HeldMask, read_counted
@@ -61,7 +61,7 @@ def recount(settings: Settings, *, run_record: RunRecord | None = None) -> tuple
         before = {_real(path): state_of(_real(path)) for path in paths}
         reports, files = _recounted(paths, settings)
         # No signal comes between masks, nor before the run_record has learned of them.
-        with staged(files, jobs_of(settings)) as parts, held_off():
+        with staged(files, jobs_of(settings)) as parts, signals_deferred():
             written, problems = put_in_place(parts, before)
             run_record.masks = tuple(r for r in reports if _real(Path(r.path)) in written)
         if problems:

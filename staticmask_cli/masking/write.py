@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from staticmask_cli.errors import OutputError
 from staticmask_cli.exposures.instruments import ChipIdentity
-from staticmask_cli.files.atomic import made_folder, put_in_place, staged, state_of
+from staticmask_cli.files.atomic import created_folder, put_in_place, staged, state_of
 from staticmask_cli.files.locks import locked
-from staticmask_cli.files.signals import held_off
+from staticmask_cli.files.signals import signals_deferred
 from staticmask_cli.masking.gathering import Gathered
 from staticmask_cli.masks.builder import MaskAccumulator
 from staticmask_cli.masks.duplicates import are_of_one_exposure
@@ -67,7 +67,7 @@ def commit(
         If the exposures must be gathered again; nothing was written.
     """
     folder = Path(settings.output_dir)
-    with made_folder(folder), locked(folder, settings.lock_timeout):
+    with created_folder(folder), locked(folder, settings.lock_timeout):
         states = {
             folder / name: state_of(folder / name)
             for identity in gathered
@@ -82,7 +82,7 @@ def commit(
             if p.state == "planned"
         }
         # No signal comes between masks, nor before the run_record has learned of them.
-        with staged(files, jobs) as parts, held_off():
+        with staged(files, jobs) as parts, signals_deferred():
             written, problems = put_in_place(parts, states)
             run_record.masks = tuple(
                 replace(mask, state="written") if mask.state == "planned" else mask

@@ -92,7 +92,7 @@ def overview(mask: MaskReport, shown: Exhibit) -> Caption:
         ("bad", f"{_share(mask, shown)} in the mask, {dots}."),
         ("window", f"The part that is drawn larger: {_extent(shown)}."),
     ]
-    unseen = mask.total - shown.statistics.seen
+    unseen = mask.total - shown.statistics.n_finite
     if unseen:
         caption.append(("unseen", f"{_some(unseen, 'pixel')} of this exposure hold no number."))
     return caption
@@ -132,7 +132,7 @@ def histogram(shown: Exhibit, counts: Histogram) -> Caption:
     if counts.below or counts.above:
         beyond = f"{counts.below} more lie below what is shown, {counts.above} above"
     shows = (
-        f"The {shown.statistics.seen} pixels of this exposure that hold a number, in bins of "
+        f"The {shown.statistics.n_finite} pixels of this exposure that hold a number, in bins of "
         f"{width}; {beyond}. The clip limits are {CLIP:g} rms from the mean, in the last round."
     )
     return [("", shows), ("bad", f"Below the threshold: {_some(shown.record.n_low, 'low pixel')}.")]
@@ -144,5 +144,5 @@ def histogram_alt(shown: Exhibit, counts: Histogram) -> str:
     return (
         f"Histogram of {_exposure(shown)}: mode {in_words(counts.mode)}, clip limits {low} and "
         f"{high}, threshold {in_words(counts.threshold)}; {shown.record.n_low} of "
-        f"{shown.statistics.seen} pixels lie below the threshold."
+        f"{shown.statistics.n_finite} pixels lie below the threshold."
     )

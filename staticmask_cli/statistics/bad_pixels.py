@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from staticmask_cli.statistics.sky import SkyStatistics, low_pixels, sky_statistics, unseen_pixels
+from staticmask_cli.statistics.sky import (
+    SkyStatistics,
+    low_pixels,
+    not_finite_pixels,
+    sky_statistics,
+)
 
 _BLOCK = 131072  # pixels to a pass, so that what lies between stays in cache
 
@@ -44,7 +49,7 @@ class BadPixels:
         Pixels below it.
     flagged : ndarray of bool or None
         Pixels that their flags call bad; None if flags do not count.
-    unseen : ndarray of bool or None
+    not_finite : ndarray of bool or None
         Pixels that are not finite; None if all are finite.
     """
 
@@ -52,7 +57,7 @@ class BadPixels:
     threshold: float
     low: NDArray[np.bool_]
     flagged: NDArray[np.bool_] | None
-    unseen: NDArray[np.bool_] | None
+    not_finite: NDArray[np.bool_] | None
 
     @property
     def bad(self) -> NDArray[np.bool_]:
@@ -116,7 +121,7 @@ def find_bad_pixels(
         threshold=sky.threshold(criteria.static_sig),
         low=low_pixels(pixels, sky, criteria.static_sig),
         flagged=flagged,
-        unseen=None if sky.all_finite else unseen_pixels(pixels),
+        not_finite=None if sky.all_finite else not_finite_pixels(pixels),
     )
 
 

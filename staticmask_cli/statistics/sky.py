@@ -53,7 +53,7 @@ class SkyStatistics:
         Whether the peak was found between bins by a parabola.
     all_finite : bool
         Whether every pixel is finite, and took part.
-    seen : int
+    n_finite : int
         Pixels that are finite.
     lowest : float
         The lowest of them.
@@ -71,7 +71,7 @@ class SkyStatistics:
     mode: float
     is_interpolated: bool
     all_finite: bool
-    seen: int
+    n_finite: int
     lowest: float
     median: float
     noise: float
@@ -138,7 +138,7 @@ def low_pixels(
     return low
 
 
-def unseen_pixels(pixels: NDArray[Any]) -> NDArray[np.bool_]:
+def not_finite_pixels(pixels: NDArray[Any]) -> NDArray[np.bool_]:
     """Tell which pixels are not finite, as float32: those that take no part."""
     with np.errstate(all="ignore"):
         return ~np.isfinite(pixels.astype(np.float32, copy=False))
@@ -183,7 +183,7 @@ def _with_mode(
         mode=mode,
         is_interpolated=is_interpolated,
         all_finite=all_finite,
-        seen=values.size,
+        n_finite=values.size,
         lowest=lowest,
         median=median,
         noise=noise,

@@ -29,7 +29,7 @@ from staticmask_cli import InputError, OutputError, StaticMaskError, create_mask
 from staticmask_cli.cli.main import main
 from staticmask_cli.files.atomic import staged
 from staticmask_cli.files.locks import LOCK_NAME, locked
-from staticmask_cli.files.signals import held_off
+from staticmask_cli.files.signals import signals_deferred
 from tests.support.makers import exposure, instrument_exposure, sky
 from tests.support.runs import small, tree
 
@@ -654,7 +654,7 @@ def test_callers_keep_their_handlers_of_signals(tmp_path: Path) -> None:
             signal.signal(number, mine)
         create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path / "m")
         assert {signal.getsignal(number) for number in old} == {mine}
-        with held_off():
+        with signals_deferred():
             signal.raise_signal(signal.SIGTERM)
             assert not seen
         assert seen == [1]
@@ -728,8 +728,8 @@ def test_a_signal_at_any_moment_ends_the_command_in_one_line_or_comes_too_late(
     rng = random.Random(7)
     code = (
         "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from staticmask_cli.files.signals import take_over\n"
-        "take_over()\nprint('ready', flush=True)\n"
+        "from staticmask_cli.files.signals import install_handlers\n"
+        "install_handlers()\nprint('ready', flush=True)\n"
         "from staticmask_cli.__main__ import main\nmain()\n"
     )
     for number in [signal.SIGINT, signal.SIGTERM] * 6:

@@ -234,7 +234,7 @@ def test_pixels_of_any_kind_are_drawn(pixels: np.ndarray) -> None:
     points = decoded(pictures.overview(*look))
     assert is_colour(points, pictures.BAD_COLOUR).any() or points.shape[0] < 8
     hidden = is_colour(points, pictures.UNSEEN_COLOUR).any()
-    assert hidden == (measured.seen < pixels.size)
+    assert hidden == (measured.n_finite < pixels.size)
     decoded(figures.zoom(*look, dark=False))
     if measured.is_usable:
         for sig in (0.0, 4.0, 1e4):

@@ -37,7 +37,7 @@ def test_low_flagged_and_unseen_pixels_are_those_of_the_definition(
     assert found.threshold == mode - static_sig * rms
     low = pixels.astype("f8") < found.threshold
     assert np.array_equal(found.low, low)
-    assert np.array_equal(found.unseen, np.isnan(pixels))
+    assert np.array_equal(found.not_finite, np.isnan(pixels))
     if good_bits is None:
         assert found.flagged is None
         assert np.array_equal(found.bad, low)
