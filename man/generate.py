@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from staticmask_cli._version import __version__
+from staticmask_cli.cli.commands import SYNOPSIS
 from staticmask_cli.cli.main import main
-from staticmask_cli.config.spec import keys
+from staticmask_cli.config.spec import default, keys
 
 HERE = Path(__file__).parent
 DEFAULT_COMMAND = "make"
@@ -33,7 +34,11 @@ def option_entry(option: click.Option) -> str:
     heading = ", ".join(f"\\fB{roff(name)}\\fR" for name in names)
     if option.metavar:
         heading += f" \\fI{roff(option.metavar)}\\fR"
-    return f".TP\n{heading}\n{sentences(option.help or '')}"
+    key = keys().get(option.name or "")
+    text = option.help or ""
+    if key:  # the whole text, of which --help has the first sentence
+        text = f"{key.help} Default: {default(key.name)}."
+    return f".TP\n{heading}\n{sentences(text)}"
 
 
 def options_of(command: click.Command) -> list[click.Option]:
@@ -41,15 +46,10 @@ def options_of(command: click.Command) -> list[click.Option]:
     return [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
 
 
-def synopsis(name: str, command: click.Command) -> str:
-    """Return how a command is called."""
-    arguments = " ".join(
-        p.make_metavar(click.Context(command))
-        for p in command.params
-        if isinstance(p, click.Argument)
-    )
-    shown = f"[{name}]" if name == DEFAULT_COMMAND else name
-    return f"\\fBstaticmask\\fR {roff(shown)} [\\fIOPTIONS\\fR] \\fI{roff(arguments)}\\fR"
+def described(command: click.Command) -> str:
+    """Return what a command does: its help, without examples."""
+    paragraphs = (command.help or "").split("\n\n")
+    return "\n.PP\n".join(sentences(p) for p in paragraphs if "\b" not in p)
 
 
 def man_page() -> str:
@@ -59,15 +59,13 @@ def man_page() -> str:
     shared = {option.name for option in options_of(make)}
     entries = []
     for name, command in commands.items():
-        entries.append(f".TP\n.B {name}\n{sentences(command.help or '')}")
         own = [option for option in options_of(command) if option.name not in shared]
-        if name != DEFAULT_COMMAND and own:
-            entries += [".RS", *map(option_entry, own), ".RE"]
-    examples = re.findall(r"^ +(staticmask .*)$", main.epilog or "", re.MULTILINE)
+        entries += [f".SS {name}", described(command), *map(option_entry, own)]
+    examples = re.findall(r"^ +(staticmask .*)$", make.help or "", re.MULTILINE)
     variables = [f"STATICMASK_{name.upper()}" for name in keys()]
     parts = {
         "VERSION": __version__,
-        "SYNOPSIS": "\n.br\n".join(synopsis(*item) for item in commands.items()),
+        "SYNOPSIS": "\n.br\n".join(f".B staticmask\n{roff(line)}" for line in SYNOPSIS),
         "COMMANDS": "\n".join(entries),
         "OPTIONS": "\n".join(map(option_entry, options_of(make))),
         "ENVIRONMENT": ".BR " + ' ", " '.join(variables),

@@ -1,8 +1,9 @@
-"""Help, man page, README and configuration tell the same, and what they show is real."""
+"""Help, man page, README, manual and configuration agree, and their examples are real."""
 
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import shutil
 from pathlib import Path
@@ -20,6 +21,12 @@ from tests.support.runs import Run
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAN = (ROOT / "man" / "staticmask.1").read_text(encoding="utf-8")
+CHAPTERS = {p.stem: p.read_text(encoding="utf-8") for p in sorted((ROOT / "man").glob("*.md"))}
+DOCUMENTS = {
+    "README": README,
+    "CONTRIBUTING": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+    **CHAPTERS,
+}
 DEFAULTS = DEFAULTS_FILE.read_text(encoding="utf-8")
 
 OPTIONS = {
@@ -30,11 +37,6 @@ OPTIONS = {
 }
 ARGUMENTS_OF_KEYS = {"input"}
 
-# README and manual page are rewritten in another change, which removes these marks.
-rewritten = pytest.mark.xfail(
-    strict=False, reason="the document is being rewritten for the commands"
-)
-
 
 @pytest.fixture(scope="module")
 def help_text() -> str:
@@ -43,34 +45,9 @@ def help_text() -> str:
     return " ".join(main.commands["make"].get_help(context).split()) + " "
 
 
-def plain(roff: str) -> str:
-    """Return roff as text in one line, without escapes and requests."""
-    text = re.sub(r"\\f[BIR]|\\&", "", roff.replace("\\-", "-").replace("\\(aq", "'"))
-    text = re.sub(r"^\.(BI|BR|B|IR|I|TP|PP|SH)\b ?", "", text, flags=re.MULTILINE)
-    return " ".join(text.replace('"', "").replace(" , ", ", ").split())
-
-
-def man_entry(flag: str) -> str:
-    """Return the man page's paragraph on an option."""
-    options = MAN.split(".SH OPTIONS")[1].split(".SH")[0]
-    entries = [
-        e for e in options.split(".TP\n") if flag in re.split("[ ,]+", plain(e[: e.index("\n")]))
-    ]
-    assert len(entries) == 1, flag
-    return plain(entries[0])
-
-
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
 def test_every_option_of_every_command_has_help(option: click.Option) -> None:
     assert option.help
-
-
-@rewritten
-@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
-def test_every_option_is_in_man_page_and_readme(option: click.Option) -> None:
-    for flag in [*option.opts, *option.secondary_opts]:
-        assert man_entry(flag)
-        assert re.search(rf"`{flag}[ `]", README), flag
 
 
 @pytest.mark.parametrize("name", keys())
@@ -87,34 +64,30 @@ def test_every_key_is_an_option_whose_help_and_default_are_the_configspecs(
     assert f"{keys()[name].summary}{shown} " in help_text
 
 
-@rewritten
-@pytest.mark.parametrize("name", keys())
-def test_every_key_is_in_man_page_and_readme(name: str) -> None:
-    assert re.search(rf"^{name} = ", README, re.MULTILINE)
-    assert f"STATICMASK_{name.upper()}" in MAN
-    assert name not in ARGUMENTS_OF_KEYS
-    option = OPTIONS[name]
-    value = default(name)
-    shown = str(value)
-    if isinstance(value, bool):
-        shown = option.opts[0] if value else option.secondary_opts[0]
-    flag = option.opts[-1]
-    (row,) = re.findall(rf"^\| [^|]*`{flag}[ `][^|]*\|([^|]*)\|", README, re.MULTILINE)
-    assert row.strip() == f"`{shown}`"
-    entry = man_entry(flag).split("Default: ")[1]
-    assert entry.startswith((f"{shown}.", f"{shown},", f"the current folder ({shown})."))
+def test_the_man_page_is_generated_from_the_commands_and_the_configspec() -> None:
+    generate = runpy.run_path(str(ROOT / "man" / "generate.py"))
+    assert generate["man_page"]() == MAN, "run: python man/generate.py"
 
 
-@rewritten
-def test_the_readmes_configuration_is_the_packaged_one() -> None:
-    (block,) = re.findall(r"```ini\n(.*?)```", README, re.DOTALL)
+def test_the_man_page_has_every_option_and_key() -> None:
+    text = MAN.replace("\\-", "-")
+    for option in OPTIONS.values():
+        for flag in [*option.opts, *option.secondary_opts]:
+            assert f"\\fB{flag}\\fR" in text, flag
+    for name, key in keys().items():
+        assert f"STATICMASK_{name.upper()}" in text
+        assert name in ARGUMENTS_OF_KEYS or f"Default: {default(name)}." in text, key
+
+
+def test_the_configuration_in_the_manual_is_the_packaged_one() -> None:
+    (block,) = re.findall(r"```ini\n(.*?)```", CHAPTERS["configuration"], re.DOTALL)
     bare = [line for line in DEFAULTS.splitlines() if line and not line.startswith("#")]
     assert [line for line in block.splitlines() if line] == bare
 
 
 def test_the_readmes_example_shows_what_it_prints(staticmask: Run, tmp_path: Path) -> None:
     (line,) = re.findall(r"^pip install \. && (staticmask .*)$", README, re.MULTILINE)
-    shown = re.search(r"after pip's own lines:\n\n```\n(.*?)```", README, re.DOTALL)[1]
+    shown = re.search(r"pip's own lines it prints:\n\n```\n(.*?)```", README, re.DOTALL)[1]
     target = tmp_path / "tests" / "data"
     target.mkdir(parents=True)
     shutil.copy(REAL, target)
@@ -123,38 +96,73 @@ def test_the_readmes_example_shows_what_it_prints(staticmask: Run, tmp_path: Pat
     assert result.stderr + result.stdout == shown
 
 
-@rewritten
-def test_what_the_readme_shows_of_questions_is_what_they_print(
-    staticmask: Run, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_examples_show_what_they_print(document: str, staticmask: Run, tmp_path: Path) -> None:
     shutil.copytree(REAL.parent, tmp_path / "tests" / "data")
-    shown = re.findall(r"```\n\$ (staticmask .*)\n((?:.*\n)*?)```", README)
-    assert [next(w for w in shlex.split(line) if w.startswith("--")) for line, _ in shown] == [
-        *("--sweep", "--explain", "--compare")
-    ]
-    for line, output in shown:
+    for line, output in re.findall(
+        r"```console\n\$ (staticmask .*)\n((?:.*\n)*?)```", DOCUMENTS[document]
+    ):
+        assert output
         assert staticmask(*shlex.split(line)[1:]).stdout == output
 
 
-def test_the_readme_has_two_command_lines_to_begin_with() -> None:
+def test_the_readme_shows_sweep_explain_and_compare() -> None:
+    shown = re.findall(r"```console\n\$ staticmask (\w+)", README)
+    assert shown == ["sweep", "explain", "compare"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documents_name_only_options_commands_and_files_that_exist(document: str) -> None:
+    text = DOCUMENTS[document]
+    flags = {flag for o in OPTIONS.values() for flag in [*o.opts, *o.secondary_opts]}
+    foreign = {"--real", "--peer", "--check"}  # of the benchmarks and ruff
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= flags | foreign | {"--help"}
+    assert set(re.findall(r"`(max_\w+)`", text)) <= set(keys())
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    folder = ROOT if document in ("README", "CONTRIBUTING") else ROOT / "man"
+    assert [link for link in links if not (folder / link).exists()] == []
+
+
+def test_the_readme_has_every_command() -> None:
+    for name in main.commands:
+        assert re.search(rf"^\| `staticmask \[?{name}\b", README, re.MULTILINE), name
+
+
+def test_the_readme_is_short_and_has_two_command_lines_to_begin_with() -> None:
+    assert len(README.splitlines()) <= 170
     assert len(re.findall(r"^pip install ", README, re.MULTILINE)) == 2
 
 
 @pytest.mark.parametrize("instrument", DQ_BITS)
-def test_the_readme_names_every_dq_bit(instrument: str) -> None:
-    (row,) = re.findall(rf"^\| {instrument} \| (.*) \|$", README, re.MULTILINE)
+def test_the_manual_names_every_dq_bit(instrument: str) -> None:
+    (row,) = re.findall(rf"^\| {instrument} \| (.*) \|$", CHAPTERS["inputs"], re.MULTILINE)
     assert set(re.findall(r"[A-Z0-9]{2,}", row)) == set(DQ_BITS[instrument])
     bits = list(DQ_BITS[instrument].values())
     assert all(bit & (bit - 1) == 0 for bit in bits)
 
 
-def test_man_page_and_changelog_tell_this_version() -> None:
+def test_the_manual_has_every_quality_check() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| (?:chip|mask)[^|]*\| .*`(max_\w+)` \|$",
+        CHAPTERS["quality-checks"],
+        re.MULTILINE,
+    )
+    limits = [name for name in keys() if name.startswith("max_")]
+    assert [limit for _, limit in rows] == limits
+    assert all(limit == f"max_{name}" for name, limit in rows)
+
+
+def test_man_page_changelog_and_citation_have_this_version() -> None:
     assert re.match(rf'\.TH STATICMASK 1 "[\d-]+" "staticmask {re.escape(__version__)}"', MAN)
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## {__version__} " in changelog
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {__version__}\n" in citation
 
 
-def test_exit_statuses_stand_in_man_page_and_readme() -> None:
+def test_exit_statuses_are_in_man_page_and_manual() -> None:
+    statuses = ["0", "1", "2", "3", "4", "70", "130"]
     exits = MAN.split(".SH EXIT STATUS")[1].split(".SH")[0]
-    assert re.findall(r"^\.B (\d+)$", exits, re.MULTILINE) == ["0", "1", "2", "3", "4", "70", "130"]
-    assert re.search(r"Exit status: 0 .* 1 .* 2 .* 3 .* 4 .* 70 .* 130", README, re.DOTALL)
+    assert re.findall(r"^\.B (\d+)$", exits, re.MULTILINE) == statuses
+    rows = re.findall(r"^\| (\d+) \| ", CHAPTERS["nightly"], re.MULTILINE)
+    assert list(dict.fromkeys(rows)) == statuses

@@ -36,7 +36,8 @@ _CHECKS = (
 )
 
 # The texts are not docstrings, which python -OO removes.
-_SYNOPSIS = [
+#: The usage of each command.
+SYNOPSIS = [
     "[make] [OPTIONS] [INPUT]...",
     "sweep [--sigmas 3,3.5,4,5,6] [OPTIONS] [INPUT]...",
     "explain --pixel X,Y [--pixel X,Y]... [OPTIONS] [INPUT]...",
@@ -158,7 +159,7 @@ def _refuse_commands(
 
 
 @_command(
-    *("make", spec.keys().keys() - {"input"}, _SYNOPSIS, _MAKE),
+    *("make", spec.keys().keys() - {"input"}, SYNOPSIS, _MAKE),
     short_help=_MAKE_SHORT,
     after=_AFTER_MAKE,
 )
@@ -202,7 +203,7 @@ def make(run: Run) -> Outcome:
     return Outcome(report.rows(), CHECKS_FAILED if is_strict else 0, HEADING if is_table else None)
 
 
-@_command("sweep", _READING, [_SYNOPSIS[1]], _SWEEP)
+@_command("sweep", _READING, [SYNOPSIS[1]], _SWEEP)
 @click.option(
     "--sigmas",
     cls=Option,
@@ -226,7 +227,7 @@ def sweep(run: Run) -> Outcome:
     return Outcome([HEADING, *(row.cells() for row in rows)])
 
 
-@_command("explain", (*_READING, "static_sig"), [_SYNOPSIS[2]], _EXPLAIN)
+@_command("explain", (*_READING, "static_sig"), [SYNOPSIS[2]], _EXPLAIN)
 @click.option(
     *("--pixel", "pixels"),
     cls=Option,
@@ -252,7 +253,7 @@ def explain(run: Run) -> Outcome:
 
 
 @_command(
-    *("compare", (*_READING, "static_sig", "output_dir"), [_SYNOPSIS[3]], _COMPARE),
+    *("compare", (*_READING, "static_sig", "output_dir"), [SYNOPSIS[3]], _COMPARE),
     failure=TROUBLE,
 )
 @click.argument("old", metavar="OLD", shell_complete=complete_files)
@@ -277,7 +278,7 @@ def compare(run: Run) -> Outcome:
 
 
 @_command(
-    *("recount", ("min_exposures", *_CHECKS, "jobs", "lock_timeout"), [_SYNOPSIS[4]], _RECOUNT),
+    *("recount", ("min_exposures", *_CHECKS, "jobs", "lock_timeout"), [SYNOPSIS[4]], _RECOUNT),
     input_metavar="MASK...",
 )
 def recount(run: Run) -> Outcome:

@@ -44,9 +44,9 @@ class PixelInChip:
     low, flagged : bool
         Whether the pixel is below the threshold, and whether its flags mark
         it as bad under ``final_bits``.
-    seen : bool
+    is_finite : bool
         Whether it is finite.
-    counts : bool
+    used : bool
         Whether the chip takes part in the mask.
     dq : int or None
         Its DQ value, as 16 bits without sign; None if the chip has no flags.
@@ -62,8 +62,8 @@ class PixelInChip:
     threshold: float
     low: bool
     flagged: bool
-    seen: bool
-    counts: bool
+    is_finite: bool
+    used: bool
     dq: int | None
     dq_names: tuple[str, ...]
 
@@ -76,9 +76,9 @@ class PixelInChip:
         """Return in a word what the chip makes of the pixel."""
         if self.low or self.flagged:
             return "+".join(["low"] * self.low + ["DQ"] * self.flagged)
-        if not self.counts:
+        if not self.used:
             return "no sky"
-        return "good" if self.seen else "no number"
+        return "good" if self.is_finite else "not finite"
 
     def line(self) -> str:
         """Return it in a line."""
@@ -130,7 +130,7 @@ class Explanation:
     @property
     def coverage(self) -> int:
         """In how many chips it was finite."""
-        return sum(chip.seen and chip.counts for chip in self.chips)
+        return sum(chip.is_finite and chip.used for chip in self.chips)
 
     @property
     def is_bad(self) -> bool:
@@ -151,7 +151,7 @@ class Explanation:
             shape = f"{self.identity.columns} columns and {self.identity.rows} rows"
             return [f"{head}  outside: the mask has {shape}"]
         state = "bad" if self.is_bad else "good"
-        count = f"bad in {self.count} of {self.coverage} that saw it, {self.needed} needed"
+        count = f"bad in {self.count} of {self.coverage} exposures, {self.needed} needed"
         return [f"{head}  {state}  {count}", *(chip.line() for chip in self.chips)]
 
 
@@ -206,7 +206,9 @@ def explain(
             identity=identity,
             place=place,
             chips=tuple(chips),
-            needed=settings.min_exposures.needed(sum(chip.seen and chip.counts for chip in chips)),
+            needed=settings.min_exposures.needed(
+                sum(chip.is_finite and chip.used for chip in chips)
+            ),
         )
         for identity, of_one in sorted(found.items(), key=lambda item: names[item[0]])
         for place, chips in zip(places, of_one, strict=True)
@@ -256,8 +258,8 @@ def _pixel(
         threshold=record.threshold,
         low=bool(found.low[at]),
         flagged=found.flagged is not None and bool(found.flagged[at]),
-        seen=found.not_finite is None or not found.not_finite[at],
-        counts=found.used,
+        is_finite=found.not_finite is None or not found.not_finite[at],
+        used=found.used,
         dq=dq,
         dq_names=() if dq is None else flag_names(dq, chip.identity.instrument),
     )

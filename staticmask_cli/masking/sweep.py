@@ -59,7 +59,7 @@ class SweepRow:
 
 
 #: The heading of the columns of `SweepRow.cells`.
-HEADING = ("# mask", "static_sig", "bad/total", "percent", "noise alone", "percent")
+HEADING = ("# mask", "static_sig", "bad/total", "percent", "expected", "percent")
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def test_the_command_prints_a_sweep_and_writes_nothing(staticmask: Run, folder: 
     result = staticmask("sweep", "*flt.fits", "--sigmas", "3, 4.50", "-m", "0.5")
     assert (result.returncode, result.stderr) == (0, "")
     heading, *lines = result.stdout.splitlines()
-    assert heading == "# mask  static_sig  bad/total  percent  noise alone  percent"
+    assert heading == "# mask  static_sig  bad/total  percent  expected  percent"
     cells = [line.split() for line in lines]
     assert [c[:2] for c in cells] == [
         [f"ACSWFC_64x80_{n}_staticMask.fits", sigma] for n in (1, 2) for sigma in ("3", "4.5")
@@ -150,7 +150,7 @@ def test_flags_are_told_though_they_do_not_count(staticmask: Run, folder: Path) 
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[0] == (
-        "ACSWFC_64x80_1_staticMask.fits  12,11  good  bad in 0 of 3 that saw it, 1 needed"
+        "ACSWFC_64x80_1_staticMask.fits  12,11  good  bad in 0 of 3 exposures, 1 needed"
     )
     assert lines[1].startswith("  acs_wfc01_flt.fits SCI,1: good  value ")
     assert lines[1].endswith("  DQ 16 HOT")
@@ -166,7 +166,7 @@ def test_explanations_of_odd_pixels(tmp_path: Path) -> None:
     a = exposure(tmp_path / "a_flt.fits", [pixels], errors=False)
     b = exposure(tmp_path / "b_flt.fits", [np.full((64, 80), 3, "i2")], errors=False)
     (told,) = explain([a, b], x=4, y=5)
-    assert [chip.state() for chip in told.chips] == ["no number", "no sky"]
+    assert [chip.state() for chip in told.chips] == ["not finite", "no sky"]
     assert (told.count, told.coverage, told.is_bad) == (0, 0, False)
     (told,) = explain([a, b], x=4, y=6)
     assert [chip.state() for chip in told.chips] == ["low", "no sky"]
