@@ -1,8 +1,8 @@
 """Static bad-pixel masks from calibrated Hubble exposures.
 
 The public names are `create_masks`, `createMask` (for scripts written for
-DrizzlePac), `sweep`, `explain`, `compare` and `recount`, the types of their
-results, the errors that they raise, and `__version__`. Each is imported on first
+DrizzlePac), `sweep`, `explain`, `compare` and `recount`, `StaticMask` and the other
+types of their results, the errors that they raise, and `__version__`. Each is imported on first
 use, so that importing this package is fast.
 """
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from staticmask_cli.masking.sweep import SweepRow
     from staticmask_cli.masks.quality import Quality, QualityCheck
     from staticmask_cli.masks.records import ChipRecord
+    from staticmask_cli.masks.static_mask import StaticMask
     from staticmask_cli.reports.report import ExposureReport, MaskReport, Report
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Quality",
     "QualityCheck",
     "Report",
+    "StaticMask",
     "StaticMaskError",
     "SweepRow",
     "__version__",
@@ -65,6 +67,7 @@ _HOMES = {
     "Quality": "masks.quality",
     "QualityCheck": "masks.quality",
     "ChipRecord": "masks.records",
+    "StaticMask": "masks.static_mask",
     "ExposureReport": "reports.report",
     "MaskReport": "reports.report",
     "Report": "reports.report",

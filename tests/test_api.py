@@ -441,7 +441,7 @@ def test_a_report_as_a_table_has_a_row_for_each_chip_of_each_exposure(tmp_path):
         assert table[name].tolist() == [getattr(record, name) for record in records]
     np.testing.assert_array_equal(table["mode"], [record.mode for record in records])
     assert set(table["mask"]) == {mask.path for mask in report.masks} | {""}
-    assert set(table["state"]) == {"read", "left out"}
+    assert set(table["state"]) == {"read", "skipped"}
     assert len(create_masks(static=False).to_table()) == 0
 
 

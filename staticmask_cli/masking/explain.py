@@ -214,7 +214,7 @@ def explain(
         for place, chips in zip(places, of_one, strict=True)
     ]
     outside = [
-        f"--explain {x},{y}: lies outside of every mask"
+        f"pixel {x},{y}: is outside all chips"
         for x, y in places
         if not any(e.chips for e in explained if e.place == (x, y))
     ]

@@ -77,7 +77,7 @@ class StaticMask:
     Examples
     --------
     >>> import numpy as np
-    >>> from staticmask_cli.masks.static_mask import StaticMask
+    >>> from staticmask_cli import StaticMask
     >>> bad = np.zeros((2, 4), dtype=bool)
     >>> bad[1, 3] = True
     >>> mask = StaticMask(shape=bad.shape, bits=np.packbits(bad))

@@ -36,7 +36,8 @@ NOTHING = "\N{EN DASH}"
 _DIGITS = 6
 _PLAIN = (1e-3, 1e7)  # numbers between these are written without a power of ten
 _MOST_NAMES = 6  # of targets or filters
-_USELESS = {"votes", "bad"}  # a mask that fails one of these checks is of no use
+# A mask that fails one of these checks is of no use.
+_USELESS = frozenset({"votes", "bad", "threshold_depth"})
 
 
 class Status(enum.Enum):

@@ -16,6 +16,7 @@ import pytest
 from astropy.io import fits
 
 from staticmask_cli import ConfigError, InputError, create_masks
+from staticmask_cli.cli.main import main
 from tests.support.makers import association, exposure, sky
 from tests.support.runs import Run
 
@@ -255,7 +256,9 @@ def test_names_of_files_complete_in_the_shell(word: str, staticmask: Run) -> Non
         COMP_WORDS=words,
         COMP_CWORD=str(len(f"{words}x".split()) - 1),
     )
-    assert result.stdout.splitlines() == [f"{kind},{word.rsplit(' ', maxsplit=1)[-1]}"]
+    *commands, last = result.stdout.splitlines()
+    assert last == f"{kind},{word.rsplit(' ', maxsplit=1)[-1]}"
+    assert commands == ([] if word else [f"plain,{name}" for name in sorted(main.commands)])
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

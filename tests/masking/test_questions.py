@@ -185,7 +185,7 @@ def test_masks_that_a_pixel_lies_outside_of_are_told(staticmask: Run, tmp_path: 
     )
     result = staticmask("explain", "*flt.fits", "--pixel", "81,64")
     assert result.returncode == 1
-    assert result.stderr == "staticmask: error: --explain 81,64: lies outside of every mask\n"
+    assert result.stderr == "staticmask: error: pixel 81,64: is outside all chips\n"
 
 
 @pytest.mark.parametrize("instrument", DQ_BITS)

@@ -118,7 +118,8 @@ def test_the_page_has_what_is_known_of_the_exposures(tmp_path: Path) -> None:
     report = run(*paths, out=tmp_path / "m")
     (mask,) = report.masks
     page = shown(report, tmp_path)
-    assert not page.of("dt")
+    assert len(page.of("dt")) == 1
+    assert "Exposure time" in page.words
     known = [
         dataclasses.replace(
             record, target=f"NGC-{n % 2}", filter="F606W", unit="<E/S>", exposure_time=100.0 * n,

@@ -74,10 +74,10 @@ def test_a_missing_optional_package_is_reported_before_the_run(
     ("options", "problem"),
     [
         ({"report": "-"}, "--report: '-': a report cannot go to standard output; name a file"),
-        ({"report": "new.fits"}, "--report: new.fits: is a name for a mask or an exposure"),
-        ({"report": "a_flt.fits"}, "--report: a_flt.fits: is a name for a mask or an exp"),
+        ({"report": "new.fits"}, "--report: new.fits: has the name of a FITS file"),
+        ({"report": "a_flt.fits"}, "--report: a_flt.fits: has the name of a FITS file"),
         ({"report": "other.html"}, r"--report: other.html: .*staticmask report"),
-        ({"report": "link"}, "--report: link: is a link"),
+        ({"report": "link"}, "--report: link: is a symbolic link"),
         ({"report": "folder"}, "--report: folder: is a folder"),
         ({"report": "a_flt.fits/r.html"}, "--report: a_flt.fits/r.html: a_flt.fits: a_flt.fits is"),
         ({"preview": "a_flt.fits"}, "--preview: a_flt.fits: a_flt.fits is a file, not a folder"),

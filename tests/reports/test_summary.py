@@ -26,7 +26,7 @@ from tests.support.makers import exposure, sky
 from tests.support.runs import Run, small, tree
 
 SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+MANUAL = (Path(__file__).parents[2] / "man" / "nightly.md").read_text(encoding="utf-8")
 NAME = "ACSHRC_16x20_1_staticMask.fits"
 
 
@@ -272,7 +272,7 @@ def test_side_files_have_the_permissions_of_the_umask(
 
 
 def test_a_crontab_line_makes_the_folder_of_its_files(staticmask: Run, tmp_path: Path) -> None:
-    (line,) = re.findall(r"cd /data/hst && staticmask (.*)$", README, re.MULTILINE)
+    (line,) = re.findall(r"cd /data/hst && staticmask (.*)$", MANUAL, re.MULTILINE)
     small(tmp_path / "a_flt.fits")
     for status in (0, 0):
         assert staticmask(*shlex.split(line)).returncode == status
