@@ -84,6 +84,7 @@ def test_public_names_are_listed_and_there():
         "ConfigError",
         "InputError",
         "OutputError",
+        "StaticMask",
         "StaticMaskError",
         "compare",
         "explain",
