@@ -202,7 +202,7 @@ def _facts(mask: MaskReport) -> dict[str, str]:
     found = {
         "Target": _names(record.target for record in used),
         "Filter": _names(record.filter for record in used),
-        "Observed": _range(sorted(record.date_obs for record in used if record.date_obs)),
+        "Observed": _range(sorted(record.date_obs[:10] for record in used if record.date_obs)),
         "Exposure time": _times(used),
         "Unit of the pixels": _names(record.unit for record in used),
     }
