@@ -280,7 +280,7 @@ class ExposureLoop(Generic[Result]):
         if is_new_version and not is_last:
             return None
         for note in exposure.notes:
-            self._run_record.warn(note)
+            self._run_record.warn(note, kind=note.removeprefix(f"{path}: "))
         for chip, known in pairs:
             if existing and known is not None:
                 existing.take(chip.identity, known)
