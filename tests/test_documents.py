@@ -123,6 +123,11 @@ def test_documents_name_only_options_commands_and_files_that_exist(document: str
     assert [link for link in links if not (folder / link).exists()] == []
 
 
+@pytest.mark.parametrize("document", [*DOCUMENTS, "man page"])
+def test_documents_have_no_unfilled_places(document: str) -> None:
+    assert re.findall(r"@[A-Z]+@", DOCUMENTS.get(document, MAN)) == []
+
+
 def test_the_readme_has_every_command() -> None:
     for name in main.commands:
         assert re.search(rf"^\| `staticmask \[?{name}\b", README, re.MULTILINE), name

@@ -46,7 +46,7 @@ SYNOPSIS = [
 ]
 _MAKE = """
 Make static bad-pixel masks from calibrated Hubble exposures, one for each chip.
-INPUT is exposures, quoted patterns, comma lists, @lists (@-: standard input) or
+INPUT may be exposures, quoted patterns, comma lists, @lists (@-: standard input) or
 association tables (*_asn.fits). It defaults to the configuration's, '*flt.fits'.
 
 \b
@@ -79,7 +79,7 @@ Columns and rows count from 1, as in DS9. Nothing is written.
 _COMPARE = """
 Compare masks with older ones.
 
-OLD is a mask or a folder of masks, also DrizzlePac's. INPUT is exposures, whose
+OLD is a mask or a folder of masks, also DrizzlePac's. INPUT may be exposures, whose
 masks are made but not written, or masks. The columns are mask, pixels gained and
 lost, and bad pixels of the old and the new mask; the columns of the detector that
 differ most follow.
@@ -89,7 +89,7 @@ Exit status: 0 no difference, 1 differences, 2 trouble.
 _RECOUNT = """
 Rewrite masks for another number of exposures in which a pixel must be bad.
 
-MASK is masks made with --counts, or folders of them. No exposure is read.
+MASK may be masks made with --counts, or folders of them. No exposure is read.
 """
 
 

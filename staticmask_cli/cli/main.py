@@ -24,12 +24,25 @@ class _Program(click.Group):
         except click.UsageError as error:
             program = error.ctx.command_path if error.ctx else "staticmask"
             start_logging(0, quiet=False)
-            log.error("%s; try '%s --help'", error.format_message().rstrip("."), program)
+            message = error.format_message().rstrip(".")
+            if misplaced := self._misplaced(sys.argv[1:]):
+                message += f"; the command '{misplaced}' must be the first word"
+            log.error("%s; try '%s --help'", message, program)
             status = ConfigError.exit_status
+        except OSError as error:  # of the help, which click writes
+            start_logging(0, quiet=False)
+            log.error("standard output cannot be written: %s", error.strerror)
+            status = 1
         except click.Abort:
             sys.stderr.write("staticmask: error: interrupted\n")
             status = INTERRUPTED
         sys.exit(status)
+
+    def _misplaced(self, words: list[str]) -> str | None:
+        """Return a command that is not the first word, unless the first word is a command."""
+        if not words or words[0] in self.commands:
+            return None
+        return next((word for word in words if word in self.commands), None)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put ``make`` in front, unless the first word is a command."""

@@ -160,7 +160,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 *("-c", "--config", "config_file"),
                 cls=Option,
                 metavar="FILE",
-                help="Configuration file; DrizzlePac's work unchanged",
+                help="Configuration file, also DrizzlePac's",
             ),
             click.option(
                 *("-v", "--verbose"),

@@ -43,7 +43,7 @@ def laid_out(rows: Sequence[Row], heading: Row | None = None) -> str:
         Headings of the columns, for a terminal alone.
     """
     rows = [tuple(map(printable, row)) for row in rows]
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return "".join(f"{_GAP.join(row)}\n" for row in rows)
     table = [heading, *rows] if heading else rows
     widths: dict[int, int] = {}

@@ -151,7 +151,7 @@ class Explanation:
             shape = f"{self.identity.columns} columns and {self.identity.rows} rows"
             return [f"{head}  outside: the mask has {shape}"]
         state = "bad" if self.is_bad else "good"
-        count = f"bad in {self.count} of {self.coverage} exposures, {self.needed} needed"
+        count = f"bad in {self.count} of {self.coverage} SCI extensions, {self.needed} needed"
         return [f"{head}  {state}  {count}", *(chip.line() for chip in self.chips)]
 
 

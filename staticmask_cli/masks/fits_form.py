@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -207,11 +208,23 @@ def _exposures(
     versions = {record.extver for record in used}
     if len(versions) == 1:
         yield "EXTVER", versions.pop(), "version of the SCI extension in all exposures"
-    dates = sorted(record.date_obs for record in used if record.date_obs)
-    if dates:
-        for end, date, which in (("OBS", dates[0], "earliest"), ("END", dates[-1], "latest")):
-            yield f"DATE-{end}", date, f"start of the {which} exposure, UTC"
-            yield f"MJD-{end}", _mjd(date), f"DATE-{end} as Modified Julian Date"
+    starts = [record.date_obs for record in used if record.date_obs]
+    if starts:
+        ends = [_end(record) for record in used if record.date_obs]
+        for which, date, meaning in (
+            ("OBS", min(starts), "start of the earliest exposure, UTC"),
+            ("END", max(ends), "end of the latest exposure, UTC"),
+        ):
+            yield f"DATE-{which}", date, meaning
+            yield f"MJD-{which}", _mjd(date), f"DATE-{which} as Modified Julian Date"
+
+
+def _end(record: ChipRecord) -> str:
+    """Return the end of an exposure: its start and its exposure time, to the second."""
+    if not math.isfinite(record.exposure_time) or record.exposure_time < 0:
+        return record.date_obs
+    start = dt.datetime.fromisoformat(record.date_obs)
+    return (start + dt.timedelta(seconds=record.exposure_time)).isoformat(timespec="seconds")
 
 
 def _mjd(date: str) -> float:

@@ -43,7 +43,7 @@ class QualityCheck:
     value, limit : float
         The number, and the largest value that passes.
     text : str
-        What it means.
+        What it means if the check failed.
     setting : str
         The setting that decides.
     """
@@ -66,6 +66,8 @@ class QualityCheck:
     @property
     def kind(self) -> str:
         """What it has in common with the same check of other chips, if it failed."""
+        if self.name == "votes":
+            return "min_exposures exceeds the exposures available"
         return f"{self.name} is above {self.setting}"
 
     def short(self) -> str:
@@ -251,7 +253,9 @@ def use_checks(
             subject=name,
             value=votes,
             limit=chips,
-            text=f"min_exposures {votes} exceeds the {chips} available",
+            text=f"min_exposures {votes} exceeds the {chips} available"
+            if chips
+            else "no exposure has a measurable sky or flagged pixels",
             setting="min_exposures",
         )
     ]

@@ -208,7 +208,10 @@ class Report:
         ]
         n_failed = len(self.failed_checks)
         parts += ["dry run"] * self.dry_run
-        parts.append(f"{_some(n_failed, 'failed check')}" if n_failed else "all checks passed")
+        if n_failed:
+            parts.append(_some(n_failed, "failed check"))
+        elif any(mask.quality.mask for mask in self.masks):
+            parts.append("all checks passed")
         return f"<Report: {', '.join(parts)}>"
 
     def _repr_html_(self) -> str:

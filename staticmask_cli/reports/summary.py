@@ -212,7 +212,7 @@ def _check(check: QualityCheck) -> dict[str, Any]:
         "value": check.value,
         "limit": check.limit,
         "failed": check.failed,
-        "text": check.text,
+        "text": check.text if check.failed else "",
     }
 
 

@@ -150,7 +150,7 @@ def test_flags_are_told_though_they_do_not_count(staticmask: Run, folder: Path) 
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[0] == (
-        "ACSWFC_64x80_1_staticMask.fits  12,11  good  bad in 0 of 3 exposures, 1 needed"
+        "ACSWFC_64x80_1_staticMask.fits  12,11  good  bad in 0 of 3 SCI extensions, 1 needed"
     )
     assert lines[1].startswith("  acs_wfc01_flt.fits SCI,1: good  value ")
     assert lines[1].endswith("  DQ 16 HOT")
