@@ -463,7 +463,7 @@ def test_the_mask_of_another_region_is_trouble(tmp_path: Path) -> None:
         exposure(tmp_path / "a_flt.fits", [sky(1)], chips=chips), output_dir=tmp_path / "m"
     )
     here = exposure(tmp_path / "b_flt.fits", [sky(1)])
-    with pytest.raises(InputError, match="the old mask is that of ACSHRC 64x80 chip 1 from x 512"):
+    with pytest.raises(InputError, match="the old mask belongs to ACSHRC 64x80 chip 1 from x 512"):
         compare(here, old=tmp_path / "m" / HRC)
 
 

@@ -315,7 +315,7 @@ def test_a_damaged_mask_is_not_recounted(tmp_path: Path) -> None:
     whole[place] ^= 1
     path.write_bytes(whole)
     with pytest.raises(
-        OutputError, match="is damaged, its checksums are wrong; rerun with --counts"
+        OutputError, match="is damaged: its checksums are wrong; rerun with --counts"
     ):
         recount(path, 2)
     assert path.read_bytes() == whole
