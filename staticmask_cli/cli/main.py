@@ -1,4 +1,4 @@
-"""The program: its first word is a command, or else the command is make."""
+"""The program: the first word is the command; without one, it is make."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from staticmask_cli.files.signals import INTERRUPTED
 
 
 class _Program(click.Group):
-    """A group of commands of which ``make`` is the default."""
+    """A group of commands with the default ``make``."""
 
     def main(self, *arguments: Any, **more: Any) -> NoReturn:
-        """Run a command and exit; a usage error is one line, as every other one."""
+        """Run a command and exit; usage errors are one line, like all others."""
         try:
             status = super().main(*arguments, **more | {"standalone_mode": False})
         except click.UsageError as error:

@@ -48,9 +48,9 @@ class Chip:
     calibration : str
         As `ChipRecord.calibration`.
     observation : Observation
-        What the headers say of the exposure.
+        Metadata of the exposure.
     skipped : str or None
-        Why it is not used, if it is not.
+        Why it is not used; None if it is.
     """
 
     file: str
@@ -113,7 +113,7 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
     settings : Settings
         Extensions to use, and whether flags count.
     any_flags : bool
-        Whether to find flags, if there are any, whatever the settings.
+        Whether to find flags, if present, regardless of the settings.
 
     Returns
     -------
@@ -302,7 +302,7 @@ def _matching_flags(
 
 
 def _no_good_pixels(science: Sequence[Hdu]) -> str | None:
-    """Return a reason if the exposure says that it has no good pixel at all."""
+    """Return a reason if NGOODPIX says that the exposure has no good pixel."""
     counts = [as_float(hdu.header, "NGOODPIX") for hdu in science if "NGOODPIX" in hdu.header]
     if len(counts) == len(science) and sum(counts) == 0:
         return "NGOODPIX is 0: it has no good pixel"

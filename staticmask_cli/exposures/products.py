@@ -113,7 +113,7 @@ def why_refused(primary: Mapping[str, Any], name: str) -> str | None:
             return f"is {_RAW}: {step} is PERFORM"
     product = _product(name, telescope)
     return (
-        None if product is None or product in CALIBRATED else f"is {product}, judging by its name"
+        None if product is None or product in CALIBRATED else f"is {product}, according to its name"
     )
 
 
@@ -144,7 +144,7 @@ def calibration(primary: Mapping[str, Any], name: str) -> str:
 
 
 def best_first(paths: Iterable[Path]) -> list[Path]:
-    """Return exposures with less corrected calibrations last, judging by their names."""
+    """Return exposures with less corrected calibrations last, according to their names."""
     ranks = {
         path: (found[0], CALIBRATED.index(found[1]))
         for path in paths
