@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from staticmask_cli.exposures.headers import HeaderError, as_float
+from staticmask_cli.exposures.headers import HeaderError, as_float, as_word
 from staticmask_cli.exposures.instruments import instrument_of
 
 #: Keywords of either header that are used here, besides those of filters.
@@ -49,12 +49,12 @@ def observe(instrument: str, primary: Mapping[str, Any], science: Mapping[str, A
     time = math.nan
     with suppress(HeaderError):
         time = as_float(both, "EXPTIME")
-    filters = (_text(both, keyword) for keyword in instrument_of(instrument).filters)
+    filters = (as_word(both, keyword) for keyword in instrument_of(instrument).filters)
     return Observation(
-        unit=_text(both, "BUNIT"),
-        date_obs=_date(_text(both, "DATE-OBS"), _text(both, "TIME-OBS"))
-        or _date(_text(both, "TDATEOBS"), _text(both, "TTIMEOBS")),
-        target=_text(both, "TARGNAME"),
+        unit=as_word(both, "BUNIT"),
+        date_obs=_date(as_word(both, "DATE-OBS"), as_word(both, "TIME-OBS"))
+        or _date(as_word(both, "TDATEOBS"), as_word(both, "TTIMEOBS")),
+        target=as_word(both, "TARGNAME"),
         filter=" ".join(f for f in filters if f and not f.upper().startswith("CLEAR")),
         exposure_time=time,
     )
@@ -72,7 +72,3 @@ def _date(date: str, time: str) -> str:
     with suppress(ValueError):
         return f"{day}T{dt.time.fromisoformat(clock or time).isoformat('seconds')}"
     return day
-
-
-def _text(header: Mapping[str, Any], keyword: str) -> str:
-    return str(header.get(keyword, "")).strip()

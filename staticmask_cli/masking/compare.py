@@ -148,15 +148,12 @@ def compare(
         If an exposure or a mask cannot be read, or the masks do not belong
         together.
     """
+    has_masks = are_masks(settings.input)
     olds, problems = _read_masks([old])
-    if are_masks(settings.input):
-        news, more = _read_masks(settings.input)
-        problems += more
-    else:
-        news = []
-    if problems:
-        raise InputError(*problems)
-    if not are_masks(settings.input):
+    news, more = _read_masks(settings.input) if has_masks else ([], [])
+    if problems or more:
+        raise InputError(*problems, *more)
+    if not has_masks:
         report = make_masks(
             settings, write=False, run_record=run_record, executor=executor, progress=progress
         )

@@ -223,10 +223,10 @@ class ExposureLoop(Generic[Result]):
             If a worker was killed.
         """
         for line, name in unresolved.items():
-            yield self._done(ExposureResult(name=name, problems=(line,)))
+            yield self._reported(ExposureResult(name=name, problems=(line,)))
         # Results are released at once: those of large chips take a megabyte each.
-        for result in map(self._collected, self._in_order(best_first(paths))):
-            yield self._done(result)
+        for result in map(self._exposure_result, self._in_order(best_first(paths))):
+            yield self._reported(result)
             del result
             if progress:
                 progress(len(self._run_record.exposures) - len(unresolved), len(paths))
@@ -245,12 +245,12 @@ class ExposureLoop(Generic[Result]):
         order = chain(((path, False) for path in paths), ((path, True) for path in postponed))
         try:
             for path, is_last in order:
-                if begun := self._begun(path, is_last=is_last):
-                    ahead.append(begun)
+                if opened := self._opened(path, is_last=is_last):
+                    ahead.append(opened)
                 else:
                     # Another file may match the record in the mask that has its name.
                     postponed.append(path)
-                del begun  # as in run()
+                del opened  # as in run()
                 while ahead and (_is_full(ahead, n_busy) or not ahead[0].pending()):
                     if ahead[0].pending():
                         _wait_for_room(ahead, n_busy)
@@ -263,7 +263,7 @@ class ExposureLoop(Generic[Result]):
             for future in (future for one in ahead for future in one.pending()):
                 future.cancel()
 
-    def _begun(self, path: Path, *, is_last: bool) -> _UnderWay[Result] | None:
+    def _opened(self, path: Path, *, is_last: bool) -> _UnderWay[Result] | None:
         """Open an exposure and submit its chips; None if it is to be postponed."""
         try:
             exposure = open_exposure(path, self._settings, any_flags=self._any_flags)
@@ -306,7 +306,7 @@ class ExposureLoop(Generic[Result]):
             return True
         return bool(self._problems) and not self._settings.keep_going
 
-    def _done(self, exposure: ExposureResult[Result]) -> ExposureResult[Result]:
+    def _reported(self, exposure: ExposureResult[Result]) -> ExposureResult[Result]:
         """Report an exposure."""
         self._problems |= dict.fromkeys(exposure.problems)
         self._run_record.exposures.append(exposure.report)
@@ -317,15 +317,15 @@ class ExposureLoop(Generic[Result]):
                     self._run_record.warn(self._reasons[-1], kind=one.record.reason)
         return exposure
 
-    def _collected(self, exposure: _UnderWay[Result]) -> ExposureResult[Result]:
+    def _exposure_result(self, exposure: _UnderWay[Result]) -> ExposureResult[Result]:
         """Return the result of an exposure; if it has any problem, all its chips fail."""
         path = exposure.path
         problems = dict.fromkeys(exposure.problems)
-        settled: list[ChipResult[Result] | None] = []
+        results: list[ChipResult[Result] | None] = []
         for task in exposure.tasks:
             one = None
             try:
-                one = self._settled(path, task)
+                one = self._result_of(path, task)
             except InputError as error:
                 problems |= dict.fromkeys(_as_named(path, line) for line in error.problems)
             except ValueError as error:
@@ -335,9 +335,9 @@ class ExposureLoop(Generic[Result]):
                     f"{path}: its worker process was killed, perhaps because memory ran out; "
                     "nothing was written; use fewer --jobs"
                 ) from None
-            settled.append(one)
+            results.append(one)
         lines = tuple(problems)
-        pairs = zip(exposure.tasks, settled, strict=True)
+        pairs = zip(exposure.tasks, results, strict=True)
         return ExposureResult(
             name=str(path),
             problems=lines,
@@ -362,7 +362,7 @@ class ExposureLoop(Generic[Result]):
         is_known = task.known is not None
         return ChipResult(chip=chip, state=ExposureState.FAILED, record=record, is_known=is_known)
 
-    def _settled(self, path: Path, task: _Task[Result]) -> ChipResult[Result]:
+    def _result_of(self, path: Path, task: _Task[Result]) -> ChipResult[Result]:
         """Return the result of a chip: new, known to the mask, skipped or a duplicate.
 
         Raises
@@ -372,7 +372,7 @@ class ExposureLoop(Generic[Result]):
         ValueError
             If it contradicts its record in the mask, or another chip.
         """
-        self._meet(task.chip.identity)
+        self._register_existing(task.chip.identity)
         for name in task.sums.result() if task.sums else ():
             self._run_record.warn(
                 f"{path}: {name}: the data do not match DATASUM; the file may be damaged",
@@ -384,9 +384,9 @@ class ExposureLoop(Generic[Result]):
             state = ExposureState.VERIFIED if task.pixel_hash else ExposureState.KNOWN
             return ChipResult(chip=task.chip, state=state, record=task.known, is_known=True)
         result = task.measured.result() if task.measured else None
-        return self._settled_new(path, task.chip, result)
+        return self._result_of_new(path, task.chip, result)
 
-    def _settled_new(self, path: Path, chip: Chip, result: Result | None) -> ChipResult[Result]:
+    def _result_of_new(self, path: Path, chip: Chip, result: Result | None) -> ChipResult[Result]:
         """Return the result of a chip whose name and headers are not in the existing mask."""
         identity = chip.identity
         former = self._existing.former(chip) if self._existing else ()
@@ -416,7 +416,7 @@ class ExposureLoop(Generic[Result]):
         state = ExposureState.NOT_READ if result is None else ExposureState.READ
         return ChipResult(chip=chip, state=state, record=record, result=result)
 
-    def _meet(self, identity: ChipIdentity) -> None:
+    def _register_existing(self, identity: ChipIdentity) -> None:
         """Register the chips of an identity's existing mask, the first time it is needed."""
         if self._existing and identity not in self._identities:
             for record in self._existing.records(identity):

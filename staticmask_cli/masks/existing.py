@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ from staticmask_cli.masks.fits_form import (
 from staticmask_cli.masks.naming import documented_name, possible_names
 from staticmask_cli.masks.records import ChipRecord, file_text
 from staticmask_cli.masks.static_mask import StaticMask
-from staticmask_cli.settings import Settings
+from staticmask_cli.settings import Recipe, Settings
 
 #: Advice if exposures cannot be added to a mask.
 REDO = "--no-update rebuilds it from the given exposures"
@@ -151,20 +152,13 @@ def is_no_mask(path: Path, identity: ChipIdentity) -> bool:
 def _check_settings(path: Path, table: MaskTable, settings: Settings) -> None:
     """Refuse a mask that was made with other settings that determine its pixels."""
     names = DQ_BITS.get(table.identity.instrument, {})
-    made, wanted = table.recipe, settings.recipe
     differ = []
-    if made.static_sig != wanted.static_sig:
-        differ.append(f"static_sig {made.static_sig:.12g}, not {wanted.static_sig:.12g}")
-    if _bits(made.final_bits, names) != _bits(wanted.final_bits, names):
-        differ.append(f"final_bits {made.final_bits}, not {wanted.final_bits}")
-    if made.group != wanted.group:
-        differ.append(f"group {made.group}, not {wanted.group}")
-    if made.include_empty != wanted.include_empty:
-        differ.append(f"include_empty {made.include_empty}, not {wanted.include_empty}")
-    if made.min_exposures != wanted.min_exposures:
-        differ.append(f"min_exposures {made.min_exposures}, not {wanted.min_exposures}")
-    if made.allow_duplicates != wanted.allow_duplicates:
-        differ.append(f"allow_duplicates {made.allow_duplicates}, not {wanted.allow_duplicates}")
+    for key in fields(Recipe):
+        values = [getattr(recipe, key.name) for recipe in (table.recipe, settings.recipe)]
+        made, wanted = (_bits(v, names) for v in values) if key.name == "final_bits" else values
+        if made != wanted:
+            shown = [f"{v:.12g}" if isinstance(v, float) else str(v) for v in values]
+            differ.append(f"{key.name} {', not '.join(shown)}")
     if settings.keeps_counts and not table.has_counts:
         differ.append("no counts")
     if differ:

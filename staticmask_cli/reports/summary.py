@@ -159,7 +159,7 @@ def _exposure(exposure: ExposureReport, paths: dict[ChipIdentity, str]) -> dict[
         "state": exposure.state,
         "reasons": exposure.reasons,
         "chips": [
-            _record(record) | {"identity": _identity(identity), "mask": paths.get(identity)}
+            _record(record) | {"identity": asdict(identity), "mask": paths.get(identity)}
             for identity, record in exposure.chips
         ],
     }
@@ -193,7 +193,7 @@ def _mask(mask: MaskReport) -> dict[str, Any]:
     return {
         "path": mask.path,
         "state": mask.state,
-        "identity": _identity(mask.identity),
+        "identity": asdict(mask.identity),
         "bad": mask.bad,
         "total": mask.total,
         "exposures": mask.exposures,
@@ -214,10 +214,6 @@ def _check(check: QualityCheck) -> dict[str, Any]:
         "failed": check.failed,
         "text": check.text,
     }
-
-
-def _identity(identity: ChipIdentity) -> dict[str, Any]:
-    return asdict(identity)
 
 
 def _as_json(value: Any) -> Any:

@@ -494,7 +494,7 @@ def test_progress_counts_every_exposure_once_also_one_that_fails(
 @pytest.mark.parametrize(
     "question", [["sweep", "--sigmas", "3"], ["explain", "--pixel", "1,1"], ["compare", "m"]]
 )
-def test_questions_tell_all_that_is_wrong_and_may_keep_going(
+def test_questions_list_all_problems_and_may_keep_going(
     question: list[str], staticmask: Run, folder: Path
 ) -> None:
     create_masks(folder / "acs_wfc01_flt.fits", output_dir=folder / "m")
