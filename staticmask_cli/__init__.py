@@ -8,7 +8,7 @@ use, so that importing this package is fast.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as typing has it, whose import takes longer than all else here
+TYPE_CHECKING = False  # as in typing, which takes longer to import than everything else here
 if TYPE_CHECKING:
     from typing import Any
 
@@ -77,7 +77,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib  # noqa: PLC0415 - not before it is needed
+    import importlib  # noqa: PLC0415 - only when needed
 
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value

@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command; a signal while it is still being imported ends it in one line, too."""
+    """Run the command; a signal during its import also ends it with a one-line message."""
     try:
         from staticmask_cli.files.signals import install_handlers  # noqa: PLC0415 - see above
 

@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 Name = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Input = Name | Iterable[Name]
 
-# A float that no caller can pass: it tells createMask's default from the same
-# number given on purpose, which must override a configuration's.
+# A float that no caller can pass: it distinguishes createMask's default from the same
+# number given explicitly, which must override the configuration.
 _DRIZZLEPAC_SIG = float("4.0")
 
 
@@ -106,7 +106,7 @@ def create_masks(
     include_empty : bool, optional
         Use exposures without exposure time or good pixels.
     allow_duplicates : bool, optional
-        Count every one of several exposures with the same pixels.
+        Use all of several exposures with the same pixels.
     keep_going : bool, optional
         Skip exposures that cannot be used, and list them in ``report.failed``.
     any_product : bool, optional
@@ -546,7 +546,7 @@ def _name(value: Any, argument: str) -> str:
 
 
 def _bits(bits: Any) -> Any:
-    """Return final_bits as text; a negative number has all bits but those that it lacks."""
+    """Return final_bits as text; a negative number is the complement of a sum of bits."""
     bits = native(bits)
     if isinstance(bits, Iterable) and not isinstance(bits, str):
         return ",".join(map(str, map(native, bits)))

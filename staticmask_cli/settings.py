@@ -1,4 +1,4 @@
-"""The settings of a run, checked and frozen: the only form in which options travel."""
+"""The settings of a run, checked and frozen: the only form in which options are passed on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Group:
     extver : int or None
         EXTVER of the one SCI extension to use.
     hdus : tuple of int
-        Numbers of the HDUs to use, the primary being 0; empty if `extver` is given.
+        Numbers of the HDUs to use, 0 being the primary; empty if `extver` is given.
     """
 
     extver: int | None = None
@@ -30,7 +30,7 @@ class Group:
 
 
 _NUMBER = re.compile(r"(\d{1,9}(\.\d{0,30})?|\.\d{1,30})(e-\d{1,2})?", re.ASCII)
-_LARGEST_NUMBER = 32767  # of exposures; that of an int16
+_LARGEST_NUMBER = 32767  # exposures: the largest int16
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class MinExposures:
         if not _NUMBER.fullmatch(bare):
             raise ValueError(value)
         is_percent = bare != text
-        # To the digits that a FITS header keeps of a number.
+        # Rounded to the digits that a FITS header keeps.
         number = Fraction(f"{float(bare) / (100 if is_percent else 1):.12g}")
         if number == 1 and not is_percent and not text.isdigit():
             raise AmbiguousError("is ambiguous: use 1 for one exposure, or 100% for all of them")
@@ -78,7 +78,7 @@ class MinExposures:
 
     @property
     def plain(self) -> int | float | str:
-        """The value in a type that FITS headers and JSON have, as `of` reads it."""
+        """The value in a type for FITS headers and JSON, as read by `of`."""
         if self.share is None:
             return self.number
         return "all" if self.share == 1 else float(self.share)
@@ -87,7 +87,7 @@ class MinExposures:
         return str(self.plain) if isinstance(self.plain, str) else f"{self.plain:.12g}"
 
     def needed(self, coverage: int) -> int:
-        """Return in how many of the `coverage` exposures that cover it a pixel must be bad."""
+        """Return the number of exposures, of those that cover a pixel, in which it must be bad."""
         return self.number if self.share is None else max(1, math.ceil(self.share * coverage))
 
 
@@ -101,7 +101,7 @@ class AmbiguousError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The settings that determine the pixels of a mask, as its header has them.
+    """The settings that determine the pixels of a mask, as recorded in its header.
 
     Attributes
     ----------
@@ -127,8 +127,8 @@ class Recipe:
 class Settings:
     """The merged and validated configuration of one run.
 
-    The attributes are the configuration's keys; their defaults and ranges
-    stand in ``config/staticmask.cfgspc``.
+    The attributes are the configuration's keys; their defaults and ranges are
+    defined in ``config/staticmask.cfgspc``.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ class Settings:
     include_empty : bool
         Whether to use exposures without exposure time or good pixels.
     allow_duplicates : bool
-        Whether to count each of several chips with the same pixels.
+        Whether to use all of several chips with the same pixels.
     keep_going : bool
         Whether to skip exposures that cannot be used, rather than fail.
     any_product : bool
@@ -223,9 +223,9 @@ class Settings:
 
     @property
     def keeps_counts(self) -> bool:
-        """Whether masks store counts: on request, or because exposures can be added only so."""
+        """Whether masks store counts: on request, or because an update requires them."""
         return self.counts or (self.update and self.min_exposures != ONCE)
 
     def without_masks(self) -> Settings:
-        """Return these settings for the commands other than make: what only it does is off."""
+        """Return these settings for commands that write no masks, without the options for that."""
         return replace(self, static=True, update=False, verify=False, report=None, preview=None)

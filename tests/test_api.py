@@ -67,7 +67,7 @@ HEAVY = "print(sorted({'numpy', 'astropy'} & {name.split('.')[0] for name in sys
 def test_importing_the_package_imports_neither_numpy_nor_astropy():
     assert in_a_new_process(f"import sys, staticmask_cli; {HEAVY}") == "[]"
     assert in_a_new_process(f"import sys, staticmask_cli; dir(staticmask_cli); {HEAVY}") == "[]"
-    # The check itself can tell.
+    # The check itself can detect it.
     assert (
         in_a_new_process(f"import sys, staticmask_cli.masking.make; {HEAVY}")
         == "['astropy', 'numpy']"
@@ -255,7 +255,7 @@ def test_names_may_be_bytes_and_numpys(given):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_name_is_a_config_error_in_one_line(given, kind):
+def test_an_input_that_is_not_a_name_is_a_config_error_in_one_line(given, kind):
     with pytest.raises(ConfigError, match=f"^input: {kind}[^\n]*$"):
         create_masks(given)
 
@@ -311,7 +311,7 @@ def test_an_input_that_names_nothing_is_an_error_not_the_default_pattern(make, n
     assert not (tmp_path / NAME).exists()
 
 
-def test_exposures_of_one_name_in_two_folders_are_two(tmp_path):
+def test_exposures_with_the_same_name_in_two_folders_are_two(tmp_path):
     paths = [exposure(tmp_path / f / "j_flt.fits", [sky(i)]) for i, f in enumerate("ab")]
     (mask,) = create_masks(paths).masks
     assert len(mask.chips) == 2
@@ -380,7 +380,7 @@ def test_static_off_makes_nothing_and_says_so(tmp_path):
 # The report.
 
 
-def test_the_report_is_frozen_and_tells_of_every_chip(tmp_path):
+def test_the_report_is_frozen_and_lists_every_chip(tmp_path):
     paths = [instrument_exposure(tmp_path, "acs_wfc", seed) for seed in (1, 2)]
     report = create_masks(paths, static_sig=4.5)
     assert [mask.identity.number for mask in report.masks] == [1, 2]
@@ -554,7 +554,7 @@ def test_an_error_in_another_process_arrives_as_it_is(processes, tmp_path):
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_progress_is_told_after_every_exposure_also_one_that_is_left_out(dry_run, tmp_path):
+def test_progress_is_reported_after_every_exposure_even_a_skipped_one(dry_run, tmp_path):
     for seed in (2, 3):
         exposure(tmp_path / f"j{seed}_flt.fits", [sky(seed)], primary={"EXPTIME": seed - 2.0})
     calls: list[tuple[int, int]] = []
@@ -576,7 +576,7 @@ def test_errors_have_a_common_base_and_carry_their_lines():
         assert (type(again), again.problems) == (error, raised.problems)
 
 
-def test_all_wrong_arguments_are_told_at_once(tmp_path):
+def test_all_wrong_arguments_are_listed_at_once(tmp_path):
     with pytest.raises(ConfigError) as error:
         create_masks(
             static_sig=-1, jobs=1.5, group="x", final_bits="FOO", prefix="../x", include_empty="?"
@@ -588,7 +588,7 @@ def test_all_wrong_arguments_are_told_at_once(tmp_path):
     assert not (tmp_path / NAME).exists()
 
 
-def test_all_wrong_inputs_are_told_at_once_and_nothing_is_written(tmp_path):
+def test_all_wrong_inputs_are_listed_at_once_and_nothing_is_written(tmp_path):
     (tmp_path / "text_flt.fits").write_text("no FITS", encoding="utf-8")
     with pytest.raises(InputError) as error:
         create_masks(["j1_flt.fits", "missing.fits", "no*match.fits", "@nolist", "text_flt.fits"])

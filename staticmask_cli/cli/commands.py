@@ -1,6 +1,6 @@
-"""The commands: arguments and options of each, and what it runs.
+"""The commands: the arguments and options of each, and the function that it runs.
 
-To add one: write its core in ``masking/`` and a function here.
+To add a command, write its core in ``masking/`` and a function here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from staticmask_cli.config import spec
 from staticmask_cli.errors import CHECKS_FAILED, ConfigError
 from staticmask_cli.exposures.inputs import are_masks
 
-# The keys that select exposures and say how to read them.
+# The keys that select exposures and define how to read them.
 _READING = (
     *("group", "include_empty", "allow_duplicates", "keep_going", "any_product"),
     *("final_bits", "min_exposures", "prefix", "jobs"),
@@ -111,11 +111,11 @@ def _command(
     keys : iterable of str
         The configuration keys that the command takes as options.
     synopsis : list of str
-        Its usage.
+        Its usage lines.
     text : str
         Its help.
     input_metavar : str
-        What usage calls its input, in brackets if it may be missing.
+        Name of its input in the usage, in brackets if optional.
     failure : int
         Exit status of a run that fails.
     **more
@@ -147,7 +147,7 @@ def _command(
 def _refuse_commands(
     context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Refuse a command behind options: it would be taken for a file."""
+    """Refuse a command after options, which would be taken for a file."""
     group = context.find_root().command
     for word in words:
         if isinstance(group, click.Group) and word in group.commands:

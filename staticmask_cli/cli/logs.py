@@ -16,7 +16,7 @@ from staticmask_cli.files.side_files import SideFile
 
 log = logging.getLogger("staticmask_cli")
 
-# So many warnings of one kind are shown one by one.
+# Up to this many warnings of the same kind are shown individually.
 _FEW = 3
 
 
@@ -34,7 +34,7 @@ def start_logging(verbose: int, *, quiet: bool) -> None:
 
 
 def start_log_file(name: str) -> None:
-    """Send messages to a log file, too; file and folder are created if missing.
+    """Send messages also to a log file; file and folder are created if missing.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def stop_log_file() -> None:
 
 
 def flush_warnings() -> None:
-    """Show the warnings that standard error still collects by kind."""
+    """Show the warnings that are still being collected by kind."""
     for handler in log.handlers:
         if isinstance(handler, _Terminal):
             handler.show_collected()
@@ -95,22 +95,22 @@ class _Formatter(logging.Formatter):
     """Formats each message as one printable line."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """Fill in the format; `prefix` is the level, if it is more than information."""
+        """Fill in the format; `prefix` is the level, if above INFO."""
         record.message = printable(record.message)
         record.prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         return super().formatMessage(record)
 
 
 class _Terminal(logging.StreamHandler[TextIO]):
-    """Standard error, on which warnings of one kind about many chips are one line.
+    """Standard error, on which many warnings of the same kind are merged into one line.
 
-    The attributes `kind` and `value` of a record, text and an optional number, say what
-    it has in common with others and in what it differs.
+    Records of the same kind have the same attribute `kind`, a text, and may differ in
+    `value`, an optional number.
 
     Parameters
     ----------
     every : bool
-        Whether to show each of them nevertheless.
+        Whether to show every warning instead.
     """
 
     def __init__(self, *, every: bool) -> None:
@@ -119,7 +119,7 @@ class _Terminal(logging.StreamHandler[TextIO]):
         self._collected: dict[tuple[int, str], list[logging.LogRecord]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Collect a record that has a kind; show another one, after those collected."""
+        """Collect records with a kind; show others at once, after those collected."""
         kind = getattr(record, "kind", None)
         if kind and not self._every:
             self._collected.setdefault((record.levelno, kind), []).append(record)
@@ -128,7 +128,7 @@ class _Terminal(logging.StreamHandler[TextIO]):
             super().emit(record)
 
     def show_collected(self) -> None:
-        """Show what was collected: few records each, many of one kind in one line."""
+        """Show the collected records: a few individually, many of the same kind as one line."""
         collected, self._collected = self._collected, {}
         for (level, kind), records in collected.items():
             if len(records) > _FEW:
@@ -138,7 +138,7 @@ class _Terminal(logging.StreamHandler[TextIO]):
 
 
 def _merged(level: int, kind: str, records: list[logging.LogRecord]) -> logging.LogRecord:
-    """Return one record for many of a kind: their number and the range of their values."""
+    """Return one record for many of the same kind: their number and the range of values."""
     values = [v for v in (getattr(record, "value", None) for record in records) if v is not None]
     span = f", {min(values):.3g} to {max(values):.3g}" if values else ""
     text = f"{kind}: {len(records)} times{span}; -v, --log-file and --summary list each"
@@ -146,7 +146,7 @@ def _merged(level: int, kind: str, records: list[logging.LogRecord]) -> logging.
 
 
 class _LogFile(logging.FileHandler):
-    """A log file; if its disk fills up, that is reported once and the run goes on."""
+    """A log file; a full disk is reported once, and the run continues."""
 
     def __init__(self, side: SideFile) -> None:
         self._side = side
@@ -156,7 +156,7 @@ class _LogFile(logging.FileHandler):
         return os.fdopen(self._side.open_at_end(), "w", encoding="utf-8")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's
-        """Stop logging to the file, and report it, with --quiet too."""
+        """Stop logging to the file, and report it, even with --quiet."""
         with suppress(OSError):
             stop_log_file()
         log.error("--log-file: %s: cannot be written any more", self._side.name)

@@ -1,4 +1,4 @@
-"""The program: its first word is a command, or else the command is make."""
+"""The program: the first word is the command; without one, it is make."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from staticmask_cli.files.signals import INTERRUPTED
 
 
 class _Program(click.Group):
-    """A group of commands of which ``make`` is the default."""
+    """A group of commands with the default ``make``."""
 
     def main(self, *arguments: Any, **more: Any) -> NoReturn:
-        """Run a command and exit; a usage error is one line, as every other one."""
+        """Run a command and exit; usage errors are one line, like all others."""
         try:
             status = super().main(*arguments, **more | {"standalone_mode": False})
         except click.UsageError as error:
             program = error.ctx.command_path if error.ctx else "staticmask"
             start_logging(0, quiet=False)
             message = error.format_message().rstrip(".")
-            if misplaced := self._misplaced(sys.argv[1:]):
+            words = arguments[0] if arguments else more.get("args")
+            if misplaced := self._misplaced(words or sys.argv[1:]):
                 message += f"; the command '{misplaced}' must be the first word"
             log.error("%s; try '%s --help'", message, program)
             status = ConfigError.exit_status

@@ -14,7 +14,7 @@ from staticmask_cli.config.spec import Key, default, keys
 from staticmask_cli.errors import ConfigError
 
 _SHORT = {"output_dir": "-o", "jobs": "-j", "keep_going": "-k", "min_exposures": "-m"}
-# The word for an option's value, by the check of its key; switches have none.
+# Metavar of an option, by the check of its key; switches have none.
 _METAVARS = {
     "bits": "BITS",
     "folder": "DIR",
@@ -42,7 +42,7 @@ class Option(click.Option):
         self.shell_complete_type = _COMPLETED.get(more.get("metavar") or "")
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return names and help: ``-k, --[no-]keep-going`` for a switch."""
+        """Return names and help; for a switch, names such as ``-k, --[no-]keep-going``."""
         record = super().get_help_record(ctx)
         if record is None:
             return None
@@ -60,14 +60,14 @@ class Option(click.Option):
 
 
 class Command(click.Command):
-    """A command whose help lists the options by headings.
+    """A command with options listed under headings.
 
     Parameters
     ----------
     synopsis : list of str
         The usage lines, without the name of the program.
     after : str
-        Text to put after the options and a list of the commands.
+        Text after the options and a list of commands.
     """
 
     def __init__(self, *arguments: Any, synopsis: list[str], after: str = "", **more: Any) -> None:
@@ -110,7 +110,7 @@ def key_options(names: Iterable[str]) -> Decorator:
     Parameters
     ----------
     names : iterable of str
-        The keys, in any order; the help has that of the configspec.
+        The keys, in any order; the help lists them in the order of the configspec.
     """
     wanted = set(names)
 

@@ -49,7 +49,7 @@ _BUG = 70  # EX_SOFTWARE of sysexits.h
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run that is about to begin.
+    """The arguments of a command's function.
 
     Attributes
     ----------
@@ -93,11 +93,11 @@ def execute(
     Parameters
     ----------
     function : callable
-        The command: what it returns is printed.
+        The command's function; its outcome is printed.
     options : dict
-        Its options.
+        The options of the command.
     failure : int
-        Exit status if it fails for reasons of its input or output.
+        Exit status if input or output fails.
     """
     start_logging(options["verbose"], quiet=options["quiet"])
     summary = Summary(options["summary_file"])
@@ -116,7 +116,7 @@ def execute(
 def _attempt(
     function: Callable[[Run], Outcome], options: dict[str, Any], summary: Summary, failure: int
 ) -> tuple[int, tuple[str, ...]]:
-    """Return the exit status of a run and the reasons of its failure, a line each."""
+    """Return the exit status of a run and its errors, one line each."""
     try:
         status = _run(function, options, summary)
     except StaticMaskError as error:
@@ -127,7 +127,7 @@ def _attempt(
         return _BUG, (crash_line(error, options["log_file"]),)
     exposures = summary.run_record.exposures if summary.run_record else ()
     is_skipped = any(exposure.state == "failed" for exposure in exposures)
-    # A comparison has the exit status of diff, which has none for this.
+    # A comparison has the exit statuses of diff, none of which means this.
     return status or (_SKIPPED if is_skipped and failure != TROUBLE else 0), ()
 
 
@@ -144,7 +144,7 @@ def _finish(summary: Summary, status: int, errors: tuple[str, ...], failure: int
 
 
 def _interruption(run_record: RunRecord | None) -> str:
-    """Return a line on what an interrupted run has done and what is missing."""
+    """Return a line that lists the finished and unfinished outputs of an interrupted run."""
     masks = run_record.masks if run_record and not run_record.dry_run else ()
     line = "interrupted"
     if written := [mask.path for mask in masks if mask.state == "written"]:
@@ -178,9 +178,9 @@ def _run(function: Callable[[Run], Outcome], options: dict[str, Any], summary: S
         merged = edited
         _use(merged, options, summary)
     log.debug("settings: %s", merged.settings)
-    # Imported late, for --help and a wrong option must not wait for numpy and
-    # astropy. Collecting garbage in between would take a tenth of the time that a
-    # run needs to start. A signal waits, for an import may swallow its exception.
+    # Imported late, so that --help and errors in options do not wait for numpy and
+    # astropy. Garbage collection would add a tenth to the start-up time. Signals are
+    # deferred, because an import may suppress their exception.
     with signals_deferred():
         gc.disable()
         importlib.import_module("staticmask_cli.masking.make")
@@ -188,8 +188,8 @@ def _run(function: Callable[[Run], Outcome], options: dict[str, Any], summary: S
 
         gc.freeze()
         gc.enable()
-    # While headers are read here, threads that are done with a block of pixels
-    # wait for their turn; at Python's 5 ms that took 4 % of a long run.
+    # While this thread reads headers, threads wait for the GIL after each block of
+    # pixels; with Python's default of 5 ms, that took 4 % of a long run.
     sys.setswitchinterval(2e-4)
     with shown_progress(quiet=options["quiet"]) as progress:
         run_record = summary.run_record = RunRecord(warnings=list(merged.warnings))
@@ -225,7 +225,7 @@ def _use(merged: merging.Configuration, options: dict[str, Any], summary: Summar
         log.warning("%s", warning)
 
 
-# The configuration keys that name something to write beside the masks.
+# The configuration keys that name outputs other than masks.
 _PAGES = {"report", "preview"}
 
 
@@ -235,7 +235,7 @@ def _check_files_differ(
     inputs: tuple[str, ...],
     pages: dict[str, tuple[Any, str]],
 ) -> None:
-    """Refuse to write two things to one file, or to an input: one would be lost."""
+    """Refuse to write two outputs to the same file, or an output to an input."""
     taken = {_file_key(name): "INPUT" for name in names_in(inputs)}
     if options["config_file"]:
         taken[_file_key(options["config_file"])] = "--config"
@@ -253,7 +253,7 @@ def _check_files_differ(
         if path in taken and not is_device:
             stop_log_file()
             summary.forget()
-            raise ConfigError(f"{taken[path]} and {option} name one file: {file}")
+            raise ConfigError(f"{taken[path]} and {option} name the same file: {file}")
         taken[path] = option
 
 
@@ -267,7 +267,7 @@ def _check_working_folder() -> None:
 
 
 def _file_key(name: str) -> Hashable:
-    """Return what identifies a file, whatever its name: device and inode, or its path."""
+    """Return device and inode of a file, or its path if it does not exist."""
     if "\0" in name:
         return name  # refused where it is used
     path = os.path.realpath(os.path.expanduser(name))  # noqa: PTH111 - Path's can raise

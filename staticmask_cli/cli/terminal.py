@@ -14,7 +14,7 @@ import click
 
 from staticmask_cli.errors import OutputError, printable
 
-#: The cells of a line of results; a line that is not part of a table is one cell.
+#: The cells of a line of results; a line outside a table is a single cell.
 Row = tuple[str, ...]
 
 _GAP = "  "
@@ -33,14 +33,14 @@ def echo(text: str) -> None:
 
 
 def laid_out(rows: Sequence[Row], heading: Row | None = None) -> str:
-    """Return rows as text: in aligned columns for a terminal, else two blanks between cells.
+    """Return rows as text: in aligned columns for a terminal, otherwise separated by two blanks.
 
     Parameters
     ----------
     rows : sequence of tuple of str
-        The cells. Rows of one cell do not count for the widths of columns.
+        The cells. Rows with a single cell do not affect the widths of columns.
     heading : tuple of str, optional
-        Headings of the columns, for a terminal alone.
+        Headings of the columns, shown only on a terminal.
     """
     rows = [tuple(map(printable, row)) for row in rows]
     if sys.stdout is None or not sys.stdout.isatty():

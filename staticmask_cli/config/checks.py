@@ -38,7 +38,7 @@ ALLOWED = {
 
 
 class RefusedError(ValidateError):  # type: ignore[misc]  # it has no types
-    """A value that is refused for a reason of its own, rather than as not allowed."""
+    """A value that is refused for a specific reason, which the message gives."""
 
 
 def is_given(value: Any) -> bool:
@@ -94,7 +94,7 @@ def _positive(value: Any) -> float:
 
 def _patterns(value: Any) -> tuple[str, ...]:
     items = value if isinstance(value, (list, tuple)) else [value]
-    if not all(isinstance(item, str) for item in items):  # a number, say, from Python
+    if not all(isinstance(item, str) for item in items):  # such as a number from Python
         raise VdtTypeError(value)
     patterns = tuple(item for item in items if item.strip())
     if not patterns or any("\0" in pattern for pattern in patterns):
@@ -112,7 +112,7 @@ def _folder(value: Any) -> str:
 def _path(value: Any) -> str | None:
     if not is_given(value):
         return None
-    # A number or an open file, say, from Python.
+    # Such as a number or an open file from Python.
     if not isinstance(value, (str, list)) or "\0" in _plain(value):
         raise VdtValueError(value)
     return os.path.expanduser(os.path.expandvars(_plain(value)))  # noqa: PTH111 - as for inputs
@@ -131,7 +131,7 @@ def _prefix(value: Any) -> str | None:
     if not is_given(value):
         return None
     text = _plain(value)
-    # A file name begins with it: it must not leave the folder or hide the file.
+    # File names begin with it: it must not leave the folder or hide the file.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", text):
         raise VdtValueError(value)
     return text
@@ -155,7 +155,7 @@ def _bits(value: Any) -> str | None:
     if not is_given(value):
         return None
     text = _plain(value)
-    # Imported here, for --help must not import astropy.
+    # Imported here, because --help must not import astropy.
     from staticmask_cli.exposures.dq_bits import check_bits  # noqa: PLC0415
 
     if check_bits(text) is not None:

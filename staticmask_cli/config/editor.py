@@ -48,11 +48,11 @@ def edit(layer: Layer) -> Configuration | None:
         try:
             return _check(lines)
         except ConfigError as error:
-            if lines == before:  # a script as editor never fixes it
+            if lines == before:  # an editor that is a script would never fix them
                 raise
             before = lines
             text = "\n".join([*_complaints(lines, len(error.problems)), *lines])
-    raise ConfigError(f"--editpars: still wrong after {_MOST_TRIES} tries; nothing was run")
+    raise ConfigError(f"--editpars: still invalid after {_MOST_TRIES} tries; nothing was run")
 
 
 def _check(lines: list[str]) -> Configuration:

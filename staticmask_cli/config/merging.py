@@ -19,7 +19,7 @@ from staticmask_cli.errors import ConfigError
 from staticmask_cli.settings import Settings
 
 ENVIRONMENT_PREFIX = "STATICMASK_"
-#: Origin of a value that a Python program handed in.
+#: Origin of an argument of a Python function.
 ARGUMENT = "argument"
 
 # DrizzlePac's own bookkeeping in a .cfg file, which is ignored.
@@ -64,7 +64,7 @@ def _same(left: str, right: str) -> bool:
 
 
 def suggestion(name: str) -> str:
-    """Return a hint at the key that was probably meant."""
+    """Return a hint at the key that was probably intended."""
     close = difflib.get_close_matches(name, keys(), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; the keys are {', '.join(keys())}"
 
@@ -92,7 +92,7 @@ class Source:
 
 
 def read_mapping(values: Mapping[str, Any], origin: str) -> Source:
-    """Sort a configuration in DrizzlePac's layout into known and other keys.
+    """Separate the known keys of a configuration in DrizzlePac's layout from others.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def read_mapping(values: Mapping[str, Any], origin: str) -> Source:
 
 
 class _Sorted:
-    """Sorts the keys of a configuration into known and other ones."""
+    """Separates the known keys of a configuration from others."""
 
     def __init__(self, origin: str, *, drizzle: bool) -> None:
         self._source = Source()
@@ -277,7 +277,7 @@ def merge(
         if not name.strip() or "\0" in name:
             raise ConfigError(f"'{name}' is not the name of a configuration file")
         path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's can raise
-        # Read once, for it may be a pipe.
+        # Read once, because it may be a pipe.
         lines = files[name] = _lines(path, name)
         sources.append(read_mapping(parse(lines, name), name))
     if mapping is not None:
@@ -320,7 +320,7 @@ def _odd_for_a_run(
 
 
 def _set_by(name: str, merged: Layer, files: Mapping[str, list[str]]) -> str:
-    """Return the origin of a value, unless the user has just typed it."""
+    """Return the origin of a value, unless it is an option or argument."""
     origin = merged[name][1]
     if origin == ARGUMENT or origin.startswith("-"):
         return ""
@@ -340,7 +340,7 @@ def _environment(environment: Mapping[str, str]) -> Source:
         if name in keys():
             found.layer[name] = (value, variable)
         else:
-            # A stray variable must not stop a nightly run, but be reported.
+            # An unknown variable must not stop a nightly run; it is only reported.
             close = difflib.get_close_matches(name, keys(), n=1)
             hint = f"; did you mean '{ENVIRONMENT_PREFIX}{close[0].upper()}'?" if close else ""
             found.warnings.append(f"{variable} is not the environment variable of an option{hint}")

@@ -16,14 +16,14 @@ from configobj.validate import Validator
 from staticmask_cli.config.checks import ALLOWED, validator
 from staticmask_cli.errors import ConfigError, printable
 
-# A wheel carries the two files beside this module; in a checkout they are in config/ at the top.
+# In a wheel, the two files are beside this module; in a checkout, in config/ at the top.
 _HERE = Path(__file__).parent
 _FOLDERS = (_HERE, _HERE.parents[1] / "config")
 _FOLDER = next((f for f in _FOLDERS if (f / "staticmask.cfgspc").is_file()), _HERE)
 DEFAULTS_FILE = _FOLDER / "staticmask.cfg"
 SPEC_FILE = _FOLDER / "staticmask.cfgspc"
 
-# Headings of sections that DrizzlePac names, or that have no name.
+# Headings of sections with DrizzlePac's name, or without a name.
 _HEADINGS = {None: "Input", "STEP 1: STATIC MASK": "Mask"}
 
 #: Origin of the packaged defaults.
@@ -71,7 +71,7 @@ class Key:
 
     @property
     def heading(self) -> str:
-        """The heading in ``--help`` under which the key is."""
+        """The heading in ``--help`` under which the key is listed."""
         return _HEADINGS.get(self.section) or str(self.section).capitalize()
 
     @property

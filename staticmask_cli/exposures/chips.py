@@ -12,7 +12,14 @@ from typing import Any
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.dq_bits import good_bits
 from staticmask_cli.exposures.fits_files import scan
-from staticmask_cli.exposures.headers import Hdu, HeaderError, ImageArray, as_float, as_integer
+from staticmask_cli.exposures.headers import (
+    Hdu,
+    HeaderError,
+    ImageArray,
+    as_float,
+    as_integer,
+    as_word,
+)
 from staticmask_cli.exposures.instruments import (
     DQ_BITS,
     ChipIdentity,
@@ -48,9 +55,9 @@ class Chip:
     calibration : str
         As `ChipRecord.calibration`.
     observation : Observation
-        What the headers say of the exposure.
+        Metadata of the exposure.
     skipped : str or None
-        Why it is not used, if it is not.
+        Why it is not used; None if it is.
     """
 
     file: str
@@ -113,7 +120,7 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
     settings : Settings
         Extensions to use, and whether flags count.
     any_flags : bool
-        Whether to find flags, if there are any, whatever the settings.
+        Whether to find flags, if present, regardless of the settings.
 
     Returns
     -------
@@ -167,7 +174,7 @@ def _missing_extensions(path: Path, hdus: Sequence[Hdu], science: Sequence[Hdu])
         with suppress(HeaderError):
             if (promised := as_integer(primary, "NEXTEND")) > present:
                 warning = f"NEXTEND is {promised}, but found {present} extensions; may be truncated"
-    elif instrument_of(str(primary.get("INSTRUME", "")).strip().upper()).has_dq:
+    elif instrument_of(as_word(primary, "INSTRUME").upper()).has_dq:
         flagged = {hdu.version for hdu in hdus if hdu.name == "DQ"}
         lacking = [f"SCI,{hdu.version}" for hdu in science if hdu.version not in flagged]
         if lacking:
@@ -261,10 +268,8 @@ def _flags(
 ) -> dict[int, ImageArray] | None:
     """Return the DQ arrays by EXTVER, from the file itself or, for WFPC2, its DQ file."""
     own = _by_version(path, [hdu for hdu in hdus if hdu.name == "DQ"])
-    if own or str(primary.get("INSTRUME", "")).strip().upper() != "WFPC2":
-        return own
     twin = flags_twin(path)
-    if twin is None:
+    if own or as_word(primary, "INSTRUME").upper() != "WFPC2" or twin is None:
         return own
     if not os.path.exists(twin):  # noqa: PTH110 - Path's can raise
         raise InputError(
@@ -302,7 +307,7 @@ def _matching_flags(
 
 
 def _no_good_pixels(science: Sequence[Hdu]) -> str | None:
-    """Return a reason if the exposure says that it has no good pixel at all."""
+    """Return a reason if NGOODPIX says that the exposure has no good pixel."""
     counts = [as_float(hdu.header, "NGOODPIX") for hdu in science if "NGOODPIX" in hdu.header]
     if len(counts) == len(science) and sum(counts) == 0:
         return "NGOODPIX is 0: it has no good pixel"

@@ -167,7 +167,7 @@ class _Walk:
         )
 
     def _data_size(self, header: bytes, number: int, offset: int) -> int:
-        """Return the size of the data of an HDU in bytes, if its header's claim is possible."""
+        """Return the size of the data of an HDU in bytes; raise if it is impossible."""
         values: dict[bytes, bytes] = {}
         for card in range(0, len(header), _CARD):
             if match := _SIZES.match(header, card, card + _CARD):

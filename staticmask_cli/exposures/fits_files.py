@@ -27,7 +27,7 @@ from staticmask_cli.exposures.headers import (
     file_stamp,
 )
 
-# What is read of headers: each module declares what it needs.
+# The keywords that are read: each module declares those that it needs.
 _KEYWORDS = (
     *instruments.KEYWORDS,
     *observation.KEYWORDS,
@@ -161,7 +161,7 @@ def _read_hdu(path: Path, index: int, hdu: Any, place: Place, *, gzipped: bool) 
     is_image = isinstance(hdu, (fits.ImageHDU, fits.PrimaryHDU, fits.CompImageHDU))
     header = {}
     if index == 0 or is_image:
-        # Looked for first: astropy takes long to find out that a keyword is absent.
+        # Tested first: astropy takes long to find that a keyword is missing.
         wanted = _KEYWORDS if index else _KEYWORDS + products.KEYWORDS
         for keyword in filter(hdu.header.__contains__, wanted):
             value = hdu.header[keyword]

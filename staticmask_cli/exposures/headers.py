@@ -53,6 +53,11 @@ def as_integer(header: Mapping[str, Any], keyword: str, absent: int | None = Non
     return int(number)
 
 
+def as_word(header: Mapping[str, Any], keyword: str) -> str:
+    """Return a value from a header as stripped text; empty if missing."""
+    return str(header.get(keyword, "")).strip()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageArray:
     """Location and form of the array of an image, so that another process can read it.

@@ -101,7 +101,7 @@ class ChipIdentity:
 
     @property
     def ccdchip(self) -> int | None:
-        """CCDCHIP in Hubble's headers; None for detectors of one chip."""
+        """CCDCHIP in Hubble's headers; None for detectors with one chip."""
         if self.detector not in instrument_of(self.instrument).two_chip_frames:
             return None
         return next(ccdchip for ccdchip, n in _PLACE_OF_CCDCHIP.items() if n == self.number)
@@ -281,7 +281,7 @@ def _binning(primary: Mapping[str, Any], science: Mapping[str, Any], keyword: st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument:
-    """Everything that is special to an instrument.
+    """The properties of an instrument.
 
     Attributes
     ----------
@@ -289,7 +289,7 @@ class Instrument:
         Returns detector and number of a chip from instrument, primary and SCI
         header, EXTVER and shape.
     keywords : tuple of str
-        Keywords that `chip` looks at.
+        Keywords that `chip` uses.
     filters : tuple of str
         Keywords that name the filters.
     flags : dict of str to int
@@ -297,9 +297,9 @@ class Instrument:
     has_dq : bool
         Whether its calibrated exposures have DQ extensions; WFPC2's are in another file.
     two_chip_frames : mapping
-        For each detector of two chips the rows and columns of a full frame.
+        For each detector with two chips, rows and columns of a full frame.
     one_chip_detectors : tuple of str
-        Its detectors of one chip; empty if any name will do.
+        Its detectors with one chip; empty if all names are accepted.
     photon_counters : tuple of str
         Detectors that count single photons; ``*`` for all.
     """
@@ -401,7 +401,7 @@ INSTRUMENTS = {
 _OTHER = Instrument()
 #: Names of the DQ bits of each instrument that has them.
 DQ_BITS = {name: one.flags for name, one in INSTRUMENTS.items() if one.flags}
-#: Keywords of either header that are looked at here or name filters.
+#: Keywords of either header that are used here or name filters.
 KEYWORDS = (
     *("INSTRUME", "LTV1", "LTV2", "LTM1_1", "LTM2_2", "BINAXIS1", "BINAXIS2"),
     *dict.fromkeys(
@@ -411,5 +411,5 @@ KEYWORDS = (
 
 
 def instrument_of(name: str) -> Instrument:
-    """Return what is special to an instrument, also to one that has no name here."""
+    """Return the properties of an instrument; defaults for an unknown one."""
     return INSTRUMENTS.get(name, _OTHER)

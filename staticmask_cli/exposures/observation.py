@@ -1,4 +1,4 @@
-"""What headers say of an exposure beside its pixels: target, filter, date, time, unit."""
+"""Metadata of an exposure, from its headers: target, filter, date, exposure time, unit."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from staticmask_cli.exposures.headers import HeaderError, as_float
+from staticmask_cli.exposures.headers import HeaderError, as_float, as_word
 from staticmask_cli.exposures.instruments import instrument_of
 
-#: Keywords of either header that are looked at here, beside those of filters.
+#: Keywords of either header that are used here, besides those of filters.
 KEYWORDS = ("BUNIT", "DATE-OBS", "TIME-OBS", "TDATEOBS", "TTIMEOBS", "TARGNAME", "EXPTIME")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What the headers of a chip say of its exposure.
+    """Metadata of the exposure of a chip.
 
     Attributes
     ----------
@@ -36,34 +36,34 @@ class Observation:
 
 
 def observe(instrument: str, primary: Mapping[str, Any], science: Mapping[str, Any]) -> Observation:
-    """Return what the headers of a chip say of its exposure; what makes no sense is missing.
+    """Return the metadata in the headers of a chip; invalid values count as missing.
 
     Parameters
     ----------
     instrument : str
         Name of the instrument.
     primary, science : mapping
-        Header of the primary HDU and of the SCI extension, which comes first.
+        Headers of the primary HDU and of the SCI extension, which takes precedence.
     """
     both = {**primary, **science}
     time = math.nan
     with suppress(HeaderError):
         time = as_float(both, "EXPTIME")
-    filters = (_text(both, keyword) for keyword in instrument_of(instrument).filters)
+    filters = (as_word(both, keyword) for keyword in instrument_of(instrument).filters)
     return Observation(
-        unit=_text(both, "BUNIT"),
-        date_obs=_date(_text(both, "DATE-OBS"), _text(both, "TIME-OBS"))
-        or _date(_text(both, "TDATEOBS"), _text(both, "TTIMEOBS")),
-        target=_text(both, "TARGNAME"),
+        unit=as_word(both, "BUNIT"),
+        date_obs=_date(as_word(both, "DATE-OBS"), as_word(both, "TIME-OBS"))
+        or _date(as_word(both, "TDATEOBS"), as_word(both, "TTIMEOBS")),
+        target=as_word(both, "TARGNAME"),
         filter=" ".join(f for f in filters if f and not f.upper().startswith("CLEAR")),
         exposure_time=time,
     )
 
 
 def _date(date: str, time: str) -> str:
-    """Return date and time in ISO 8601; empty if the date makes no sense."""
+    """Return date and time in ISO 8601; empty if the date is invalid."""
     day, _, clock = date.partition("T")
-    if old := re.fullmatch(r"(\d\d)/(\d\d)/(\d\d)", day):  # as FITS had it until 1999
+    if old := re.fullmatch(r"(\d\d)/(\d\d)/(\d\d)", day):  # the form in FITS until 1999
         day = f"19{old[3]}-{old[2]}-{old[1]}"
     try:
         day = dt.date.fromisoformat(day).isoformat()
@@ -72,7 +72,3 @@ def _date(date: str, time: str) -> str:
     with suppress(ValueError):
         return f"{day}T{dt.time.fromisoformat(clock or time).isoformat('seconds')}"
     return day
-
-
-def _text(header: Mapping[str, Any], keyword: str) -> str:
-    return str(header.get(keyword, "")).strip()

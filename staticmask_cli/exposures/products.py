@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from staticmask_cli.exposures.headers import as_word
+
 #: Suffixes of calibrated exposures. Where an exposure can have two of them, the more
 #: fully corrected one is first: with CTE correction before without.
 CALIBRATED = ("flc", "flt", "crc", "crj", "sfl", "cal", "c0m", "c0h")
@@ -100,20 +102,20 @@ def why_refused(primary: Mapping[str, Any], name: str) -> str | None:
     >>> why_refused({"TELESCOP": "HST", "FILENAME": "j8bt06nyq_raw.fits"}, "x.fits")
     'is a raw exposure: FILENAME is j8bt06nyq_raw.fits'
     """
-    telescope = _text(primary, "TELESCOP")
+    telescope = as_word(primary, "TELESCOP")
     if telescope and not telescope.upper().startswith(("HST", "HUBBLE")):
         return f"is not a Hubble exposure: TELESCOP is {telescope}"
     if "NDRIZIM" in primary:
         return f"is {_DRIZZLED}: its header has NDRIZIM"
-    filename = _text(primary, "FILENAME")
+    filename = as_word(primary, "FILENAME")
     if product := _product(filename, telescope):
         return None if product in CALIBRATED else f"is {product}: FILENAME is {filename}"
     for step in _FIRST_STEPS:
-        if _text(primary, step).upper() == "PERFORM":
+        if as_word(primary, step).upper() == "PERFORM":
             return f"is {_RAW}: {step} is PERFORM"
     product = _product(name, telescope)
     return (
-        None if product is None or product in CALIBRATED else f"is {product}, judging by its name"
+        None if product is None or product in CALIBRATED else f"is {product}, according to its name"
     )
 
 
@@ -136,15 +138,15 @@ def calibration(primary: Mapping[str, Any], name: str) -> str:
     name : str
         Its file name, used only if the header lacks FILENAME.
     """
-    found = calibration_of(_text(primary, "FILENAME")) or calibration_of(name)
+    found = calibration_of(as_word(primary, "FILENAME")) or calibration_of(name)
     if found is None:
         return ""
-    root = _root(_text(primary, "ROOTNAME").lower()) or found[0]
+    root = _root(as_word(primary, "ROOTNAME").lower()) or found[0]
     return f"{root}_{found[1]}".encode("ascii", "backslashreplace").decode()
 
 
 def best_first(paths: Iterable[Path]) -> list[Path]:
-    """Return exposures with less corrected calibrations last, judging by their names."""
+    """Return exposures with less corrected calibrations last, according to their names."""
     ranks = {
         path: (found[0], CALIBRATED.index(found[1]))
         for path in paths
@@ -174,7 +176,3 @@ def _split(name: str) -> tuple[str, str]:
 def _root(name: str) -> str:
     known = _HAP_NAME.fullmatch(name) or _EXPOSURE_NAME.fullmatch(name)
     return known["exposure"] if known else name
-
-
-def _text(primary: Mapping[str, Any], keyword: str) -> str:
-    return str(primary.get(keyword, "")).strip()

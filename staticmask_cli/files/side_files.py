@@ -27,7 +27,7 @@ _DESCRIPTORS = (Path("/dev"), Path(f"/proc/{os.getpid()}/fd"))
 
 @dataclass(frozen=True, slots=True)
 class SideFile:
-    """A file that an option asks for.
+    """An output file other than a mask, named by an option.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Masks compared with older ones: which pixels were gained and lost. Nothing is written."""
+"""Comparison of masks with older ones: pixels gained and lost. Nothing is written."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from staticmask_cli.masks.static_mask import StaticMask
 from staticmask_cli.reports.report import RunRecord
 from staticmask_cli.settings import Settings
 
-# So many columns are listed unless all are asked for.
+# Number of columns listed, unless all are requested.
 _COLUMNS = 10
-# How documented names end, and AstroDrizzle's own, which begin with its output's.
+# The end of documented names, and of AstroDrizzle's, which begin with its output name.
 _NUMBERED = re.compile(rf"_\d+x\d+_(\d{{1,9}}){re.escape(MASK_ENDING)}$", re.ASCII)
 
 
@@ -57,7 +57,7 @@ class Difference:
         return not is_missing and not self.gained.any() and not self.lost.any()
 
     def document(self) -> dict[str, Any]:
-        """Return it in types that JSON has; columns count from 1."""
+        """Return it in JSON types; columns count from 1."""
         columns = np.flatnonzero(self.gained + self.lost)
         return {
             "mask": self.mask,
@@ -72,9 +72,10 @@ class Difference:
         }
 
     def rows(self, *, every_column: bool = False) -> list[tuple[str, ...]]:
-        """Return the cells of the mask, and a line for each column that differs, from 1.
+        """Return the cells of the mask, and a line for each column that differs.
 
-        The columns that differ most come first; unless `every_column`, only ten.
+        Columns count from 1. Those that differ most come first: all with `every_column`,
+        otherwise ten.
         """
         name = self.mask
         if self.old is None:
@@ -105,7 +106,7 @@ class _Named:
 
     @property
     def number(self) -> int | None:
-        """The chip's number, by a name such as DrizzlePac's if the mask has no identity."""
+        """The chip's number, from the file name if the mask has no identity."""
         if self.identity is not None:
             return self.identity.number
         match = _NUMBERED.search(self.name)
@@ -125,14 +126,13 @@ def compare(
     Parameters
     ----------
     settings : Settings
-        As for a run, whose masks are made but not written; or ``input`` names
-        masks or folders of them.
+        As for `make_masks`; ``input`` may also be masks or folders of masks.
     old : str
-        The older mask, or a folder of them; DrizzlePac's will do.
+        The older mask, or a folder of masks, also DrizzlePac's.
     run_record : RunRecord, optional
         Receives a report of every exposure.
     executor : Executor, optional
-        Does the measuring in place of threads of our own; it is not shut down.
+        Measures the chips instead of our own threads; it is not shut down.
     progress : callable, optional
         Called after each exposure.
 
@@ -140,7 +140,7 @@ def compare(
     -------
     tuple of Difference
         By name. If `old` is one mask, only its counterpart is compared; otherwise
-        masks that are only on one side are included.
+        masks present on only one side are included.
 
     Raises
     ------
@@ -148,15 +148,12 @@ def compare(
         If an exposure or a mask cannot be read, or the masks do not belong
         together.
     """
+    has_masks = are_masks(settings.input)
     olds, problems = _read_masks([old])
-    if are_masks(settings.input):
-        news, more = _read_masks(settings.input)
-        problems += more
-    else:
-        news = []
-    if problems:
-        raise InputError(*problems)
-    if not are_masks(settings.input):
+    news, more = _read_masks(settings.input) if has_masks else ([], [])
+    if problems or more:
+        raise InputError(*problems, *more)
+    if not has_masks:
         report = make_masks(
             settings, write=False, run_record=run_record, executor=executor, progress=progress
         )
@@ -192,19 +189,19 @@ def _read_masks(entries: Sequence[str]) -> tuple[list[_Named], list[str]]:
 def _paired(
     news: Sequence[_Named], olds: Sequence[_Named]
 ) -> list[tuple[_Named | None, _Named | None]]:
-    """Pair masks by identity; where one has none, by name, then by a unique shape and number."""
-    alone, left = list(news), list(olds)
+    """Pair masks by identity; without one, by name, then by a unique shape and number."""
+    left_new, left_old = list(news), list(olds)
     pairs: list[tuple[_Named | None, _Named | None]] = []
     for is_partner in (_is_same_chip, _has_same_name, _has_same_number):
-        possible = [(new, old) for new in alone for old in left if is_partner(new, old)]
-        seen = Counter(mask for pair in possible for mask in pair)
+        possible = [(new, old) for new in left_new for old in left_old if is_partner(new, old)]
+        n_pairs = Counter(mask for pair in possible for mask in pair)
         for new, old in possible:
-            is_ambiguous = is_partner is _has_same_number and max(seen[new], seen[old]) > 1
-            if new in alone and old in left and not is_ambiguous:
+            is_ambiguous = is_partner is _has_same_number and max(n_pairs[new], n_pairs[old]) > 1
+            if new in left_new and old in left_old and not is_ambiguous:
                 pairs.append((new, old))
-                alone.remove(new)
-                left.remove(old)
-    return [*pairs, *((new, None) for new in alone), *((None, old) for old in left)]
+                left_new.remove(new)
+                left_old.remove(old)
+    return [*pairs, *((new, None) for new in left_new), *((None, old) for old in left_old)]
 
 
 def _is_same_chip(new: _Named, old: _Named) -> bool:
@@ -221,17 +218,17 @@ def _has_same_number(new: _Named, old: _Named) -> bool:
 
 
 def _partner(news: Sequence[_Named], old: _Named) -> tuple[_Named, _Named]:
-    """Find the one new mask that is the counterpart of an old one."""
+    """Return the single new mask that is the counterpart of an old one, and the old one."""
     by_identity = [n for n in news if _is_same_chip(n, old)]
     by_name = [n for n in news if n.name == old.name]
     by_number = [n for n in news if _has_same_number(n, old)]
     by_shape = [n for n in news if n.mask.shape == old.mask.shape]
     candidates = by_identity or by_name or by_number or by_shape
     if len(candidates) != 1:
-        there = ", ".join(mask.name for mask in news) or "none"
+        names = ", ".join(mask.name for mask in news) or "none"
         which = "several new masks" if candidates else "no new mask"
         raise InputError(
-            f"{old.name}: belongs to {which}; there are {there}; compare with a folder"
+            f"{old.name}: matches {which}; the new masks are {names}; compare with a folder"
         )
     return candidates[0], old
 
@@ -244,7 +241,7 @@ def _difference(new: _Named | None, old: _Named | None) -> Difference:
     identities = [mask.identity for mask in both if mask.identity is not None]
     if len(set(identities)) > 1:
         new_one, old_one = identities
-        raise InputError(f"{both[1].name}: the old mask is that of {old_one}, not of {new_one}")
+        raise InputError(f"{both[1].name}: the old mask belongs to {old_one}, not to {new_one}")
     nothing = np.zeros(both[0].mask.shape, dtype=bool)
     now, before = (nothing if one is None else one.mask.bad for one in (new, old))
     return Difference(

@@ -23,7 +23,7 @@ from staticmask_cli.reports.report import RunRecord
 from staticmask_cli.settings import Settings
 from staticmask_cli.statistics.bad_pixels import BadPixels, Criteria, find_bad_pixels
 
-#: A pixel as DS9 counts: column and row, the first being 1.
+#: Column and row of a pixel, counted from 1, as in DS9.
 Place = tuple[int, int]
 
 
@@ -34,24 +34,24 @@ class PixelInChip:
     Attributes
     ----------
     file : str
-        The exposure's file, without its folder.
+        File name of the exposure, without folder.
     extver : int
-        Version of the SCI extension.
+        EXTVER of the SCI extension.
     value : float
-        The pixel, in the exposure's units.
+        Value of the pixel, in the exposure's units.
     mode, rms, threshold : float
-        The sky's; NaN if the chip has no measurable sky.
+        Statistics of the sky; NaN if it cannot be measured.
     low, flagged : bool
-        Whether the pixel is below the threshold, and whether its flags mark
-        it as bad under ``final_bits``.
+        Whether the pixel is below the threshold, and whether ``final_bits``
+        makes its flags bad.
     is_finite : bool
         Whether it is finite.
     used : bool
-        Whether the chip takes part in the mask.
+        Whether the chip is part of the mask.
     dq : int or None
-        Its DQ value, as 16 bits without sign; None if the chip has no flags.
+        Its DQ value as an unsigned 16-bit integer; None if the chip has no flags.
     dq_names : tuple of str
-        The names of its bits.
+        Names of the DQ bits that are set.
     """
 
     file: str
@@ -69,11 +69,11 @@ class PixelInChip:
 
     @property
     def sigmas_below(self) -> float:
-        """How many rms the pixel lies below the mode."""
+        """Distance of the pixel below the mode, in rms."""
         return (self.mode - self.value) / self.rms if self.rms > 0 else math.nan
 
     def state(self) -> str:
-        """Return in a word what the chip makes of the pixel."""
+        """Return the result in a word or two, such as ``low+DQ``."""
         if self.low or self.flagged:
             return "+".join(["low"] * self.low + ["DQ"] * self.flagged)
         if not self.used:
@@ -81,7 +81,7 @@ class PixelInChip:
         return "good" if self.is_finite else "not finite"
 
     def line(self) -> str:
-        """Return it in a line."""
+        """Return it as one line."""
         dq = "-" if self.dq is None else " ".join([str(self.dq), *self.dq_names])
         return (
             f"  {self.file} SCI,{self.extver}: {self.state()}  value {self.value:.6g}  "
@@ -91,8 +91,8 @@ class PixelInChip:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """Each pixel in one chip; None outside of the chip."""
+class _ChipPixels:
+    """The requested pixels in one chip; None for those outside the chip."""
 
     record: ChipRecord
     pixels: list[PixelInChip | None]
@@ -105,15 +105,15 @@ class Explanation:
     Attributes
     ----------
     mask : str
-        The mask's file name.
+        File name of the mask.
     identity : ChipIdentity
-        The silicon it belongs to.
+        The silicon that the mask belongs to.
     place : tuple of int
-        Column and row, the first being 1.
+        Column and row, counted from 1.
     chips : tuple of PixelInChip
         The pixel in each chip; empty if it is outside the mask.
     needed : int
-        In how many of them it must be bad.
+        Number of chips in which it must be bad.
     """
 
     mask: str
@@ -124,12 +124,12 @@ class Explanation:
 
     @property
     def count(self) -> int:
-        """In how many chips it is bad."""
+        """Number of chips in which it is bad."""
         return sum(chip.low or chip.flagged for chip in self.chips)
 
     @property
     def coverage(self) -> int:
-        """In how many chips it was finite."""
+        """Number of used chips in which it is finite."""
         return sum(chip.is_finite and chip.used for chip in self.chips)
 
     @property
@@ -138,13 +138,13 @@ class Explanation:
         return self.count >= self.needed
 
     def document(self) -> dict[str, Any]:
-        """Return it as the summary has it."""
+        """Return it as in the JSON summary."""
         chips = [asdict(chip) | {"state": chip.state()} for chip in self.chips]
-        told = {"count": self.count, "coverage": self.coverage, "is_bad": self.is_bad}
-        return asdict(self) | {"place": list(self.place), "chips": chips} | told
+        result = {"count": self.count, "coverage": self.coverage, "is_bad": self.is_bad}
+        return asdict(self) | {"place": list(self.place), "chips": chips} | result
 
     def lines(self) -> list[str]:
-        """Return a line on the mask, and one for each exposure."""
+        """Return a line for the mask, and one for each exposure."""
         x, y = self.place
         head = f"{self.mask}  {x},{y}"
         if not self.chips:
@@ -168,13 +168,13 @@ def explain(
     Parameters
     ----------
     settings : Settings
-        As for a run.
+        As for `make_masks`.
     places : sequence of tuple
-        Columns and rows, the first being 1.
+        Columns and rows, counted from 1.
     run_record : RunRecord, optional
         Receives a report of every exposure.
     executor : Executor, optional
-        Does the reading in place of threads of our own; it is not shut down.
+        Reads the chips instead of our own threads; it is not shut down.
     progress : callable, optional
         Called after each exposure.
 
@@ -186,11 +186,11 @@ def explain(
     Raises
     ------
     InputError
-        Everything that is wrong with the exposures, or a place outside all masks.
+        If exposures cannot be used, or a pixel is outside all chips; lists all problems.
     """
     run_record = RunRecord() if run_record is None else run_record
     found: dict[ChipIdentity, list[list[PixelInChip]]] = {}
-    work = partial(_asked, settings, places)
+    work = partial(_chip_pixels, settings, places)
     for one in read_chips(
         settings, work, run_record, any_flags=True, executor=executor, progress=progress
     ):
@@ -223,20 +223,20 @@ def explain(
     return tuple(explained)
 
 
-def _asked(settings: Settings, places: Sequence[Place], chip: Chip) -> _Asked:
-    """Read a chip and return each pixel in it."""
+def _chip_pixels(settings: Settings, places: Sequence[Place], chip: Chip) -> _ChipPixels:
+    """Read a chip and return the requested pixels in it."""
     rows, columns = chip.identity.shape
     criteria = Criteria(static_sig=settings.static_sig, good_bits=chip.good_bits)
     with chip_arrays(chip) as (pixels, flags):
         found = find_bad_pixels(pixels, flags, criteria)
         record = record_of(chip, found, pixel_hash(chip, pixels, flags))
-        told = [
+        found_at = [
             _pixel(chip, record, found, pixels, flags, (y - 1, x - 1))
             if x <= columns and y <= rows
             else None
             for x, y in places
         ]
-    return _Asked(record, told)
+    return _ChipPixels(record, found_at)
 
 
 def _pixel(

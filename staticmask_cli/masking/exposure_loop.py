@@ -1,4 +1,4 @@
-"""The loop over exposures: the one way in which they are read, whatever is done with them."""
+"""The loop over exposures, by which every command reads them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ from staticmask_cli.threads import Threads
 
 log = logging.getLogger(__name__)
 
-#: Called with the exposures that are done and how many there are in all.
+#: Called with the number of exposures that are done and the number in all.
 Progress = Callable[[int, int], None]
 
-# Exposures that are measured or wait for it beyond one for each worker: enough that
-# no worker waits for headers.
+# Number of exposures to open beyond one per worker, so that no worker waits for headers.
 _AHEAD = 2
-# So many times more may wait for a slow one that comes before them.
+# This many times more may be open while they wait for a slow one before them.
 _PATIENCE = 4
 
 
 class HasRecord(Protocol):
-    """What a worker sends back for a chip."""
+    """The result of a worker for one chip."""
 
     @property
     def record(self) -> ChipRecord:
@@ -52,22 +51,22 @@ Result = TypeVar("Result", bound=HasRecord)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChipResult(Generic[Result]):
-    """What became of one chip.
+    """The result for one chip.
 
     Attributes
     ----------
     chip : Chip
         The chip.
     state : ExposureState
-        What became of it, as exposures have it.
+        Its state.
     record : ChipRecord
-        Its statistics, or why there are none.
+        Its statistics, or the reason why it was not measured.
     superseded : ChipRecord or None
-        The record of the existing mask that `record` replaces.
+        The record in the existing mask that `record` replaces.
     is_known : bool
-        Whether `record` is that of the existing mask.
+        Whether `record` is from the existing mask.
     result : object or None
-        What the worker sent back, if the chip was read, counts and is not a copy.
+        The worker's result, if the chip was read, is used and is not a copy.
     """
 
     chip: Chip
@@ -80,14 +79,14 @@ class ChipResult(Generic[Result]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExposureResult(Generic[Result]):
-    """What became of one exposure: of all of its chips, or if anything is wrong of none.
+    """The result for one exposure; if it has any problem, none of its chips is used.
 
     Attributes
     ----------
     name : str
-        The file, as it was named or found.
+        The file, as given or found.
     problems : tuple of str
-        What is wrong with it, a line each.
+        Its problems, one line each.
     chips : tuple of ChipResult
         Its chips; empty if it could not be opened.
     """
@@ -98,7 +97,7 @@ class ExposureResult(Generic[Result]):
 
     @property
     def report(self) -> ExposureReport:
-        """The same for people and programs."""
+        """The report of the exposure."""
         states = [chip.state for chip in self.chips]
         return ExposureReport(
             path=self.name,
@@ -109,16 +108,16 @@ class ExposureResult(Generic[Result]):
 
     @property
     def failure(self) -> ChipRecord:
-        """The record of an exposure that could not be opened: it belongs to all masks."""
+        """The record of an exposure that could not be opened, which all masks list."""
         return _failure(self.name, Path(self.name).name, 0, self.problems)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task(Generic[Result]):
-    """One chip under way: what the existing mask has of it, and what workers will send.
+    """A chip in progress: its record in the existing mask, and the pending results of workers.
 
-    `pixel_hash` and `sums` are wanted with --verify: the hash of the pixels of a
-    known chip, and the arrays that do not have their DATASUM.
+    `pixel_hash` and `sums` are used with --verify: the hash of the pixels of a
+    known chip, and the names of the arrays that do not match DATASUM.
     """
 
     chip: Chip
@@ -148,11 +147,11 @@ class ExposureLoop(Generic[Result]):
     Parameters
     ----------
     settings : Settings
-        Which exposures to use, and what of them.
+        The exposures and extensions to use.
     work : callable
         Reads a chip; called in a worker, which may be another process.
     workers : Executor or None
-        Does the work; None if no pixel is to be read.
+        Runs `work`; None if no pixels are read.
     run_record : RunRecord
         Receives a report of every exposure, and warnings.
     existing : ExistingMasks, optional
@@ -163,7 +162,7 @@ class ExposureLoop(Generic[Result]):
     Attributes
     ----------
     problems : tuple of str
-        What is wrong with exposures, a line each.
+        The problems of all exposures, one line each.
     """
 
     def __init__(
@@ -189,10 +188,10 @@ class ExposureLoop(Generic[Result]):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with exposures, a line each."""
+        """The problems of all exposures, one line each."""
         return tuple(self._problems)
 
-    def nothing_left(self) -> InputError:
+    def no_usable_exposure(self) -> InputError:
         """Return the error that no exposure can be used, with the reasons."""
         hint = "" if self._problems else "; see --include-empty"
         return InputError(*self._problems, *self._reasons, f"no exposure is left to use{hint}")
@@ -203,10 +202,10 @@ class ExposureLoop(Generic[Result]):
         unresolved: Mapping[str, str],
         progress: Progress | None = None,
     ) -> Iterator[ExposureResult[Result]]:
-        """Read all exposures, several chips at a time, and yield each in the order of the paths.
+        """Read all exposures, several chips at a time, and yield them in the order of the paths.
 
-        Only less corrected calibrations come after all others, and so do exposures
-        of which an existing mask has another version. What is yielded does not
+        Two kinds of exposures are moved to the end: less corrected calibrations, and
+        those of which an existing mask has another version. The results do not
         depend on which chip is measured first.
 
         Parameters
@@ -214,7 +213,7 @@ class ExposureLoop(Generic[Result]):
         paths : sequence of Path
             The exposures.
         unresolved : mapping of str to str
-            For each problem with the input, the name in it that leads to no exposure.
+            One line for each input that cannot be used, with the input as value.
         progress : callable, optional
             Called after each exposure.
 
@@ -224,10 +223,10 @@ class ExposureLoop(Generic[Result]):
             If a worker was killed.
         """
         for line, name in unresolved.items():
-            yield self._done(ExposureResult(name=name, problems=(line,)))
-        # No result may outlive its use here: those of large chips are a megabyte each.
-        for result in map(self._collected, self._in_order(best_first(paths))):
-            yield self._done(result)
+            yield self._reported(ExposureResult(name=name, problems=(line,)))
+        # Results are released at once: those of large chips take a megabyte each.
+        for result in map(self._exposure_result, self._in_order(best_first(paths))):
+            yield self._reported(result)
             del result
             if progress:
                 progress(len(self._run_record.exposures) - len(unresolved), len(paths))
@@ -235,23 +234,23 @@ class ExposureLoop(Generic[Result]):
         self._run_record.exposures.sort(key=lambda exposure: places.get(exposure.path, -1))
 
     def _in_order(self, paths: Iterable[Path]) -> Iterator[_UnderWay[Result]]:
-        """Keep the workers busy and yield exposures that are measured, in order.
+        """Keep the workers busy and yield measured exposures in order.
 
-        While workers measure some, the headers of the next are read. A slow one holds
-        up no worker until many wait behind it, so that memory stays bounded.
+        The headers of the next exposures are read while workers measure. A slow exposure
+        blocks no worker until many others wait behind it; this limits memory.
         """
         n_busy = n_workers(self._workers, self._settings) + _AHEAD
         ahead: deque[_UnderWay[Result]] = deque()
-        doubtful: list[Path] = []
-        order = chain(((path, False) for path in paths), ((path, True) for path in doubtful))
+        postponed: list[Path] = []
+        order = chain(((path, False) for path in paths), ((path, True) for path in postponed))
         try:
             for path, is_last in order:
-                if begun := self._begun(path, is_last=is_last):
-                    ahead.append(begun)
+                if opened := self._opened(path, is_last=is_last):
+                    ahead.append(opened)
                 else:
-                    # Whether its name in the mask is another file's shows when all were seen.
-                    doubtful.append(path)
-                del begun  # as in run()
+                    # Another file may match the record in the mask that has its name.
+                    postponed.append(path)
+                del opened  # as in run()
                 while ahead and (_is_full(ahead, n_busy) or not ahead[0].pending()):
                     if ahead[0].pending():
                         _wait_for_room(ahead, n_busy)
@@ -264,8 +263,8 @@ class ExposureLoop(Generic[Result]):
             for future in (future for one in ahead for future in one.pending()):
                 future.cancel()
 
-    def _begun(self, path: Path, *, is_last: bool) -> _UnderWay[Result] | None:
-        """Open an exposure and have it measured; None if it should be looked at last."""
+    def _opened(self, path: Path, *, is_last: bool) -> _UnderWay[Result] | None:
+        """Open an exposure and submit its chips; None if it is to be postponed."""
         try:
             exposure = open_exposure(path, self._settings, any_flags=self._any_flags)
         except InputError as error:
@@ -302,12 +301,12 @@ class ExposureLoop(Generic[Result]):
 
     @property
     def _is_lost(self) -> bool:
-        """Whether the run will fail, so that only what may hide another problem is still read."""
+        """Whether the run will fail, so that chips are only read if that may reveal a problem."""
         if self._existing and self._existing.problems:
             return True
         return bool(self._problems) and not self._settings.keep_going
 
-    def _done(self, exposure: ExposureResult[Result]) -> ExposureResult[Result]:
+    def _reported(self, exposure: ExposureResult[Result]) -> ExposureResult[Result]:
         """Report an exposure."""
         self._problems |= dict.fromkeys(exposure.problems)
         self._run_record.exposures.append(exposure.report)
@@ -318,27 +317,27 @@ class ExposureLoop(Generic[Result]):
                     self._run_record.warn(self._reasons[-1], kind=one.record.reason)
         return exposure
 
-    def _collected(self, exposure: _UnderWay[Result]) -> ExposureResult[Result]:
-        """Settle all chips of an exposure, or if anything is wrong none."""
+    def _exposure_result(self, exposure: _UnderWay[Result]) -> ExposureResult[Result]:
+        """Return the result of an exposure; if it has any problem, all its chips fail."""
         path = exposure.path
         problems = dict.fromkeys(exposure.problems)
-        settled: list[ChipResult[Result] | None] = []
+        results: list[ChipResult[Result] | None] = []
         for task in exposure.tasks:
             one = None
             try:
-                one = self._settled(path, task)
+                one = self._result_of(path, task)
             except InputError as error:
                 problems |= dict.fromkeys(_as_named(path, line) for line in error.problems)
             except ValueError as error:
                 problems |= {problem(path, task.chip.name, error): None}
             except BrokenExecutor:
                 raise StaticMaskError(
-                    f"{path}: a worker was killed while it was measured, by the system "
-                    "for want of memory perhaps; nothing was written; fewer --jobs need less"
+                    f"{path}: its worker process was killed, perhaps because memory ran out; "
+                    "nothing was written; use fewer --jobs"
                 ) from None
-            settled.append(one)
+            results.append(one)
         lines = tuple(problems)
-        pairs = zip(exposure.tasks, settled, strict=True)
+        pairs = zip(exposure.tasks, results, strict=True)
         return ExposureResult(
             name=str(path),
             problems=lines,
@@ -351,7 +350,7 @@ class ExposureLoop(Generic[Result]):
     def _failed(
         self, path: Path, task: _Task[Result], one: ChipResult[Result] | None, lines: Sequence[str]
     ) -> ChipResult[Result]:
-        """Undo what was settled of a chip whose exposure cannot be used."""
+        """Undo the registration of a chip whose exposure cannot be used."""
         chip = task.chip
         record = _failure(str(path), chip.file, chip.extver, lines)
         if task.known is not None:
@@ -363,33 +362,32 @@ class ExposureLoop(Generic[Result]):
         is_known = task.known is not None
         return ChipResult(chip=chip, state=ExposureState.FAILED, record=record, is_known=is_known)
 
-    def _settled(self, path: Path, task: _Task[Result]) -> ChipResult[Result]:
-        """Find out what a chip is to its mask.
+    def _result_of(self, path: Path, task: _Task[Result]) -> ChipResult[Result]:
+        """Return the result of a chip: new, known to the mask, skipped or a duplicate.
 
         Raises
         ------
         InputError
-            If it cannot be read, or is not what the mask has of it.
+            If it cannot be read.
         ValueError
-            If it contradicts what the mask has of its exposure, or another chip.
+            If it contradicts its record in the mask, or another chip.
         """
-        self._meet(task.chip.identity)
+        self._register_existing(task.chip.identity)
         for name in task.sums.result() if task.sums else ():
             self._run_record.warn(
-                f"{path}: {name}: the data do not match DATASUM; they have "
-                "changed since it was written",
+                f"{path}: {name}: the data do not match DATASUM; the file may be damaged",
                 kind="DATASUM",
             )
         if task.known is not None:
             if task.pixel_hash and task.pixel_hash.result() != task.known.pixel_hash:
-                raise ValueError(f"its pixels are not those that went into the mask; {REDO}")
+                raise ValueError(f"its pixels differ from those in the mask; {REDO}")
             state = ExposureState.VERIFIED if task.pixel_hash else ExposureState.KNOWN
             return ChipResult(chip=task.chip, state=state, record=task.known, is_known=True)
         result = task.measured.result() if task.measured else None
-        return self._settled_new(path, task.chip, result)
+        return self._result_of_new(path, task.chip, result)
 
-    def _settled_new(self, path: Path, chip: Chip, result: Result | None) -> ChipResult[Result]:
-        """Settle a chip that the existing mask does not have under its name and headers."""
+    def _result_of_new(self, path: Path, chip: Chip, result: Result | None) -> ChipResult[Result]:
+        """Return the result of a chip whose name and headers are not in the existing mask."""
         identity = chip.identity
         former = self._existing.former(chip) if self._existing else ()
         was_used = any(old.used for old in former)
@@ -418,8 +416,8 @@ class ExposureLoop(Generic[Result]):
         state = ExposureState.NOT_READ if result is None else ExposureState.READ
         return ChipResult(chip=chip, state=state, record=record, result=result)
 
-    def _meet(self, identity: ChipIdentity) -> None:
-        """Register what counts in an identity's existing mask, when it is first met."""
+    def _register_existing(self, identity: ChipIdentity) -> None:
+        """Register the chips of an identity's existing mask, the first time it is needed."""
         if self._existing and identity not in self._identities:
             for record in self._existing.records(identity):
                 self._duplicates.register(identity, record, record.file)
@@ -433,7 +431,7 @@ def _is_full(ahead: deque[_UnderWay[Result]], n_busy: int) -> bool:
 
 
 def _wait_for_room(ahead: deque[_UnderWay[Result]], n_busy: int) -> None:
-    """Wait for any chip, or if too many exposures wait for the first one, for that."""
+    """Wait for any chip; or for the first exposure, if too many others wait behind it."""
     awaited = list(ahead) if len(ahead) < _PATIENCE * n_busy else [ahead[0]]
     futures = [future for one in awaited for future in one.pending()]
     wait(futures, return_when=FIRST_COMPLETED)
@@ -452,20 +450,18 @@ def read_chips(
 
     Parameters
     ----------
-    settings : Settings
-        Which exposures to use, and what of them.
-    work, run_record, any_flags
+    settings, work, run_record, any_flags
         As for `ExposureLoop`.
     executor : Executor, optional
-        Does the work in place of threads of our own.
+        Runs `work` instead of our own threads.
     progress : callable, optional
         Called after each exposure.
 
     Raises
     ------
     InputError
-        After the last exposure: everything that is wrong with any, unless
-        ``settings.keep_going`` and some chip was read.
+        After the last exposure: the problems of all of them, unless
+        ``settings.keep_going`` is set and at least one chip was read.
     """
     paths, unresolved = resolve(settings.input, read_association)
     n_read = 0
@@ -478,19 +474,19 @@ def read_chips(
     if loop.problems and not settings.keep_going:
         raise InputError(*loop.problems)
     if not n_read:
-        raise loop.nothing_left()
+        raise loop.no_usable_exposure()
     log_skipped(loop.problems)
 
 
 def log_skipped(problems: Iterable[str]) -> None:
-    """Log what is wrong with exposures, though the run went on without them."""
+    """Log the problems of exposures that were skipped."""
     for line in problems:
         log.error("%s; skipped", line)
 
 
 @contextmanager
 def workers_of(settings: Settings, executor: Executor | None) -> Iterator[Executor]:
-    """Lend an executor; our own ends at once if the run does, what waits being dropped."""
+    """Yield the executor, or else our own threads, whose pending work is cancelled at the end."""
     if executor is not None:
         yield executor
         return
@@ -502,22 +498,22 @@ def workers_of(settings: Settings, executor: Executor | None) -> Iterator[Execut
 
 
 def jobs_of(settings: Settings) -> int:
-    """Return how many chips a run measures at a time."""
+    """Return the number of chips that a run measures at a time."""
     if settings.jobs:
         return settings.jobs
-    if hasattr(os, "sched_getaffinity"):  # the cores that a batch system gave us
+    if hasattr(os, "sched_getaffinity"):  # the cores assigned by a batch system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def n_workers(executor: Executor | None, settings: Settings) -> int:
-    """Return how many chips an executor measures at a time, as far as it reveals that."""
-    found = getattr(executor, "_max_workers", None)  # of the standard library's, and others'
+    """Return the number of chips that an executor measures at a time, if it can be determined."""
+    found = getattr(executor, "_max_workers", None)  # in the standard library and others
     return found if isinstance(found, int) else jobs_of(settings)
 
 
 def _as_named(path: Path, problem: str) -> str:
-    """Name a file as the user did; workers, which may be in another folder, know its whole path."""
+    """Replace the absolute path, which workers use, by the path that the user gave."""
     rest = problem.removeprefix(printable(path.absolute()))
     return problem if rest == problem else printable(path) + rest
 

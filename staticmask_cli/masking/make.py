@@ -37,7 +37,7 @@ from staticmask_cli.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# So often exposures are read again because another run has added some of them meanwhile.
+# Number of times to read the exposures, if another run adds some of them meanwhile.
 _ATTEMPTS = 10
 
 
@@ -55,19 +55,18 @@ def make_masks(
     Parameters
     ----------
     settings : Settings
-        What to do.
+        The settings of the run.
     dry_run : bool
-        Whether to stop short of reading pixels and of writing.
+        Whether to read no pixels and write nothing.
     write : bool
-        Whether to write the masks that were made.
+        Whether to write the masks.
     executor : Executor, optional
-        Does the measuring in place of threads of our own; it is not shut
-        down.
+        Measures the chips instead of our own threads; it is not shut down.
     progress : callable, optional
-        Told after each exposure how many are done.
+        Called after each exposure with the number done and the number in all.
     run_record : RunRecord, optional
-        Learns what the run does while it does it; what it has learned stays
-        also if the run fails. Warnings that it has already are not logged again.
+        Updated during the run, and valid even if the run fails. Warnings already
+        in it are not logged again.
 
     Returns
     -------
@@ -76,8 +75,8 @@ def make_masks(
     Raises
     ------
     InputError
-        Everything that is wrong with the exposures; nothing was written. With
-        ``settings.keep_going`` only if none is left.
+        If exposures cannot be used, or with ``settings.keep_going`` if none can; lists
+        all problems. Nothing was written.
     OutputError
         If a mask cannot be written, or exposures cannot be added to it.
     """
@@ -85,11 +84,11 @@ def make_masks(
     run_record.dry_run = dry_run
     shows = write and not dry_run and bool(settings.report or settings.preview)
     if shows:
-        # Not above: pictures are seldom asked for, and need more than masks do.
+        # Not above: pictures are rarely requested, and need optional packages.
         from staticmask_cli.reports import showing  # noqa: PLC0415
 
         showing.check(settings)
-        run_record.unfinished += showing.asked(settings)
+        run_record.unfinished += showing.requested(settings)
     if settings.static:
         _make(settings, executor, progress, run_record, dry_run=dry_run, write=write)
     if write:
@@ -105,7 +104,7 @@ def make_masks(
         with run_record.timed("show"):
             showing.show(report)
     if shows:
-        for option in showing.asked(settings):
+        for option in showing.requested(settings):
             run_record.unfinished.remove(option)
     return report
 
@@ -134,7 +133,7 @@ def _make(
                 write=write,
             )
         except OvertakenError:
-            log.debug("another run has changed the masks meanwhile; once more")
+            log.debug("another run changed the masks meanwhile; reading the exposures again")
             run_record.exposures = []
         else:
             return
@@ -175,22 +174,21 @@ def _make_once(
                 if identity not in found:
                     found[identity] = Accumulated(_builder(identity, existing, settings))
                 found[identity].add(one)
-                del one  # and with it the bits, before the next exposure is waited for
+                del one  # frees its bits before waiting for the next exposure
             del exposure
-    lost = existing.problems if existing else []
-    if lost or closed or (loop.problems and not settings.keep_going):
-        wrong = [*loop.problems, *lost, *closed]
-        raise (InputError if loop.problems else OutputError)(*wrong)
+    unusable = [*(existing.problems if existing else ()), *closed]
+    if unusable or (loop.problems and not settings.keep_going):
+        raise (InputError if loop.problems else OutputError)(*loop.problems, *unusable)
     _log_chips(run_record)
     updated = {i for i in found if existing and existing.table(i)}
     made = {
         i: of_one
         for i, of_one in found.items()
-        if of_one.gives_something or (i in updated and of_one.has_good)
+        if of_one.contributes or (i in updated and of_one.has_good)
     }
     if not made:
-        raise loop.nothing_left()
-    # An existing mask also records what could not be added to it.
+        raise loop.no_usable_exposure()
+    # An existing mask also lists exposures that could not be added to it.
     made |= {i: of_one for i, of_one in found.items() if i in updated}
     for of_one in made.values():
         of_one.records += failures
@@ -202,7 +200,7 @@ def _make_once(
             run_record.masks = plan_masks(
                 made, existing, given, settings, run_record, pixels=not dry_run
             )
-    _settle_copies(run_record)
+    _report_as_in_masks(run_record)
     log_skipped(loop.problems)
 
 
@@ -215,8 +213,8 @@ def _builder(
     return MaskBuilder(identity.shape, settings.min_exposures, counts=counts)
 
 
-def _settle_copies(run_record: RunRecord) -> None:
-    """Report each chip as the masks have it: they decide which of several copies counts."""
+def _report_as_in_masks(run_record: RunRecord) -> None:
+    """Report each chip as in the masks, which decide which of several copies is used."""
     rows = {(mask.identity, row.key): row for mask in run_record.masks for row in mask.chips}
 
     def settled(identity: ChipIdentity, record: ChipRecord) -> ChipRecord:
@@ -232,14 +230,14 @@ def _settle_copies(run_record: RunRecord) -> None:
 
 
 def log_failed_checks(checks: Iterable[QualityCheck], settings: Settings) -> None:
-    """Log checks: as errors if they decide the exit status."""
+    """Log failed checks: as errors if they set the exit status."""
     for check in checks:
         level = logging.ERROR if settings.strict else logging.WARNING
         log.log(level, "%s", check, extra={"kind": check.kind, "value": check.value})
 
 
 def _news(run_record: RunRecord, settings: Settings) -> list[QualityCheck]:
-    """Return the checks that were not logged by an earlier run; all if they decide the status."""
+    """Return the failed checks that no earlier run logged; all if they set the exit status."""
     read = (e for e in run_record.exposures if e.state is ExposureState.READ)
     keys = {record.in_table().key for exposure in read for _, record in exposure.chips}
     found: list[QualityCheck] = []
@@ -253,7 +251,7 @@ def _news(run_record: RunRecord, settings: Settings) -> list[QualityCheck]:
 
 
 def _log_chips(run_record: RunRecord) -> None:
-    """Log what was measured."""
+    """Log the statistics of each chip."""
     done = (e for e in run_record.exposures if e.state is not ExposureState.FAILED)
     records = [record for exposure in done for _, record in exposure.chips]
     for record in sorted(records, key=lambda record: (record.file, record.extver)):

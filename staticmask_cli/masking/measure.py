@@ -1,4 +1,4 @@
-"""One chip, measured: what a worker does, in whatever thread, process or machine."""
+"""Measuring one chip: the work of a thread, or of a process on any machine."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from staticmask_cli.statistics.votes import Bits, pack, positions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a worker sends back for one chip.
+    """The result of a worker for one chip.
 
     Attributes
     ----------
     record : ChipRecord
-        The numbers.
+        The statistics.
     bad : ndarray of uint8
-        Its bad pixels as bits.
+        The bad pixels, as bits.
     not_finite : ndarray of uint8 or None
-        Its pixels that are not finite, as bits; None if all are finite.
+        The pixels that are not finite, as bits; None if all are finite.
     """
 
     record: ChipRecord
@@ -49,9 +49,9 @@ def measure_at(chip: Chip, sigmas: Sequence[float]) -> list[Measured]:
     Parameters
     ----------
     chip : Chip
-        Where the pixels are.
+        The chip to read.
     sigmas : sequence of float
-        Values of ``static_sig``: how many rms below the mode a pixel is low.
+        Values of ``static_sig``: thresholds, in rms below the mode.
 
     Returns
     -------
@@ -80,15 +80,16 @@ def measure_at(chip: Chip, sigmas: Sequence[float]) -> list[Measured]:
 
 
 def hash_of(chip: Chip) -> str:
-    """Read a chip and return its `ChipRecord.pixel_hash`; raises what `measure` does."""
+    """Read a chip and return its `ChipRecord.pixel_hash`; errors as for `measure_at`."""
     with chip_arrays(chip) as (pixels, flags):
         return pixel_hash(chip, pixels, flags)
 
 
 def pixel_hash(chip: Chip, pixels: NDArray[Any], flags: NDArray[Any] | None) -> str:
-    """Return a hash of what makes a chip's bad pixels: its pixels, and its flags if they count.
+    """Return a hash of the data that determine bad pixels: pixels, and flags if they count.
 
-    It is half of the hash of each array, and changes with any change of either.
+    With flags, it consists of half of each array's hash; any change of either array
+    changes it.
     """
     science = fingerprint(pixels)
     if flags is None or chip.good_bits is None:
@@ -97,13 +98,13 @@ def pixel_hash(chip: Chip, pixels: NDArray[Any], flags: NDArray[Any] | None) -> 
 
 
 def wrong_sums(chip: Chip) -> list[str]:
-    """Return the names of a chip's arrays that do not have the DATASUM of their headers."""
+    """Return the names of a chip's arrays that do not match DATASUM."""
     arrays = [array for array in (chip.science, chip.flags) if array is not None]
     return [array.name for array in arrays if not matches_datasum(array)]
 
 
 def record_of(chip: Chip, found: BadPixels, pixel_hash: str) -> ChipRecord:
-    """Return what was found on a chip, as masks keep it."""
+    """Return the record of a measured chip."""
     sky = found.statistics
     low = positions(pack(found.low))
     return replace(
@@ -127,15 +128,15 @@ def record_of(chip: Chip, found: BadPixels, pixel_hash: str) -> ChipRecord:
 
 def unmeasured(chip: Chip) -> ChipRecord:
     """Return the record of a chip that is skipped, or not measured in a dry run."""
-    seen = chip.observation
+    observed = chip.observation
     return ChipRecord(
         file=chip.file,
         extver=chip.extver,
-        unit=seen.unit,
-        date_obs=seen.date_obs,
-        target=seen.target,
-        filter=seen.filter,
-        exposure_time=seen.exposure_time,
+        unit=observed.unit,
+        date_obs=observed.date_obs,
+        target=observed.target,
+        filter=observed.filter,
+        exposure_time=observed.exposure_time,
         ccdchip=chip.identity.ccdchip,
         calibration=chip.calibration,
         header_hash=chip.header_hash,

@@ -1,4 +1,4 @@
-"""Masks that keep counts, rewritten for another number of exposures; no exposure is read."""
+"""Rewriting masks with counts for another ``min_exposures``; no exposure is read."""
 
 from __future__ import annotations
 
@@ -22,36 +22,35 @@ from staticmask_cli.settings import Settings
 
 
 def recount(settings: Settings, *, run_record: RunRecord | None = None) -> tuple[MaskReport, ...]:
-    """Rewrite masks as a run with another ``min_exposures`` would have made them.
+    """Rewrite masks as if they had been made with another ``min_exposures``.
 
     Parameters
     ----------
     settings : Settings
-        ``input`` names the masks, or folders of them; ``min_exposures`` and the
-        limits of checks count, all else is as the masks were made.
+        ``input`` is masks, or folders of masks; ``min_exposures`` and the limits of
+        the quality checks apply; everything else is taken from the masks.
     run_record : RunRecord, optional
-        Receives the masks that are on disk, also if others cannot be written.
+        Receives the masks that were written, even if others cannot be.
 
     Returns
     -------
     tuple of MaskReport
-        The masks, in the order in which they were named.
+        The masks, in the given order.
 
     Raises
     ------
     InputError
-        If a name matches nothing.
+        If an input matches nothing.
     OutputError
-        If a mask has no counts or is damaged: none is changed. If one cannot be
-        written: the message lists which are new.
+        If a mask has no counts or is damaged (then none is changed), or cannot be
+        written (then the message lists those that were replaced).
     """
     run_record = RunRecord() if run_record is None else run_record
-    paths, lost = resolve_masks(settings.input)
-    if lost:
-        raise InputError(*lost)
+    paths, unresolved = resolve_masks(settings.input)
+    if unresolved:
+        raise InputError(*unresolved)
     with ExitStack() as stack:
-        # Of links what they lead to: it is that mask which is rewritten, and one
-        # folder has one lock, however it is spelled.
+        # Links are resolved: their targets are rewritten, and each folder is locked once.
         folders = sorted({_real(path).parent for path in paths})
         for folder in folders:
             stack.enter_context(locked(folder, settings.lock_timeout))
@@ -76,7 +75,7 @@ def _recounted(paths: Iterable[Path], settings: Settings) -> list[MaskReport]:
             problems += error.problems
             continue
         if old.identity is None or old.recipe is None:
-            continue  # never: a mask with counts records both
+            continue  # never happens: a mask with counts records both
         builder = MaskBuilder(old.shape, settings.min_exposures, counts=True)
         builder.add_mask(old, [record.unique for record in old.records if record.used])
         recipe = replace(old.recipe, min_exposures=settings.min_exposures)

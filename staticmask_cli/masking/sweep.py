@@ -1,4 +1,4 @@
-"""Bad pixels of masks at several sigmas, from one reading. Nothing is written."""
+"""Number of bad pixels at several sigmas, reading each exposure once. Nothing is written."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class SweepRow:
     Attributes
     ----------
     mask : str
-        Its file name.
+        File name of the mask.
     identity : ChipIdentity
-        The silicon it belongs to.
+        The silicon that the mask belongs to.
     static_sig : float
-        How many rms below the mode a pixel is low.
+        Threshold, in rms below the mode.
     bad, total : int
-        Bad pixels, and all.
+        Number of bad pixels, and of all pixels.
     expected : float
         Bad pixels expected from noise, see `bad_by_chance`.
     """
@@ -46,11 +46,11 @@ class SweepRow:
     expected: float
 
     def document(self) -> dict[str, Any]:
-        """Return it in types that JSON has."""
+        """Return it in JSON types."""
         return asdict(self)
 
     def cells(self) -> tuple[str, ...]:
-        """Return mask, sigma, bad/total, percent, expected and its percent for a table."""
+        """Return the cells of a table, in the order of `HEADING`."""
         return (
             *(self.mask, f"{self.static_sig:.12g}", f"{self.bad}/{self.total}"),
             *(f"{100 * self.bad / self.total:.4f}", f"{self.expected:.1f}"),
@@ -70,7 +70,7 @@ class _Swept:
 
     @property
     def record(self) -> ChipRecord:
-        """What holds at any of them."""
+        """The record at the first sigma."""
         return self.at_each[0].record
 
 
@@ -87,13 +87,13 @@ def sweep(
     Parameters
     ----------
     settings : Settings
-        As for a run; its ``static_sig`` does not count.
+        As for `make_masks`; ``static_sig`` is ignored.
     sigmas : sequence of float
         Values of ``static_sig``.
     run_record : RunRecord, optional
         Receives a report of every exposure.
     executor : Executor, optional
-        Does the measuring in place of threads of our own; it is not shut down.
+        Measures the chips instead of our own threads; it is not shut down.
     progress : callable, optional
         Called after each exposure.
 
@@ -105,7 +105,7 @@ def sweep(
     Raises
     ------
     InputError
-        Everything that is wrong with the exposures.
+        If exposures cannot be used; lists all problems.
     """
     run_record = RunRecord() if run_record is None else run_record
     builders: dict[ChipIdentity, list[MaskBuilder]] = {}

@@ -1,4 +1,4 @@
-"""What a run accumulated to masks on disk, under the folder's lock."""
+"""Writing the accumulated masks of a run, while their folder is locked."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ from staticmask_cli.settings import Settings
 
 @dataclass(slots=True)
 class Accumulated:
-    """What a run has of one identity.
+    """The chips of one identity in a run.
 
     Attributes
     ----------
     builder : MaskBuilder
-        Bad pixels of the chips that were read and count.
+        Bad pixels of the chips that were read and are used.
     records : list of ChipRecord
-        Those that the existing mask does not have.
+        Records that are not in the existing mask.
     known : list of ChipRecord
-        Those that it has.
+        Records that are in the existing mask.
     superseded : list of ChipRecord
-        Those of the existing mask that records of this run replace.
+        Records of the existing mask that records of this run replace.
     """
 
     builder: MaskBuilder
@@ -70,26 +70,26 @@ class Accumulated:
             )
 
     def unique(self) -> dict[str, NDArray[np.uint32]]:
-        """Return, by their hash, the pixels that are bad in no other chip."""
+        """Return the pixels that are bad only in one chip, by the hash of that chip."""
         unique = self.builder.unique()
         return {pixel_hash: unique[number] for pixel_hash, number in self._additions.items()}
 
     @property
-    def gives_something(self) -> bool:
-        """Whether any chip gives something to a mask."""
+    def contributes(self) -> bool:
+        """Whether any chip contributes to the mask."""
         return bool(self.known) or any(r.used or r.nbins for r in self.records)
 
     @property
     def has_good(self) -> bool:
-        """Whether any chip's exposure is good, though it may be skipped for being empty."""
+        """Whether any chip's exposure can be used, or is skipped only because it is empty."""
         return any(not record.failed for record in self.records)
 
 
 class OvertakenError(Exception):
-    """Another run has changed a mask meanwhile, and this one must read its exposures again.
+    """Another run changed a mask meanwhile, and this one must read its exposures again.
 
-    It added or removed some of them, or another version of one, or it added
-    counts, which would be lost.
+    The other run added or removed some of these exposures or another version of one,
+    or it added counts, which would be lost.
     """
 
 
@@ -102,27 +102,27 @@ def write_masks(
 ) -> None:
     """Check and write the masks.
 
-    With ``settings.update`` masks are read only here, under the lock: what
-    another run has added while this one was measuring stays in them.
+    With ``settings.update``, existing masks are read here, while the folder is locked,
+    so that exposures added by another run in the meantime are kept.
 
     Parameters
     ----------
     accumulated : mapping
-        What the run has of each identity.
+        The chips of each identity.
     before : ExistingMasks or None
         The existing masks as they were when the exposures were read, if
         exposures are added to them.
     given : collection of str
-        Names of the files that the run was given.
+        File names of the exposures given to the run.
     settings : Settings
-        Of the run.
+        The settings of the run.
     run_record : RunRecord
-        Receives the masks that are on disk, also if others cannot be written.
+        Receives the masks that were written, even if others cannot be.
 
     Raises
     ------
     OutputError
-        If a mask cannot be written, or added to; it lists which are new.
+        If a mask cannot be written or updated; lists those that were replaced.
     OvertakenError
         If the exposures must be read again; nothing was written.
     """
@@ -144,30 +144,30 @@ def put_masks(
     jobs: int,
     run_record: RunRecord,
 ) -> None:
-    """Write the planned ones of some masks, whose folders are locked.
+    """Write those of the masks that are planned; their folders must be locked.
 
     Parameters
     ----------
     targets : mapping
-        For each path the mask that belongs there.
+        The mask for each path.
     before : mapping
-        For each path its state before anything was read of it.
+        The state of each path before it was read.
     jobs : int
-        Masks to write at a time.
+        Number of masks to write at a time.
     run_record : RunRecord
         As for `write_masks`.
 
     Raises
     ------
     OutputError
-        If a mask cannot be written; it lists which are new.
+        If a mask cannot be written; lists those that were replaced.
     """
     files = {
         path: partial(mask_hdus, report.mask)
         for path, report in targets.items()
         if report.state is MaskState.PLANNED and report.mask is not None
     }
-    # No signal comes between masks, nor before the run record has them.
+    # A signal waits until all masks are in place and in the run record.
     with staged(files, jobs) as parts, signals_deferred():
         written, problems = put_in_place(parts, before)
         run_record.masks = tuple(
@@ -190,7 +190,7 @@ def plan_masks(
 ) -> tuple[MaskReport, ...]:
     """Return the masks that `write_masks` writes, by path; parameters and errors as there.
 
-    Without `pixels`, as in a dry run, they come without masks.
+    Without `pixels`, as in a dry run, their ``mask`` is None.
     """
     existing = _existing(accumulated, before, settings) if settings.update else {}
     kept = {identity: path.name for identity, (path, _) in existing.items()}
@@ -218,7 +218,7 @@ def plan_masks(
 
 
 def _row(record: ChipRecord) -> tuple[object, ...]:
-    """Return all of a record that can change while its pixels do not."""
+    """Return the parts of a record by which two versions of a mask are compared."""
     return *record.key, record.used, record.reason
 
 
@@ -227,7 +227,7 @@ def _existing(
     before: ExistingMasks | None,
     settings: Settings,
 ) -> dict[ChipIdentity, tuple[Path, MaskTable]]:
-    """Return the existing masks to which exposures are added."""
+    """Return path and table of the existing masks to which exposures are added."""
     existing: dict[ChipIdentity, tuple[Path, MaskTable]] = {}
     problems: list[str] = []
     for identity, of_one in accumulated.items():
@@ -237,7 +237,7 @@ def _existing(
             problems += error.problems
             continue
         now = found[1].records if found else ()
-        if _concerns(of_one, before.records(identity) if before else (), now):
+        if _overlaps(of_one, before.records(identity) if before else (), now):
             raise OvertakenError
         if found and found[1].has_counts and not of_one.builder.keeps_counts:
             raise OvertakenError
@@ -248,8 +248,8 @@ def _existing(
     return existing
 
 
-def _concerns(of_one: Accumulated, before: Iterable[ChipRecord], now: Iterable[ChipRecord]) -> bool:
-    """Return whether what another run has changed meanwhile is of exposures of this one."""
+def _overlaps(of_one: Accumulated, before: Iterable[ChipRecord], now: Iterable[ChipRecord]) -> bool:
+    """Return whether another run meanwhile changed records of exposures of this run."""
     rows_before, rows_now = ({_row(r): r for r in rows} for rows in (before, now))
     changed = [
         *(record for row, record in rows_now.items() if row not in rows_before),
@@ -266,7 +266,7 @@ def _merged(
     given: Collection[str],
     settings: Settings,
 ) -> list[ChipRecord]:
-    """Add an existing mask to what was accumulated; return the records of both."""
+    """Add an existing mask to the accumulated chips; return the records of both."""
     superseded = Counter(record.key for record in of_one.superseded)
     stay = []
     for record in table.records if table else ():
@@ -295,7 +295,7 @@ def _names(
     settings: Settings,
     run_record: RunRecord,
 ) -> dict[ChipIdentity, str]:
-    """Name the masks; those in `kept` have their names. Warn of names that are not documented."""
+    """Name the masks; those in `kept` keep their names. Warn of undocumented names."""
     folder, prefix = Path(settings.output_dir), settings.prefix
 
     def other(name: str, identity: ChipIdentity) -> ChipIdentity | None:
@@ -306,7 +306,7 @@ def _names(
     for identity, name in names.items():
         path = folder / name
         if identity not in kept and os.path.lexists(path) and is_no_mask(path, identity):
-            run_record.warn(f"{path}: is not a static mask, and is replaced")
+            run_record.warn(f"{path}: is not a static mask; replaced")
     for identity, name in names.items():
         documented = documented_name(identity, prefix)
         if name == documented or identity in kept:
@@ -315,7 +315,7 @@ def _names(
         if taken[identity] is not None:
             reason = f"that file is the mask of {taken[identity]}"
         elif os.path.lexists(folder / documented):
-            reason += "; the older mask of that name is left as it is"
+            reason += "; the older mask of that name is unchanged"
         run_record.warn(f"{name} is the mask of {identity}, not {documented}: {reason}")
         if (owner := other(name, identity)) is not None:
             raise OutputError(f"{folder / name}: is the mask of {owner}; move it away")

@@ -1,8 +1,7 @@
-"""Bad pixels of chips to one mask: a pixel is bad that is bad often enough, by default once.
+"""Accumulating the bad pixels of chips in one mask. Arrays in, arrays out; no files.
 
-Arrays in, arrays out; nothing here knows of files. Masks in progress are kept
-as bits, eight pixels to a byte, as `numpy.packbits` orders them: that is what
-travels between workers and what is added up.
+A pixel is bad in the mask if it is bad in enough exposures, by default in one. Pixels
+are stored as packed bits (`numpy.packbits`), as in `statistics.votes`.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ class MaskBuilder:
     shape : tuple of int
         Rows and columns of the mask.
     min_exposures : MinExposures
-        In how many exposures a pixel must be bad.
+        Number or share of the exposures in which a pixel must be bad.
     counts : bool
-        Whether the mask keeps counts.
+        Whether the mask's file stores counts.
 
     Attributes
     ----------
@@ -51,19 +50,19 @@ class MaskBuilder:
         # Bad in at least one exposure, and in at least two.
         self._once: Bits = np.zeros((shape[0] * shape[1] + 7) // 8, dtype=np.uint8)
         self._twice: Bits = np.zeros_like(self._once)
-        # What each addition was the first to call bad: each bad pixel is in one of them.
+        # The pixels that each addition was the first to make bad: each is in exactly one.
         self._first: list[NDArray[np.uint32]] = []
         self._bad = BitCounter() if counts or min_exposures != ONCE else None
         self._not_finite = BitCounter()
         self._n_chips = 0
 
     def add(self, bad: Bits, not_finite: Bits | None = None) -> int:
-        """Add one chip; the order of additions does not matter to the mask.
+        """Add one chip; the mask does not depend on the order of additions.
 
         Parameters
         ----------
         bad : ndarray of uint8
-            Its bad pixels as bits.
+            Its bad pixels, as bits.
         not_finite : ndarray of uint8 or None
             Its pixels that are not finite, as bits; None if all are finite.
 
@@ -83,14 +82,14 @@ class MaskBuilder:
         return len(self._first) - 1
 
     def add_mask(self, mask: StaticMask, unique: Sequence[NDArray[np.uint32]]) -> list[int]:
-        """Add a mask that was made before, of other chips.
+        """Add an existing mask of other chips.
 
         Parameters
         ----------
         mask : StaticMask
-            The mask; it must keep counts if this one does.
+            The mask; it must have counts if this one keeps them.
         unique : sequence of ndarray of uint32
-            The unique pixels of each chip that went into it.
+            For each chip of the mask, the pixels that are bad only in it.
 
         Returns
         -------
@@ -105,7 +104,7 @@ class MaskBuilder:
             if self._bad is not None:
                 self._bad.add_counts(count)
                 self._not_finite.add_counts(np.uint32(n_chips) - mask.votes.coverage(mask.shape))
-        # What is unique to no chip of that mask is bad in several.
+        # Pixels that are unique to no chip of that mask are bad in several.
         shared = bad.copy()
         for places in unique:
             np.bitwise_and.at(shared, places >> 3, ~(128 >> (places & 7)).astype(np.uint8))
@@ -116,7 +115,7 @@ class MaskBuilder:
         return list(range(begin, len(self._first)))
 
     def unique(self) -> list[NDArray[np.uint32]]:
-        """Return, for each addition, the pixels that are bad in no other one, as flat indices."""
+        """Return, for each addition, the flat indices of the pixels that are bad only in it."""
         return [places[~is_set(self._twice, places)] for places in self._first]
 
     def build(
@@ -125,7 +124,7 @@ class MaskBuilder:
         recipe: Recipe | None = None,
         records: Sequence[ChipRecord] = (),
     ) -> StaticMask:
-        """Return the mask of what was added so far, with what is known of its origin."""
+        """Return the mask of all additions so far, with its identity, recipe and records."""
         votes = None
         if self._bad is not None:
             votes = Votes(bad=self._bad, not_finite=self._not_finite, n_chips=self._n_chips)
@@ -140,7 +139,7 @@ class MaskBuilder:
         )
 
     def _bits(self, votes: Votes) -> Bits:
-        """Return the pixels that were bad often enough."""
+        """Return the pixels that are bad in enough exposures."""
         if self._min_exposures == ONCE:
             return self._once
         least: Any = self._min_exposures.number

@@ -1,4 +1,4 @@
-"""Which chips are of one exposure, and so count once: copies, and other calibrations of it."""
+"""Chips of the same exposure, which count once: copies, and other calibrations."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.records import ChipRecord
 
-# So many digits of a `ChipRecord.pixel_hash` depend only on the science pixels.
+# Number of digits of `ChipRecord.pixel_hash` that depend only on the science pixels.
 _SCIENCE = 16
 
 
 class CalibrationError(ValueError):
-    """An exposure counts already, calibrated in another way."""
+    """Another calibration of the same exposure is used already."""
 
 
 class Duplicates:
-    """The chips of a run, and of the masks to which it adds, by what makes them one exposure.
+    """The chips of a run and of the masks that it updates, to find those of the same exposure.
 
     Parameters
     ----------
     allow : bool
-        Whether each of several chips with the same pixels counts.
+        Whether to use all of several chips with the same pixels.
     """
 
     def __init__(self, *, allow: bool) -> None:
@@ -36,31 +36,31 @@ class Duplicates:
         Parameters
         ----------
         identity : ChipIdentity
-            The silicon it shows.
+            Its identity.
         record : ChipRecord
-            What was measured on it.
+            Its record.
         file : str
-            The name of its exposure in messages.
+            Its exposure, for messages.
         """
         for mark in marks(record):
             self._registered.setdefault((identity, mark), (record, file))
 
     def drop(self, identity: ChipIdentity, record: ChipRecord) -> None:
-        """Take back the registration of a chip, if it has one."""
+        """Remove a chip, if it is registered."""
         for mark in marks(record):
             if self._registered.get((identity, mark), (None, ""))[0] is record:
                 del self._registered[identity, mark]
 
     def original(self, identity: ChipIdentity, record: ChipRecord) -> str | None:
-        """Return the name of the chip of which `record` is a copy; None if it is none.
+        """Return the name of the chip of which `record` is a copy; None if it is not a copy.
 
         Raises
         ------
         CalibrationError
-            If it is another calibration of an exposure that counts.
+            If it is another calibration of a registered exposure.
         ValueError
-            If it has the same science pixels and other DQ flags, so that neither
-            can stand for the other.
+            If it has the same science pixels but other DQ flags, so that it is
+            unclear which of the two to use.
         """
         found = {
             kind: self._registered[identity, (kind, mark)]
@@ -79,34 +79,34 @@ class Duplicates:
         name = f"{file} {other.chip_name}"
         if other.pixel_hash != record.pixel_hash:
             raise ValueError(
-                f"has the same pixels as {name} but other DQ flags; give one of them, or count "
+                f"has the same pixels as {name} but other DQ flags; give one of them, or use "
                 "both with --allow-duplicates"
             )
         return name
 
 
 def problem(path: Path, chip: str, error: ValueError) -> str:
-    """Return the line on what is wrong with a chip of that name, or with its exposure."""
+    """Return the line that reports an error of a chip, or of its whole exposure."""
     place = "" if isinstance(error, CalibrationError) else f"{chip}: "
     return f"{path}: {place}{error}"
 
 
 def are_of_one_exposure(some: Iterable[ChipRecord], others: Iterable[ChipRecord]) -> bool:
-    """Return whether a chip among `some` is of the same exposure as one among `others`."""
+    """Return whether any chip of `some` belongs to the same exposure as one of `others`."""
     return not {m for r in some for m in _all_marks(r)}.isdisjoint(
         m for r in others for m in _all_marks(r)
     )
 
 
 def marks(record: ChipRecord) -> Iterator[tuple[str, Any]]:
-    """Yield what a chip that counts has in common with others of its exposure."""
+    """Yield the keys that a used chip shares with other chips of its exposure."""
     if not record.used:
         return
     if record.calibration:
         yield "exposure", record.calibration.rpartition("_")[0]
     if record.has_sky:
         yield "pixels", record.pixel_hash[:_SCIENCE]
-    elif record.pixel_hash:  # without a sky many exposures have the same pixels
+    elif record.pixel_hash:  # chips without a measurable sky may have the same pixels by chance
         yield "pixels", record.in_table().key
 
 

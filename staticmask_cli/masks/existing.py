@@ -1,9 +1,10 @@
-"""Existing masks: whose they are, and whether exposures can be added to them."""
+"""Existing masks: their identity, and whether exposures can be added to them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,28 +23,28 @@ from staticmask_cli.masks.fits_form import (
 from staticmask_cli.masks.naming import documented_name, possible_names
 from staticmask_cli.masks.records import ChipRecord, file_text
 from staticmask_cli.masks.static_mask import StaticMask
-from staticmask_cli.settings import Settings
+from staticmask_cli.settings import Recipe, Settings
 
-#: What to do about a mask that exposures cannot be added to.
-REDO = "--no-update rebuilds it from the exposures that are given"
-#: What to do about a mask that cannot be recounted.
+#: Advice if exposures cannot be added to a mask.
+REDO = "--no-update rebuilds it from the given exposures"
+# Advice if a mask cannot be recounted.
 _REMAKE = "rerun with --counts"
 
 _Read = TypeVar("_Read", MaskTable, StaticMask)
 
 
 class ExistingMasks:
-    """The masks in the output folder, each looked at once, when it is first needed.
+    """The masks in the output folder, each read once, when it is first needed.
 
     Parameters
     ----------
     settings : Settings
-        Of the run, with which the masks must agree.
+        The settings of the run, with which the masks must agree.
 
     Attributes
     ----------
     problems : list of str
-        Why masks cannot be added to, a line each.
+        Why masks cannot be updated, one line each.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -53,30 +54,29 @@ class ExistingMasks:
         self._unmatched: dict[ChipIdentity, dict[tuple[str, int], list[ChipRecord]]] = {}
 
     def known(self, chip: Chip) -> ChipRecord | None:
-        """Return the unmatched record of a chip with its name and headers, if there is one."""
+        """Return the unmatched record with the name and headers of a chip; None if missing."""
         former = () if chip.skipped else self.former(chip)
         return next((r for r in former if r.header_hash == chip.header_hash), None)
 
     def former(self, chip: Chip) -> tuple[ChipRecord, ...]:
         """Return the unmatched records with a chip's name.
 
-        Only the pixels can show whether one whose headers differ is of the same
-        exposure.
+        If its headers differ, only the pixels show whether it is the same exposure.
         """
         rows = self._rows(chip.identity).get((file_text(chip.file), chip.extver), [])
         return tuple(rows)
 
     def take(self, identity: ChipIdentity, record: ChipRecord) -> None:
-        """Match a record with an exposure: no other file of that name can match it."""
+        """Match a record with an exposure, so that no other file of that name matches it."""
         rows = self._rows(identity)[record.file, record.extver]
         rows[:] = [row for row in rows if row is not record]
 
     def give_back(self, identity: ChipIdentity, record: ChipRecord) -> None:
-        """Undo `take`, for an exposure that turned out to be of no use."""
+        """Undo `take`, for an exposure that cannot be used after all."""
         self._rows(identity)[record.file, record.extver].append(record)
 
     def _rows(self, identity: ChipIdentity) -> dict[tuple[str, int], list[ChipRecord]]:
-        """Return the records that give something and that no exposure of this run has matched."""
+        """Return the contributing records that no exposure of this run has matched yet."""
         if identity not in self._found:
             try:
                 self._found[identity] = find(identity, self._settings)
@@ -95,7 +95,7 @@ class ExistingMasks:
         return table.records if table else ()
 
     def table(self, identity: ChipIdentity) -> MaskTable | None:
-        """Return what an identity's existing mask records, as it was when first needed."""
+        """Return the table of an identity's existing mask, as it was when first needed."""
         found = self._found.get(identity)
         return found[1] if found else None
 
@@ -106,7 +106,7 @@ def find(identity: ChipIdentity, settings: Settings) -> tuple[Path, MaskTable] |
     Returns
     -------
     tuple or None
-        Its path and what it records; None if none exists yet.
+        Its path and table; None if none exists yet.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def find(identity: ChipIdentity, settings: Settings) -> tuple[Path, MaskTable] |
     """
     folder = Path(settings.output_dir)
     documented = folder / documented_name(identity, settings.prefix)
-    # One that had to share its documented name got a longer one, and keeps it.
+    # A mask that got a longer name, because its documented name was taken, keeps it.
     for path in (folder / name for name in possible_names(identity, settings.prefix)):
         if not os.path.lexists(path):
             continue
@@ -129,7 +129,7 @@ def find(identity: ChipIdentity, settings: Settings) -> tuple[Path, MaskTable] |
         if path == documented:
             raise OutputError(
                 f"{path}: is the mask of {other}, not of {identity}; "
-                "--no-update makes a mask beside it"
+                "--no-update writes a mask with a longer name"
             )
     for name in possible_names(identity, settings.prefix):
         packed = folder / f"{name}.gz"
@@ -150,22 +150,15 @@ def is_no_mask(path: Path, identity: ChipIdentity) -> bool:
 
 
 def _check_settings(path: Path, table: MaskTable, settings: Settings) -> None:
-    """Refuse a mask that was made with settings that give other pixels."""
+    """Refuse a mask that was made with other settings that determine its pixels."""
     names = DQ_BITS.get(table.identity.instrument, {})
-    made, wanted = table.recipe, settings.recipe
     differ = []
-    if made.static_sig != wanted.static_sig:
-        differ.append(f"static_sig {made.static_sig:.12g}, not {wanted.static_sig:.12g}")
-    if _bits(made.final_bits, names) != _bits(wanted.final_bits, names):
-        differ.append(f"final_bits {made.final_bits}, not {wanted.final_bits}")
-    if made.group != wanted.group:
-        differ.append(f"group {made.group}, not {wanted.group}")
-    if made.include_empty != wanted.include_empty:
-        differ.append(f"include_empty {made.include_empty}, not {wanted.include_empty}")
-    if made.min_exposures != wanted.min_exposures:
-        differ.append(f"min_exposures {made.min_exposures}, not {wanted.min_exposures}")
-    if made.allow_duplicates != wanted.allow_duplicates:
-        differ.append(f"allow_duplicates {made.allow_duplicates}, not {wanted.allow_duplicates}")
+    for key in fields(Recipe):
+        values = [getattr(recipe, key.name) for recipe in (table.recipe, settings.recipe)]
+        made, wanted = (_bits(v, names) for v in values) if key.name == "final_bits" else values
+        if made != wanted:
+            shown = [f"{v:.12g}" if isinstance(v, float) else str(v) for v in values]
+            differ.append(f"{key.name} {', not '.join(shown)}")
     if settings.keeps_counts and not table.has_counts:
         differ.append("no counts")
     if differ:
@@ -173,26 +166,26 @@ def _check_settings(path: Path, table: MaskTable, settings: Settings) -> None:
 
 
 def _bits(text: str | None, names: dict[str, int]) -> int | None:
-    """Return good bits as a number, so that 64,32 is the same as 96."""
+    """Return good bits as a number, so that 64,32 equals 96."""
     if text is None:
         return None
     try:
         return good_bits(text, names)
-    except ValueError:  # a name that this instrument does not have: told where chips are opened
+    except ValueError:  # a name that this instrument lacks, reported when chips are opened
         return -1
 
 
 def other_identity(
     path: Path, identity: ChipIdentity, *, overwrite: bool = False
 ) -> ChipIdentity | None:
-    """Return whose mask an existing file is, if it is not that of `identity`.
+    """Return the identity of an existing mask, if it differs from `identity`.
 
     Parameters
     ----------
     path : Path
         The file, which may be missing.
     identity : ChipIdentity
-        Whose mask is to have its name.
+        Identity of the mask to be written to `path`.
     overwrite : bool
         Whether a file that is not a mask may be replaced.
 
@@ -205,7 +198,7 @@ def other_identity(
     Raises
     ------
     OutputError
-        If the file is not a mask: it is not ours to replace.
+        If the file is not a mask and must not be replaced.
     """
     if not os.path.lexists(path):
         return None
@@ -219,9 +212,9 @@ def other_identity(
                 return None
             found = identity_of(header)
     except (InputError, FileNotFoundError, MaskFormError) as error:
-        if not os.path.lexists(path):  # removed since it was seen
+        if not os.path.lexists(path):  # removed in the meantime
             return None
-        # What cannot be read may be a mask; an exposure may have no other copy.
+        # An unreadable file may be a mask; an exposure may be the only copy.
         is_readable = path.is_file() and os.access(path, os.R_OK)
         is_replaceable = is_readable and not _is_exposure(path)
         if overwrite and is_replaceable:
@@ -234,7 +227,7 @@ def other_identity(
 
 
 def is_empty(path: Path) -> bool:
-    """Return whether a file is empty, as a full disk leaves it: nothing can be lost with it."""
+    """Return whether a file is empty, perhaps because of a full disk: it can be replaced."""
     return path.is_file() and path.stat().st_size == 0
 
 
@@ -246,18 +239,18 @@ def _is_exposure(path: Path) -> bool:
 
 
 def read_existing(path: Path) -> StaticMask:
-    """Read a mask that exposures are added to.
+    """Read a mask to which exposures are added.
 
     Raises
     ------
     OutputError
-        If it is not a mask of this program, or damaged.
+        If it is not a mask of this program, or is damaged.
     """
     return _read(read_mask, path, REDO)
 
 
 def read_counted(path: Path) -> StaticMask:
-    """Read a mask that is to be recounted; raises as `read_existing`, also if it has no counts."""
+    """Read a mask to be recounted; errors as for `read_existing`, also if it has no counts."""
     mask = _read(read_mask, path, _REMAKE)
     if _read(read_table, path, _REMAKE).gzipped:
         raise OutputError(f"{path}: is gzipped; unpack it first")

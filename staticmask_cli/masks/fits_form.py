@@ -1,4 +1,4 @@
-"""The FITS form of a mask: every keyword and column, for writing and reading alike."""
+"""The FITS form of a mask: all keywords and columns, for both writing and reading."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CREATOR = f"staticmask {__version__}"
 TABLE = "EXPOSURES"
 COUNTS = ["COUNT", "COVERAGE"]
 
-#: Keyword, attribute of the identity, its type, comment. NAXIS1 and NAXIS2 are the rest of it.
+#: Keyword, attribute of the identity, its type, comment. NAXIS1 and NAXIS2 complete it.
 IDENTITY: tuple[tuple[str, str, type, str], ...] = (
     ("INSTRUME", "instrument", str, "instrument"),
     ("DETECTOR", "detector", str, "detector"),
@@ -50,7 +50,7 @@ RECIPE: tuple[tuple[str, str, type, str], ...] = (
     ("MINEXPOS", "min_exposures", MinExposures, "number or share of exposures to be bad in"),
     ("DUPLICAT", "allow_duplicates", bool, "exposures with the same pixels count each"),
 )
-#: Stands for None in a header.
+#: Represents None in a header.
 _NONE = "None"
 
 
@@ -65,7 +65,7 @@ class _Column:
     unit: str | None = None
 
 
-# Stands for the unit of the exposures' pixels.
+# Represents the unit of the exposures' pixels.
 _PIXEL_UNIT = "as the exposures"
 COLUMNS = tuple(
     _Column(name=name, attribute=attribute, format=letter, unit=unit, meaning=meaning)
@@ -106,28 +106,28 @@ _UNIQUE = _Column(
     meaning="0-based y * NAXIS1 + x of pixels bad only here",
 )
 _ALL = (*COLUMNS, _FAILED, _UNIQUE)
-#: numpy's kinds of what a column holds, by its format.
+#: NumPy kind of the values of a column, by its format.
 _KINDS = {"A": "U", "J": "i", "K": "i", "D": "f", "L": "b"}
-#: Hubble's units of pixels that the FITS standard has, and its names of them. It has no electron.
+#: FITS standard names of Hubble's pixel units. The standard has no electron.
 _UNITS = {"COUNTS": "count", "DN": "adu"}
 
 
-_NO_TABLE = "is not a mask with a table of its exposures as this version makes them"
-_NO_SENSE = "is damaged, its numbers make no sense"
+_NO_TABLE = "is not a mask with a table of exposures in the form of this version"
+_NO_SENSE = "is damaged: its numbers make no sense"
 
 
 class MaskFormError(Exception):
-    """A file is not a mask of this program, or a damaged one; the message is the reason."""
+    """A file is not a mask of this program, or is damaged; the message is the reason."""
 
 
 # Writing.
 
 
 def mask_hdus(mask: StaticMask) -> fits.HDUList:
-    """Make a mask file in memory.
+    """Create a mask file in memory.
 
-    Equal masks, records and recipes give equal bytes: no clock, no folder,
-    no order of inputs goes in.
+    Equal masks, records and recipes give equal bytes: the file does not depend on
+    time, folders or the order of inputs.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ def mask_hdus(mask: StaticMask) -> fits.HDUList:
     Returns
     -------
     HDUList
-        The mask as primary HDU, the table of exposures and, if `mask` keeps
-        counts, COUNT and COVERAGE; all with checksums.
+        The mask as primary HDU, the table of exposures and, with
+        ``mask.keeps_counts``, COUNT and COVERAGE; all with checksums.
     """
     hdus = fits.HDUList([fits.PrimaryHDU(mask.pixels), _table(mask)])
     if mask.votes is not None and mask.keeps_counts:
@@ -152,14 +152,14 @@ def mask_hdus(mask: StaticMask) -> fits.HDUList:
 
 
 def header_of(mask: StaticMask) -> fits.Header:
-    """Return the keywords of a mask's file, without those of its structure."""
+    """Return the keywords of a mask's file, without the structural ones."""
     header = fits.Header()
     _fill(header, mask, 1 + len(COUNTS) if mask.keeps_counts else 1)
     return header
 
 
 def _fill(header: fits.Header, mask: StaticMask, n_extensions: int) -> None:
-    """Add everything to a mask's primary header that is not structure."""
+    """Add all keywords that are not structural to a mask's primary header."""
     cards: list[tuple[str, Any, str]] = [
         ("CREATOR", CREATOR, "program that made this mask"),
         ("FILETYPE", "STATIC MASK", "1: good pixel, 0: bad pixel"),
@@ -186,7 +186,7 @@ def _fill(header: fits.Header, mask: StaticMask, n_extensions: int) -> None:
 
 
 def _physical(identity: ChipIdentity) -> list[tuple[str, Any, str]]:
-    """Return what DS9 needs to show detector coordinates, as Hubble's headers have it."""
+    """Return the keywords from which DS9 computes detector coordinates, as in Hubble files."""
     x_scale, y_scale = 1 / identity.xbin, 1 / identity.ybin
     return [
         ("LTV1", 0.5 - (identity.x0 + 0.5) * x_scale, "offset in X to the detector's origin"),
@@ -199,7 +199,7 @@ def _physical(identity: ChipIdentity) -> list[tuple[str, Any, str]]:
 def _exposures(
     identity: ChipIdentity, records: Iterable[ChipRecord]
 ) -> Iterator[tuple[str, Any, str]]:
-    """Yield what holds for all exposures that are part of a mask."""
+    """Yield the keywords that describe all exposures that are part of a mask."""
     used = [record for record in records if record.used]
     if identity.is_hubbles:
         yield "TELESCOP", "HST", "telescope"
@@ -228,20 +228,20 @@ def _end(record: ChipRecord) -> str:
 
 
 def _mjd(date: str) -> float:
-    """Return a date as astropy.wcs, which warns if it has to add that itself, would have it."""
+    """Return a date as MJD; without it, astropy.wcs adds the same and warns."""
     since = dt.datetime.fromisoformat(date).replace(tzinfo=dt.UTC)
     return round((since - dt.datetime(1858, 11, 17, tzinfo=dt.UTC)) / dt.timedelta(days=1), 6)
 
 
 def _stored(value: Any) -> Any:
-    """Return a recipe's value as headers have it."""
+    """Return a value of the recipe as stored in a header."""
     if value is None:
         return _NONE
     return value.plain if isinstance(value, MinExposures) else value
 
 
 def _card(keyword: str, value: Any, comment: str) -> fits.Card:
-    """Return a header card, without its comment if that has no room beside a long value."""
+    """Return a header card, without its comment if a long value leaves no room for it."""
     room = 80 - len("KEYWORD = '' / ") - len(comment)
     return fits.Card(keyword, value, comment if len(str(value)) < room else None)
 
@@ -259,7 +259,7 @@ def _table(mask: StaticMask) -> fits.BinTableHDU:
         _fits_column(column, array, unit)
         for column, array in zip(_ALL, (*values, failures, unique), strict=True)
     ]
-    # Not BinTableHDU.from_columns(), which imports astropy.table: 0.1 s, all for nothing.
+    # Not BinTableHDU.from_columns(), which needlessly imports astropy.table: 0.1 s.
     table = fits.BinTableHDU(name=TABLE)
     table.data = fits.FITS_rec.from_columns(fits.ColDefs(columns))
     for number, column in enumerate(_ALL, start=1):
@@ -278,7 +278,7 @@ def _fits_column(column: _Column, values: Any, pixel_unit: str | None) -> fits.C
 
 
 def _unit(records: Iterable[ChipRecord]) -> str | None:
-    """Return the unit of all exposures' pixels as the FITS standard writes it, if it is one."""
+    """Return the unit of the pixels in FITS standard form; None if exposures differ in it."""
     units = {record.unit for record in records if record.used}
     if len(units) != 1:
         return None
@@ -289,7 +289,7 @@ def _unit(records: Iterable[ChipRecord]) -> str | None:
 
 
 def _counts(name: str, array: NDArray[np.uint32]) -> fits.ImageHDU:
-    """Return counts in the smallest type that FITS has for them.
+    """Return counts in the smallest sufficient FITS type.
 
     Not tile-compressed: astropy's fitscheck finds no checksums of such images.
     """
@@ -301,15 +301,15 @@ def _counts(name: str, array: NDArray[np.uint32]) -> fits.ImageHDU:
 
 
 def _as_written(hdu: fits.BinTableHDU) -> fits.BinTableHDU:
-    """Return a table as a file has it.
+    """Return a table after writing it once.
 
-    astropy's checksums of tables with arrays of any length, made before they are
-    written, are not those of what it writes.
+    For tables with variable-length arrays, the checksums that astropy computes
+    before writing do not match the bytes that it writes.
     """
     file = io.BytesIO()
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
     file.seek(0)
-    # Left open: the table reads from there when it is written.
+    # Left open: the table reads its data from here when it is written.
     return fits.open(file, memmap=False)[1]
 
 
@@ -318,16 +318,16 @@ def _as_written(hdu: fits.BinTableHDU) -> fits.BinTableHDU:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskTable:
-    """What a mask's file records beside its pixels.
+    """The contents of a mask's file except its pixels.
 
     Attributes
     ----------
     identity : ChipIdentity
-        The silicon.
+        The silicon that the mask belongs to.
     recipe : Recipe
-        How it was made.
+        The settings by which it was made.
     records : tuple of ChipRecord
-        Its table.
+        Its table of exposures.
     has_counts : bool
         Whether it has COUNT and COVERAGE.
     gzipped : bool
@@ -342,14 +342,14 @@ class MaskTable:
 
 
 def read_table(path: Path) -> MaskTable:
-    """Read what a mask of this program records beside its pixels.
+    """Read a mask of this program, except its pixels.
 
     Raises
     ------
     InputError
         If the file cannot be read.
     MaskFormError
-        If it is not a mask of this program, or damaged.
+        If it is not a mask of this program, or is damaged.
     """
     with _opened(path) as (hdus, extent):
         _check_whole(hdus, extent, hdus[1:2])
@@ -357,18 +357,20 @@ def read_table(path: Path) -> MaskTable:
 
 
 def read_mask(path: Path) -> StaticMask:
-    """Read a mask of this program and verify all checksums; raises what `read_table` does."""
+    """Read a mask of this program and verify all checksums; errors as for `read_table`."""
     with _opened(path) as (hdus, extent):
         _check_whole(hdus, extent, hdus)
         return _mask(hdus, _table_of(hdus, extent))
 
 
 def read_any(path: Path) -> StaticMask:
-    """Read any static mask, DrizzlePac's too; see `StaticMask.read`."""
-    not_a_mask = InputError(f"{path}: not a static mask: no array of 0 and 1 in its primary HDU")
+    """Read any static mask, also DrizzlePac's; see `StaticMask.read`."""
+    not_a_mask = InputError(
+        f"{path}: not a static mask: its primary HDU is not an array of 0 and 1"
+    )
     with _opened(path) as (hdus, extent):
         if any(0 in _sums(hdu) for hdu in hdus):
-            raise InputError(f"{path}: is damaged, its checksums are wrong")
+            raise InputError(f"{path}: is damaged: its checksums are wrong")
         pixels = np.asarray(hdus[0].data)
         if pixels.ndim != 2 or not np.isin(pixels, (0, 1)).all():  # noqa: PLR2004 - rows, columns
             raise not_a_mask
@@ -390,7 +392,7 @@ def read_pixels(path: str | Path) -> NDArray[np.int16]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[fits.HDUList, Extent]]:
-    """Open a mask, whatever it is, as it is stored; a header without sense is a wrong form."""
+    """Open a mask without decompressing images; an invalid header becomes a MaskFormError."""
     try:
         with open_fits(path, disable_image_compression=True) as opened:
             yield opened
@@ -399,7 +401,7 @@ def _opened(path: Path) -> Iterator[tuple[fits.HDUList, Extent]]:
 
 
 def identity_of(header: fits.Header) -> ChipIdentity:
-    """Return the silicon that a mask's header names; MaskFormError if it names none."""
+    """Return the identity in a mask's header; MaskFormError if it has none."""
     return ChipIdentity(
         rows=_value(header, "NAXIS2", int),
         columns=_value(header, "NAXIS1", int),
@@ -426,7 +428,7 @@ def _min_exposures(header: fits.Header, keyword: str) -> MinExposures:
 
 
 def _value(header: fits.Header, keyword: str, kind: type) -> Any:
-    """Return a header's value, if it is of the type that this program writes."""
+    """Return a value from a header; MaskFormError unless it has the type that we write."""
     value = header.get(keyword)
     if type(value) is not kind:
         raise MaskFormError(_NO_TABLE)
@@ -436,17 +438,17 @@ def _value(header: fits.Header, keyword: str, kind: type) -> Any:
 def _check_whole(
     hdus: fits.HDUList, extent: Extent, summed: Iterable[fits.hdu.base.ExtensionHDU]
 ) -> None:
-    """Refuse what lacks a part, or of which one of the HDUs `summed` has changed since."""
+    """Refuse a file that lacks extensions, or whose HDUs `summed` do not match their checksums."""
     promised = _value(hdus[0].header, "NEXTEND", int)
     present = len(extent.places) - 1
     if present != promised or extent.notes:
-        what = f"with {present} of {promised} extensions" if present < promised else "in its length"
-        raise MaskFormError(f"is damaged, {what}")
+        counts = f"it has {present} of {promised} extensions"
+        raise MaskFormError(f"is damaged: {counts if present < promised else 'wrong length'}")
     _check_form(hdus)
-    # Before the data are touched: astropy < 7.2 changes text when it reads it.
+    # Before the data are read: astropy < 7.2 changes text when reading it.
     for hdu in summed:
         if _sums(hdu) != (1, 1):
-            raise MaskFormError("is damaged, its checksums are wrong")
+            raise MaskFormError("is damaged: its checksums are wrong")
 
 
 def _check_form(hdus: fits.HDUList) -> None:
@@ -457,9 +459,9 @@ def _check_form(hdus: fits.HDUList) -> None:
 
 
 def _sums(hdu: Any) -> tuple[int, int]:
-    """Return whether CHECKSUM and DATASUM are right: 1; wrong: 0; missing: 2."""
+    """Return 1 if CHECKSUM and DATASUM are correct, 0 if wrong, 2 if missing; for each."""
     if not isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.BinTableHDU)):
-        return 0, 0  # what astropy makes of headers that it cannot read
+        return 0, 0  # astropy could not interpret the header
     return hdu.verify_checksum(), hdu.verify_datasum()
 
 
@@ -491,7 +493,7 @@ def _column(table: fits.BinTableHDU, name: str, kind: str) -> NDArray[Any]:
 
 
 def _mask(hdus: fits.HDUList, table: MaskTable) -> StaticMask:
-    """Add the pixels to what the table has; right checksums do not prove sensible numbers."""
+    """Return the mask, with checks of its numbers, which correct checksums do not prove."""
     shape = table.identity.shape
     pixels = np.asarray(hdus[0].data)
     unique = _column(hdus[TABLE], _UNIQUE.name, "O")

@@ -1,4 +1,4 @@
-"""Identities to file names: what a mask is called."""
+"""File names of masks, from their identities."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from staticmask_cli.exposures.products import MASK_ENDING
 def mask_names(
     identities: Mapping[ChipIdentity, ChipIdentity | None], prefix: str | None
 ) -> dict[ChipIdentity, str]:
-    """Give every identity a file name of its own.
+    """Return a unique file name for each identity.
 
     Parameters
     ----------
     identities : mapping
-        Identities of a run, and for each the other one whose mask on disk has
-        its documented name, or None.
+        For each identity of a run, the other identity whose mask on disk has its
+        documented name, or None.
     prefix : str or None
-        In place of instrument and detector.
+        Replaces instrument and detector.
 
     Returns
     -------
     dict
         The documented name, ``[label]_[rows]x[columns]_[number]_staticMask.fits``,
-        wherever one identity claims it; else that name with what distinguishes the
-        claimants: the corner always, binning and (behind a prefix)
-        instrument and detector if they differ.
+        if only one identity claims it; otherwise a longer name that distinguishes the
+        claimants: it adds the corner, and binning and (after a prefix) instrument and
+        detector if they differ.
     """
     claims: dict[str, set[ChipIdentity]] = {}
     for identity, on_disk in identities.items():
@@ -54,7 +54,7 @@ def documented_name(identity: ChipIdentity, prefix: str | None) -> str:
 
 
 def possible_names(identity: ChipIdentity, prefix: str | None) -> tuple[str, ...]:
-    """Return all names that an identity's mask can have, the documented one last."""
+    """Return all possible names of an identity's mask, the documented one last."""
     longer = (
         full_name(identity, prefix, label=label, binning=binning)
         for label, binning in itertools.product((False, True), repeat=2)
@@ -63,7 +63,7 @@ def possible_names(identity: ChipIdentity, prefix: str | None) -> tuple[str, ...
 
 
 def full_name(identity: ChipIdentity, prefix: str | None, *, label: bool, binning: bool) -> str:
-    """Return the documented name with the identity's corner and what else is asked for."""
+    """Return the documented name with the corner, and with label and binning if requested."""
     start = f"{prefix}_{identity.label}" if prefix and label else prefix or identity.label
     end = f"x{identity.x0}y{identity.y0}"
     if binning and (identity.xbin, identity.ybin) != (1, 1):

@@ -1,7 +1,7 @@
-"""Quality checks: whether to trust a mask, each with its number, its limit and a sentence.
+"""Quality checks, which show whether to trust a mask: each has a value, a limit and a text.
 
-Nothing here reads files or pixels: all of it follows from what a mask file
-holds, so that a mask that was updated or recounted is checked like a new one.
+They use only what a mask file contains, so that an updated or recounted mask is
+checked like a new one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from staticmask_cli.statistics.chance import low_probability
 from staticmask_cli.statistics.clusters import n_clustered
 from staticmask_cli.statistics.votes import is_set, positions
 
-# Shares of bad pixels are taken of at least this many: a handful of pixels is no
-# reason to distrust a mask.
+# Shares of bad pixels are relative to at least this many, so that a handful of pixels
+# does not fail a check.
 _HANDFUL = 100
-# With fewer pixels the mode of a chip is left to chance: it is not checked.
+# With fewer pixels, the mode of a chip is too uncertain to be checked.
 _FEWEST = 30_000
-# In a smaller mask a few percent are a handful of pixels.
+# In a smaller mask, a few percent are only a handful of pixels.
 _FEWEST_FOR_SHARE = 2_000
 
 
@@ -41,11 +41,11 @@ class QualityCheck:
     subject : str
         Exposure and extension, or the mask's file name.
     value, limit : float
-        The number, and the largest value that passes.
+        The value, and the largest one that passes.
     text : str
-        What it means if the check failed.
+        Explanation of a failure.
     setting : str
-        The setting that decides.
+        The setting that defines the limit.
     """
 
     name: str
@@ -57,7 +57,7 @@ class QualityCheck:
 
     @property
     def failed(self) -> bool:
-        """Whether the number is beyond its limit."""
+        """Whether the value exceeds the limit."""
         return self.value > self.limit
 
     def __str__(self) -> str:
@@ -65,13 +65,13 @@ class QualityCheck:
 
     @property
     def kind(self) -> str:
-        """What it has in common with the same check of other chips, if it failed."""
+        """The message that is common to all failures of this check."""
         if self.name == "votes":
             return "min_exposures exceeds the exposures available"
         return f"{self.name} is above {self.setting}"
 
     def short(self) -> str:
-        """Return name, number and limit."""
+        """Return name, value and limit."""
         return f"{self.name} {self.value:.3g} > {self.limit:g}"
 
 
@@ -82,9 +82,9 @@ class Quality:
     Attributes
     ----------
     mask : tuple of QualityCheck
-        Of the mask itself.
+        Checks of the mask itself.
     chips : tuple of tuple of QualityCheck
-        Of each of its records.
+        Checks of each of its records.
     """
 
     mask: tuple[QualityCheck, ...] = ()
@@ -107,7 +107,7 @@ def check_quality(name: str, mask: StaticMask, settings: Settings) -> Quality:
     Parameters
     ----------
     name : str
-        Its file name.
+        File name of the mask.
     mask : StaticMask
         The mask; without identity and recipe, nothing is checked.
     settings : Settings
@@ -135,18 +135,18 @@ def chip_checks(
     Parameters
     ----------
     identity : ChipIdentity
-        The silicon.
+        Identity of the chip.
     record : ChipRecord
-        What was measured on it.
+        Its statistics.
     static_sig : float
-        How many rms below the mode its low pixels are.
+        Threshold, in rms below the mode.
     settings : Settings
         The limits.
 
     Returns
     -------
     tuple of QualityCheck
-        The checks that apply; none if the chip has no sky or very few pixels.
+        The checks that apply; none if the sky was not measured or from very few pixels.
     """
     if not (record.used and record.has_sky) or record.n_finite < _FEWEST:
         return ()
@@ -197,7 +197,7 @@ def chip_checks(
 
 
 def _counts_few_photons(identity: ChipIdentity, record: ChipRecord) -> bool:
-    """Whether no pixel can be low, and the noise is that of a few counts, not Gaussian."""
+    """Return whether no pixel can be low because the noise is that of a few counts."""
     return identity.counts_photons and record.threshold <= 0
 
 
@@ -219,13 +219,13 @@ def mask_checks(
             "sources, nebulosity or flagged cosmic rays may be masked",
         )
     ]
-    # If more votes than one are needed, no pixel depends on a single exposure.
+    # If more than one vote is required, no pixel depends on a single exposure.
     if count_chips(records) > 1 and recipe.min_exposures == ONCE:
         parts = [int(is_set(mask.bits, record.unique).sum()) for record in records]
         worst = records[parts.index(max(parts))]
         alone, *others = sorted(parts, reverse=True)[: count_chips(records)]
-        # What is unique to every exposure, by chance or because its flags have
-        # cosmic rays, is no reason to distrust one.
+        # Every exposure has some unique pixels, by chance or from flagged cosmic rays;
+        # only an excess over the others counts.
         usual = max(float(np.median(others)), worst.n_finite * low_probability(recipe.static_sig))
         excess = max(0.0, alone - usual)
         found.append(
@@ -244,7 +244,7 @@ def mask_checks(
 def use_checks(
     name: str, mask: StaticMask, identity: ChipIdentity, recipe: Recipe, settings: Settings
 ) -> tuple[QualityCheck, ...]:
-    """Check whether a mask is of any use, also a small one."""
+    """Check whether a mask, even a small one, is usable at all."""
     chips = count_chips(mask.records)
     votes = recipe.min_exposures.needed(chips)
     found = [
@@ -267,7 +267,7 @@ def use_checks(
             "defects; check static_sig and final_bits"
         )
         found.append(_check("bad", name, percent, settings, text))
-    # How far each threshold lies below all pixels.
+    # Distance of each threshold below the lowest pixel.
     depths = [
         0.0 if record.n_low else max(0.0, (record.lowest - record.threshold) / record.noise)
         for record in mask.records

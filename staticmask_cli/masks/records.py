@@ -1,4 +1,4 @@
-"""What was found on each chip: the rows of a mask's table of exposures."""
+"""The statistics of each chip: the rows of a mask's table of exposures."""
 
 from __future__ import annotations
 
@@ -22,52 +22,51 @@ class ChipRecord:
     Attributes
     ----------
     file : str
-        Name of the exposure's file, without its folder.
+        File name of the exposure, without folder.
     extver : int
-        Version of its SCI extension.
+        EXTVER of its SCI extension.
     mode, rms : float
-        The sky's, in the exposure's units; NaN if not measured.
+        Statistics of the sky, in the exposure's units; NaN if not measured.
     nbins : int
-        Bins of the histogram.
+        Number of bins of the histogram.
     threshold : float
         mode - static_sig x rms; NaN if not measured.
     n_low : int
-        Pixels below it.
+        Number of pixels below the threshold.
     n_flagged : int
-        Pixels that the DQ array flags as bad.
+        Number of pixels that the DQ array flags as bad.
     n_finite : int
-        Pixels that are finite.
+        Number of finite pixels.
     lowest, median, noise : float
-        As `SkyStatistics` has them; NaN if not measured.
+        As in `SkyStatistics`; NaN if not measured.
     n_clustered : int
-        Low pixels that are clustered, as detector defects seldom are.
+        Number of low pixels in clusters, which detector defects seldom form.
     calibration : str
-        Root name of the exposure and suffix, such as ``j8bt06ny_flt``; empty if
-        they are not known.
+        Root name and suffix of the exposure, such as ``j8bt06ny_flt``; empty if
+        unknown.
     header_hash : str
         Hash of its SCI header (and of its DQ header, if flags are read); empty
         for an exposure that cannot be used.
     datasum : str
         DATASUM of its SCI header, or empty.
     pixel_hash : str
-        Hash of the pixels that were read; empty if none were.
+        Hash of the pixels; empty if they were not read.
     used : bool
-        Whether it took part.
+        Whether it is part of the mask.
     reason : str
-        Why it did not, or what it lacked; empty if nothing.
+        Why it is not, or what was missing; empty if nothing.
     unit : str
-        Unit of its pixels, as BUNIT has it; empty if not known.
+        Unit of its pixels (BUNIT); empty if unknown.
     date_obs : str
-        Start of the exposure, UTC, such as ``2002-03-29T10:20:30``; empty if not known.
+        Start of the exposure, UTC, such as ``2002-03-29T10:20:30``; empty if unknown.
     target, filter : str
-        Target and filters of the exposure; empty if not known.
+        Target and filters of the exposure; empty if unknown.
     exposure_time : float
-        Seconds; NaN if not known.
+        In seconds; NaN if unknown.
     ccdchip : int or None
-        CCDCHIP, for the detectors that have two chips.
+        CCDCHIP, for detectors with two chips.
     unique : ndarray of uint32
-        Places in the flat array of the pixels that no other chip of the mask
-        calls bad.
+        Flat indices of the pixels that are bad in no other chip of the mask.
     """
 
     file: str
@@ -95,37 +94,34 @@ class ChipRecord:
     filter: str = ""
     exposure_time: float = math.nan
     ccdchip: int | None = None
-    # What belongs to a mask, not to the chip: it does not distinguish records.
+    # A property of the mask rather than of the chip: not compared.
     unique: NDArray[np.uint32] = field(
         default_factory=lambda: np.empty(0, np.uint32), repr=False, compare=False
     )
 
     @property
     def key(self) -> tuple[str, int, str, str]:
-        """What identifies a row of the table."""
+        """The attributes that identify a row of the table."""
         return self.file, self.extver, self.header_hash, self.pixel_hash
 
     @property
     def name(self) -> str:
-        """The chip as messages name it."""
+        """File and chip in messages."""
         return f"{self.file} {self.chip_name}"
 
     @property
     def chip_name(self) -> str:
-        """Its extension as messages name it, such as ``SCI,1 (CCDCHIP 2)``."""
+        """The chip in messages, such as ``SCI,1 (CCDCHIP 2)``."""
         return sci_name(self.extver, self.ccdchip)
 
     @property
     def has_sky(self) -> bool:
-        """Whether its pixels belong to one exposure only: no two skies have the same noise."""
+        """Whether its sky was measured; its noise then makes its pixels unique."""
         return bool(self.pixel_hash) and self.nbins >= 2  # noqa: PLR2004 - `SkyStatistics.is_usable`
 
     @property
     def gives(self) -> bool:
-        """Whether it contributes to the mask, or a copy of it does.
-
-        One that does not may be repaired and given again.
-        """
+        """Whether it or a copy of it contributes to the mask; if not, it may be given again."""
         return self.used or self.has_sky
 
     @property
@@ -134,7 +130,7 @@ class ChipRecord:
         return not self.header_hash
 
     def in_table(self) -> ChipRecord:
-        """Return it as a mask's table holds it: texts in printable ASCII."""
+        """Return it as stored in a mask's table: texts in printable ASCII."""
         return replace(
             self,
             file=file_text(self.file),
@@ -147,12 +143,12 @@ class ChipRecord:
 
 
 def as_text(text: str) -> str:
-    """Return text as FITS tables hold it; what is such text already stays as it is."""
+    """Return text as stored in FITS tables; text in that form is not changed."""
     return printable(text).encode("ascii", "backslashreplace").decode().rstrip()
 
 
 def file_text(file: str) -> str:
-    """Return a file's name as FITS tables hold it, the same whatever the locale."""
+    """Return a file name as stored in FITS tables, independent of the locale."""
     return as_text(os.fsencode(file).decode("utf-8", "backslashreplace"))
 
 
@@ -163,25 +159,25 @@ def merged(
     *,
     allow_duplicates: bool,
 ) -> list[ChipRecord]:
-    """Return the records of a mask, whatever the order in which its exposures came.
+    """Return the records of a mask, independent of the order of its exposures.
 
     Parameters
     ----------
     existing : iterable of ChipRecord
-        Those of the existing mask that stay; none if it is rebuilt.
+        Records of the existing mask that stay; none if it is rebuilt.
     new : iterable of ChipRecord
-        Those of the run.
+        Records of the run.
     given : iterable of str
-        Files that the run was given: what is known of one that gave nothing
-        another time is what this run found.
+        Names of the files given to the run. Their existing records are replaced,
+        unless they contribute.
     allow_duplicates : bool
-        Whether each of several chips with the same pixels counts. If not, the
-        first of them by name does, and the others give it as their reason.
+        Whether to use all of several chips with the same pixels. If not, only the
+        first by name is used, and the others refer to it in `reason`.
 
     Returns
     -------
     list of ChipRecord
-        As the table holds them, in its order.
+        As stored in the table, in its order.
     """
     names = set(map(file_text, given))
     rows = [record for record in existing if record.gives or record.file not in names]
@@ -195,7 +191,7 @@ def merged(
         or not (record.file in good if record.failed else (record.file, record.extver) in giving)
     ]
     rows.sort(key=lambda record: (*record.key, not record.used, record.reason))
-    if not allow_duplicates:  # with equal name, headers and pixels they are one
+    if not allow_duplicates:  # records with equal name, headers and pixels are merged
         rows = list({record.key: record for record in reversed(rows)}.values())[::-1]
     originals: dict[str, ChipRecord] = {}
     for number, record in enumerate(rows):
@@ -207,14 +203,14 @@ def merged(
 
 
 def same_pixels(name: str) -> str:
-    """Return why a chip does not count whose pixels are those of another one."""
+    """Return the reason why a chip is not used that has the same pixels as another."""
     return f"has the same pixels as {name}; they count once"
 
 
 def count_exposures(records: Sequence[ChipRecord]) -> int:
-    """Return how many exposures (files) took part."""
+    """Return the number of exposures (files) that are part of a mask."""
     chips = Counter((record.file, record.extver) for record in records if record.used)
-    # Files of one name in several folders are several: each has the same extensions.
+    # Several files may have the same name, in different folders, and the same extensions.
     files: Counter[str] = Counter()
     for (file, _), number in chips.items():
         files[file] = max(files[file], number)
@@ -222,5 +218,5 @@ def count_exposures(records: Sequence[ChipRecord]) -> int:
 
 
 def count_chips(records: Sequence[ChipRecord]) -> int:
-    """Return how many SCI extensions took part: how often a pixel can have been seen."""
+    """Return the number of SCI extensions that are part of a mask: the largest coverage."""
     return sum(record.used for record in records)

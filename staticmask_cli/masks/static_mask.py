@@ -1,4 +1,4 @@
-"""The mask of one chip: its bad pixels, where they come from and whether to trust them."""
+"""The mask of one chip: its bad pixels, their origin, and the quality checks."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Votes:
     n_chips: int
 
     def count(self, shape: tuple[int, int]) -> NDArray[np.uint32]:
-        """Return in how many chips each pixel was bad."""
+        """Return the number of chips in which each pixel was bad."""
         return self.bad.counts(shape[0] * shape[1]).reshape(shape)
 
     def coverage(self, shape: tuple[int, int]) -> NDArray[np.uint32]:
-        """Return in how many chips each pixel was finite."""
+        """Return the number of chips in which each pixel was finite."""
         not_finite = self.not_finite.counts(shape[0] * shape[1])
         return (np.uint32(self.n_chips) - not_finite).reshape(shape)
 
@@ -62,7 +62,7 @@ class StaticMask:
         The silicon that the mask belongs to; None for a mask that does not
         record it, such as DrizzlePac's.
     recipe : Recipe or None
-        How the mask was made; None if it does not record it.
+        The settings by which the mask was made; None if not recorded.
     records : tuple of ChipRecord
         The statistics of each chip of each exposure; empty if the mask does
         not record them.
@@ -126,16 +126,16 @@ class StaticMask:
 
     @property
     def count(self) -> NDArray[np.uint32] | None:
-        """In how many chips each pixel was bad, rows x columns; None without counts."""
+        """Number of chips in which each pixel was bad, rows x columns; None without counts."""
         return None if self.votes is None else self.votes.count(self.shape)
 
     @property
     def coverage(self) -> NDArray[np.uint32] | None:
-        """In how many chips each pixel was finite, rows x columns; None without counts."""
+        """Number of chips in which each pixel was finite, rows x columns; None without counts."""
         return None if self.votes is None else self.votes.coverage(self.shape)
 
     def coverage_histogram(self) -> dict[int, int]:
-        """Return how many pixels were finite in how many chips."""
+        """Return the number of pixels for each coverage."""
         coverage = self.coverage
         if coverage is None:
             return {count_chips(self.records): self.total}
@@ -159,7 +159,7 @@ class StaticMask:
         Returns
         -------
         StaticMask
-            Without quality checks; what the file does not record is None.
+            Without quality checks; attributes not recorded in the file are None.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Draw the pictures of a mask: over one exposure, which is read again, and over all of them."""
+"""Draw the pictures of a mask: over one exposure, which is read again, and for all of them."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ class Exhibit:
     Attributes
     ----------
     record : ChipRecord
-        What was measured on the chip.
+        Record of the chip.
     statistics : SkyStatistics
-        Of the chip.
+        Statistics of its sky.
     inside : int
-        Bad pixels of the mask in `window`.
+        Number of bad pixels of the mask in `window`.
     window : tuple of slice
-        Rows and columns that the zoom shows.
+        Rows and columns shown by the zoom.
     overview : bytes
-        A PNG, as are the others.
+        The whole chip. All pictures are PNG images.
     zoom, zoom_exposure : tuple of bytes
-        `window` with the bad pixels filled, and without the mask; for light
-        and for dark pages, or for light ones only if no page was asked for.
+        `window` with the bad pixels filled, and without the mask; for light and dark
+        pages, or only for light ones if no page is requested.
     counts : Histogram or None
-        The numbers of the histogram; None if the statistics are not usable.
+        Data of the histogram; None if the statistics are not usable.
     histogram : tuple of bytes
         As `zoom`; empty if `counts` is None.
     flags : tuple of tuple of int, or None
-        Each DQ bit that does not count as good and is set, with the number of
-        its pixels; None if flags were not read.
+        Each DQ bit that is set and does not count as good, with its number of
+        pixels; None if flags were not read.
     """
 
     record: ChipRecord
@@ -76,8 +76,8 @@ class CountMap:
     png : bytes
         The map.
     classes : tuple of tuple
-        Of each colour of the map: the colour, the lowest and the highest
-        count that it stands for, and the number of pixels.
+        For each colour of the map: the colour, the lowest and the highest count
+        that it represents, and the number of pixels.
     """
 
     png: bytes
@@ -86,7 +86,7 @@ class CountMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskPictures:
-    """What a report shows of one mask.
+    """The part of a report about one mask.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class MaskPictures:
     records : tuple of tuple
         Its records, each with its failed checks, by date, then as in the mask.
     expected : float
-        Bad pixels expected from noise.
+        Number of bad pixels expected from noise.
     exhibit : Exhibit or str
         The mask over an exposure, or why it cannot be shown.
     count_map : CountMap or None
@@ -112,7 +112,7 @@ class MaskPictures:
     trend: tuple[bytes, ...]
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the name and the bytes of each picture, as drawn for light pages."""
+        """Yield the name and content of each picture, as drawn for light pages."""
         if isinstance(self.exhibit, Exhibit):
             yield "mask", self.exhibit.overview
             yield "zoom", self.exhibit.zoom[0]
@@ -126,7 +126,7 @@ class MaskPictures:
 
 
 def draw(mask: MaskReport, report: Report) -> MaskPictures:
-    """Draw the pictures of a mask, for which one exposure is read.
+    """Draw the pictures of a mask, reading one exposure.
 
     Parameters
     ----------
@@ -160,11 +160,11 @@ def draw(mask: MaskReport, report: Report) -> MaskPictures:
 
 
 def _exhibit(mask: MaskReport, bad: Bools, report: Report) -> Exhibit | str:
-    """Draw a mask over an exposure, which is read for it; return the reason if it cannot be."""
+    """Draw a mask over an exposure, which is read again; return the reason if that fails."""
     candidates = list(_candidates(mask, report))
     if not candidates:
         return "no exposure of this run is in this mask"
-    # The first of several with the same number.
+    # max() returns the first of several with the same number.
     path, record = max(candidates, key=lambda pair: pair[1].n_low + pair[1].n_flagged)
     try:
         chip = _chip(path, record, report)
@@ -191,7 +191,7 @@ def _chip(path: str, record: ChipRecord, report: Report) -> Chip:
 
 
 def _schemes(report: Report) -> tuple[bool, ...]:
-    """Return for which pages pictures are drawn: a page has both, a folder the light ones."""
+    """Return for which pages (dark or not) to draw: both for a report, light for a preview."""
     return (False, True) if report.settings.report else (False,)
 
 
@@ -245,7 +245,7 @@ def _flags(values: NDArray[Any], good_bits: int) -> tuple[tuple[int, int], ...]:
 
 
 def _count_map(counts: NDArray[np.integer[Any]] | None, most: int) -> CountMap | None:
-    """Draw how often pixels were bad, `most` times at most; None if the mask itself shows it."""
+    """Draw how often pixels were bad, at most `most` times; None if the mask shows the same."""
     if counts is None or most < 2:  # noqa: PLR2004 - exposures
         return None
     classes = pictures.count_classes(most)

@@ -1,6 +1,6 @@
-"""Render the report's page: results in, HTML out, in one text without scripts or links outside.
+"""Render the report page: results in, HTML out; self-contained, without scripts.
 
-The folder ``template`` has the sentences, the markup and the looks.
+The folder ``template`` contains the texts, the markup and the style.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from staticmask_cli.reports.figures import MINUS, in_words
 from staticmask_cli.reports.report import MaskReport, Report
 from staticmask_cli.statistics.rounds import CLIP
 
-#: Start of every page, by which an older one is recognized and may be replaced.
+#: Start of every page, by which older pages are recognized, so that they can be replaced.
 BEGINNING = (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     '<meta name="generator" content="staticmask '
@@ -30,13 +30,13 @@ BEGINNING = (
 
 _TEMPLATE = Path(__file__).parent / "template"
 
-#: Stands for a missing number.
+#: Represents a missing number.
 NOTHING = "\N{EN DASH}"
 
 _DIGITS = 6
 _PLAIN = (1e-3, 1e7)  # numbers between these are written without a power of ten
 _MOST_NAMES = 6  # of targets or filters
-# A mask that fails one of these checks is of no use.
+# A mask that fails one of these checks is not usable.
 _USELESS = frozenset({"votes", "bad", "threshold_depth"})
 
 
@@ -77,7 +77,7 @@ def page(report: Report, masks: Sequence[MaskPictures], versions: Mapping[str, s
     masks : sequence of MaskPictures
         The pictures of each of its masks.
     versions : mapping
-        The versions of the programs that made the report.
+        Versions of the programs by which the report was made.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def page(report: Report, masks: Sequence[MaskPictures], versions: Mapping[str, s
 
 
 def _finalized(value: Any) -> Any:
-    """Return what a template writes without control characters; it is escaped afterwards."""
+    """Return a value for the template, without control characters; it is escaped later."""
     return value if hasattr(value, "__html__") else printable(value)
 
 
@@ -140,7 +140,7 @@ def _count(number: int) -> str:
 
 
 def _expected(number: float) -> str:
-    """Return an expected number of pixels without digits that nobody needs."""
+    """Return an expected number of pixels with the digits that matter."""
     if number >= 10:  # noqa: PLR2004 - two digits are enough below
         return _count(round(number))
     return "less than 0.01" if 0 < number < 0.01 else f"{number:.2g}"  # noqa: PLR2004
@@ -161,7 +161,7 @@ def decimals(values: Sequence[float]) -> list[str]:
 
 
 def _embedded(png: bytes) -> dict[str, Any]:
-    """Return a PNG as a URL, with its size, which its header has at a fixed place."""
+    """Return a PNG as a URL, with its size, which is at a fixed place in its header."""
     url = "data:image/png;base64," + base64.b64encode(png).decode()
     return {
         "url": url,
@@ -171,7 +171,7 @@ def _embedded(png: bytes) -> dict[str, Any]:
 
 
 def _rows(part: MaskPictures) -> Iterable[tuple[ChipRecord, tuple[str, ...], list[str]]]:
-    """Return each record with its failed checks and its numbers, as the table has them."""
+    """Yield each record with its failed checks and its numbers, for the table."""
     columns = [
         decimals([getattr(record, name) for record, _ in part.records])
         for name in ("mode", "rms", "threshold", "median", "noise")
@@ -183,7 +183,7 @@ def _rows(part: MaskPictures) -> Iterable[tuple[ChipRecord, tuple[str, ...], lis
 
 
 def _detector(mask: MaskReport) -> str:
-    """Return the detector and the chip as users name them, and the pixels."""
+    """Return detector and chip as users name them, and the size."""
     identity = mask.identity
     words = identity.instrument + (f"/{identity.detector}" if identity.detector else "")
     if identity.ccdchip is not None:
@@ -197,7 +197,7 @@ def _detector(mask: MaskReport) -> str:
 
 
 def _facts(mask: MaskReport) -> dict[str, str]:
-    """Return what is known of the exposures in a mask, by its label."""
+    """Return label and value of the properties of the exposures in a mask."""
     used = [record for record in mask.chips if record.used]
     found = {
         "Target": _names(record.target for record in used),

@@ -29,8 +29,8 @@ BLACK, WHITE = -2.0, 6.0
 _WIDEST = 1400  # points of the longer side of an image
 _LARGEST = 20  # points of the side of a pixel
 _ZOOMS = (64, 128, 256)  # pixels of the side of a zoom
-_ENOUGH = 12  # bad pixels, or half of all: the smallest zoom that has so many is taken
-_CELL = 8  # the densest region is searched in steps of so many pixels
+_ENOUGH = 12  # bad pixels, or half of all: the smallest zoom with this many is used
+_CELL = 8  # pixels per step in the search for the densest region
 _GREYS = 48  # shades: more would double the size of an overview without being visible
 _BAD, _WINDOW, _UNSEEN = range(_GREYS, _GREYS + 3)  # in the palette, after the greys
 _PALETTE = 256  # colours of a PNG with a palette
@@ -77,7 +77,7 @@ def _densest(cells: NDArray[np.int64], side: int) -> tuple[int, int]:
 
 
 def _centred(centre: Sequence[float], side: int, shape: tuple[int, ...]) -> Window:
-    """Return the region around a place that lies inside an array."""
+    """Return the region around a place, shifted to lie inside an array."""
     rows, columns = (
         slice(start := min(max(0, math.floor(middle - side / 2)), max(0, size - side)),
               min(start + side, size))
@@ -87,10 +87,7 @@ def _centred(centre: Sequence[float], side: int, shape: tuple[int, ...]) -> Wind
 
 
 def scale(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return how many pixels share a point of an image, and how many points show a pixel.
-
-    One of the two is 1.
-    """
+    """Return the number of pixels per image point, and of points per pixel; one of them is 1."""
     longest = max(shape)
     return -(-longest // _WIDEST), max(1, min(_LARGEST, _WIDEST // longest))
 
@@ -105,7 +102,7 @@ def overview(pixels: Pixels, bad: Bools, median: float, noise: float, window: Wi
     bad : ndarray of bool
         The bad pixels, of the same shape; each covers at least one point.
     median, noise : float
-        Of the sky, in the unit of `pixels`; the greys range from `BLACK` to `WHITE`.
+        Statistics of the sky, in the unit of `pixels`; greys range from `BLACK` to `WHITE`.
     window : tuple of slice
         A region to frame.
 
@@ -148,7 +145,7 @@ def count_classes(most: int) -> list[tuple[int, int]]:
 
 
 def count_colours(classes: int) -> list[str]:
-    """Return a colour for each class of counts, the brighter the higher the count."""
+    """Return a colour for each class of counts; higher counts are brighter."""
     from matplotlib import colormaps  # noqa: PLC0415 - an optional package
     from matplotlib.colors import to_hex  # noqa: PLC0415
 
@@ -161,7 +158,7 @@ def count_map(counts: NDArray[Any], classes: Sequence[tuple[int, int]]) -> bytes
     Parameters
     ----------
     counts : ndarray of int
-        Rows x columns. The highest of the pixels that share a point is drawn.
+        Rows x columns. If pixels share a point, the highest count is drawn.
     classes : sequence of tuple
         As `count_classes` returns them.
 
@@ -177,10 +174,10 @@ def count_map(counts: NDArray[Any], classes: Sequence[tuple[int, int]]) -> bytes
 
 
 def paletted(picture: NDArray[np.uint8]) -> bytes:
-    """Return an image in RGB, row 0 at the top, as a PNG of a third of the size of one in RGB.
+    """Return an RGB image, row 0 at the top, as a PNG with a palette: a third of the size.
 
-    The colours of the report stay exact. If there are more than 256 colours, the
-    rarest, of the edges of lines and letters, become the nearest of the others.
+    The colours of the report remain exact. Beyond 256 colours, the rarest, at the
+    edges of lines and letters, are replaced by the nearest of the others.
     """
     places = np.array([16, 8, 0], dtype=np.uint32)
     packed = np.bitwise_or.reduce(picture.astype(np.uint32) << places, axis=-1)
@@ -217,7 +214,7 @@ def _blocks(values: NDArray[np.float32], block: int) -> NDArray[np.float32]:
 
 
 def _largest(values: Pixels, block: int) -> Pixels:
-    """Return the largest value in each block: whether any is true, for bools."""
+    """Return the largest value in each block; for booleans, whether any is true."""
     return _reduced(values, block, np.maximum)
 
 
@@ -236,7 +233,7 @@ def _reduced(values: Pixels, block: int, reduce: np.ufunc) -> Pixels:
 
 
 def _frame(window: Window, shape: tuple[int, ...], block: int, times: int) -> Bools:
-    """Return the points of a line around a region, outside of it where there is room."""
+    """Return the points of a line around a region, outside it if possible."""
     outer, inner = [], []
     for part, size in zip(window, shape, strict=True):
         start = max(0, part.start // block * times - _FRAME)
@@ -250,7 +247,7 @@ def _frame(window: Window, shape: tuple[int, ...], block: int, times: int) -> Bo
 
 
 def _png(picture: NDArray[np.uint8], palette: Sequence[str]) -> bytes:
-    """Return palette numbers, row 0 at the bottom, as a PNG of half the size of one in RGB."""
+    """Return a PNG of palette indices, row 0 at the bottom: half the size of RGB."""
     from PIL import Image  # noqa: PLC0415 - a dependency of matplotlib
 
     height, width = picture.shape

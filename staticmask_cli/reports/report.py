@@ -1,4 +1,4 @@
-"""What a run found: frozen results, and the lines that report them."""
+"""The results of a run, and the lines that report them."""
 
 from __future__ import annotations
 
@@ -30,36 +30,36 @@ log = logging.getLogger(__name__)
 
 
 class MaskState(StrEnum):
-    """What a run did with a mask."""
+    """State of a mask after a run."""
 
-    #: It is new, or exposures were added to it.
+    #: New, or exposures were added.
     WRITTEN = "written"
-    #: It already had all exposures.
+    #: Already contained all exposures.
     UNCHANGED = "unchanged"
-    #: It would be written: nothing is, in a dry run or a comparison.
+    #: Not written, because of a dry run or a comparison.
     PLANNED = "planned"
 
 
 class ExposureState(StrEnum):
-    """What became of an exposure or a chip; an exposure has the first state of its chips."""
+    """State of a chip or an exposure; an exposure has the first of the states of its chips."""
 
-    #: It was measured.
+    #: Measured.
     READ = "read"
-    #: In a dry run, or because the run failed, it was not measured.
+    #: Not measured, because of a dry run or because the run failed.
     NOT_READ = "not read"
-    #: Its pixels are those of another exposure, with which it counts once.
+    #: Has the same pixels as another exposure; they count once.
     DUPLICATE = "duplicate"
-    #: The masks have it already, and its pixels are the same.
+    #: Already in the mask, with the same pixels.
     VERIFIED = "verified"
-    #: The masks have it already.
+    #: Already in the mask.
     KNOWN = "known"
-    #: It has no exposure time or no good pixel.
+    #: Has no exposure time or no good pixel.
     SKIPPED = "skipped"
-    #: It cannot be used.
+    #: Cannot be used.
     FAILED = "failed"
 
 
-#: Headings of the cells of a mask.
+#: Headings of `MaskReport.cells`.
 HEADING = ("mask", "bad/total", "percent bad", "exposures")
 # Columns of `Report.to_table` that are attributes of a chip's record, with their types.
 _OF_RECORD = {
@@ -83,11 +83,11 @@ class MaskReport:
     Attributes
     ----------
     path : str
-        Its file.
+        Path of its file.
     state : MaskState
-        What the run did with it.
+        Its state after the run.
     identity : ChipIdentity
-        The silicon it belongs to.
+        The silicon that it belongs to.
     chips : tuple of ChipRecord
         The statistics of each chip of each exposure, or why it is not part of the mask.
     mask : StaticMask or None
@@ -107,7 +107,7 @@ class MaskReport:
 
     @property
     def quality(self) -> Quality:
-        """Whether to trust the mask; without checks after a dry run."""
+        """The quality checks; none after a dry run."""
         return (self.mask.quality if self.mask else None) or Quality()
 
     def __repr__(self) -> str:
@@ -135,8 +135,8 @@ class MaskReport:
     def read(self) -> NDArray[np.int16]:
         """Read the mask from its file: rows x columns, int16, 1 good, 0 bad.
 
-        `path` may be relative to the folder in which the run was made; after a
-        dry run the file does not exist.
+        `path` may be relative to the working folder of the run; after a dry run,
+        the file may not exist.
         """
         return read_pixels(self.path)
 
@@ -149,16 +149,16 @@ class MaskReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExposureReport:
-    """What became of one exposure.
+    """The result for one exposure.
 
     Attributes
     ----------
     path : str
-        The file, as it was named or found.
+        The file, as given or found.
     state : ExposureState
-        What became of it.
+        Its state after the run.
     reasons : tuple of str
-        What is wrong with it, a line each.
+        Its problems, one line each.
     chips : tuple
         Identity and record of each of its selected chips; empty if it could not
         be opened.
@@ -175,18 +175,18 @@ class ExposureReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A whole run.
+    """The results of a run.
 
     Attributes
     ----------
     settings : Settings
-        What it was told to do.
+        The settings of the run.
     masks : tuple of MaskReport
-        The masks, by name; after a dry run those that would be made.
+        The masks, by name; after a dry run, those that would be made.
     exposures : tuple of ExposureReport
-        What became of every exposure that was given.
+        The results for all given exposures.
     warnings : tuple of str
-        What a user should know before trusting them.
+        The warnings, one line each.
     dry_run : bool
         Whether nothing was measured or written.
     version : str
@@ -228,11 +228,11 @@ class Report:
         Returns
         -------
         Table
-            One row for each chip of each exposure that was read, skipped or is
-            in a mask, in the order of `exposures`: path, state of the exposure,
-            mask (its path, empty if there is none), file, extver, mode, rms,
-            threshold, n_low, n_flagged, n_finite, used and reason. Mode, rms
-            and threshold are in the units of the exposure; NaN if not measured.
+            One row for each chip of each exposure that could be opened, in the order
+            of `exposures`: path, state of the exposure, mask (its path, or empty),
+            file, extver, mode, rms, threshold, n_low, n_flagged, n_finite, used and
+            reason. Mode, rms and threshold are in the units of the exposure; NaN if
+            not measured.
 
         Examples
         --------
@@ -268,35 +268,35 @@ class Report:
 
     @property
     def failed_checks(self) -> tuple[QualityCheck, ...]:
-        """The reasons not to trust the masks."""
+        """The failed quality checks of all masks."""
         return tuple(check for mask in self.masks for check in mask.quality.failed)
 
     @property
     def failed(self) -> tuple[ExposureReport, ...]:
-        """The exposures that could not be used, and were skipped."""
+        """The exposures that could not be used and were skipped."""
         return tuple(e for e in self.exposures if e.state is ExposureState.FAILED)
 
 
 @dataclass(slots=True)
 class RunRecord:
-    """What a run has done so far: all that is known of one that fails.
+    """The results of a run so far, which remain available if it fails.
 
     Attributes
     ----------
     exposures : list of ExposureReport
-        Those that are done.
+        The exposures that are done.
     masks : tuple of MaskReport
-        Those that are on disk, or planned.
+        The masks that are written, unchanged or planned.
     warnings : list of str
         As in `Report`.
     timings : dict
-        Seconds that each stage took: resolve, measure, write.
+        Duration of each stage in seconds: resolve, measure, write, show.
     dry_run : bool
         As in `Report`.
     answer : list of dict, or None
-        What was found out in place of a run, of types that JSON has.
+        Results of sweep, explain or compare, in JSON types.
     unfinished : list of str
-        What else is to be written when the masks are in place, and is not yet.
+        Other outputs that have not been written yet.
     """
 
     exposures: list[ExposureReport] = field(default_factory=list)
@@ -308,9 +308,9 @@ class RunRecord:
     unfinished: list[str] = field(default_factory=list)
 
     def warn(self, warning: str, kind: str | None = None) -> None:
-        """Record a warning and log it at once; one that was given before is not repeated.
+        """Record and log a warning, unless it is recorded already.
 
-        `kind` is what it has in common with warnings of other chips.
+        `kind` is the text that it has in common with warnings about other chips.
         """
         if warning not in self.warnings:
             self.warnings.append(warning)
@@ -318,7 +318,7 @@ class RunRecord:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Record how long a stage takes."""
+        """Record the duration of a stage."""
         began = time.monotonic()
         try:
             yield
@@ -331,7 +331,7 @@ def _some(number: int, what: str) -> str:
 
 
 def chip_line(record: ChipRecord) -> str:
-    """Return what was measured on one chip, in a line."""
+    """Return the statistics of one chip, as one line."""
     if not record.nbins:
         return f"{record.name}: {record.reason or 'to be used'}"
     line = (

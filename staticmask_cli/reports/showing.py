@@ -29,7 +29,7 @@ def check(settings: Settings) -> None:
     Parameters
     ----------
     settings : Settings
-        Those of the run.
+        The settings of the run.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def check(settings: Settings) -> None:
         If an optional package is missing, or a file cannot be written.
     """
     problems = []
-    options = asked(settings)
+    options = requested(settings)
     if options and not _can_draw():
         needs = f"{' and '.join(options)} need{'s' if len(options) == 1 else ''}"
         problems.append(f"{needs} matplotlib and jinja2: pip install 'staticmask-cli[report]'")
@@ -54,7 +54,7 @@ def check(settings: Settings) -> None:
         raise ConfigError(*problems)
 
 
-def asked(settings: Settings) -> list[str]:
+def requested(settings: Settings) -> list[str]:
     """Return the options that request a report."""
     return [f"--{name}" for name in ("report", "preview") if getattr(settings, name)]
 
@@ -62,8 +62,8 @@ def asked(settings: Settings) -> list[str]:
 def _can_draw() -> bool:
     """Return whether the optional packages can be imported."""
     quiet()
-    # A notebook or a user may have chosen a backend that is not installed. Nothing
-    # here opens a window, but importing matplotlib would fail.
+    # A notebook or a user may have selected a backend that is not installed. No window
+    # is opened here, but importing matplotlib would fail.
     backend = os.environ.pop("MPLBACKEND", None)
     try:
         with silenced():  # matplotlib 3.8 and pyparsing 3.3
@@ -87,12 +87,12 @@ def show(report: Report) -> None:
     Parameters
     ----------
     report : Report
-        A run that has written masks.
+        A run with masks.
 
     Raises
     ------
     OutputError
-        Everything that cannot be written; the rest is written.
+        If files cannot be written; lists all of them. The others are written.
     """
     masks = [draw(mask, report) for mask in report.masks]
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""What a run did, as a JSON document for scripts; its schema is ``summary.schema.json``."""
+"""The results of a run as a JSON document for scripts; its schema is ``summary.schema.json``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from staticmask_cli.masks.records import ChipRecord
     from staticmask_cli.reports.report import ExposureReport, MaskReport, RunRecord
 
-#: The schema's version. A key may come in without a new one, none goes or changes its meaning.
+#: Version of the schema. Keys may be added without a new version, but not removed or redefined.
 SCHEMA_VERSION = 1
 
 SCHEMA_FILE = Path(__file__).parent / "summary.schema.json"
@@ -31,21 +31,21 @@ _STANDARD_OUTPUT = "-"
 
 
 class Summary:
-    """The summary of one run, filled in as the run goes on.
+    """The summary of one run, which is completed during the run.
 
     Parameters
     ----------
     file : str or None
-        Where it goes: a file, ``-`` for standard output, None for nowhere.
+        Name of the file; ``-`` for standard output; None for no summary.
 
     Attributes
     ----------
     settings : Settings or None
         The settings of the run, once they are known.
     origins : mapping of str to str
-        Where each of them was set.
+        The origin of each setting.
     run_record : RunRecord or None
-        What it did, if it began.
+        The record of the run, once it has begun.
     """
 
     def __init__(self, file: str | None) -> None:
@@ -58,16 +58,16 @@ class Summary:
 
     @property
     def takes_standard_output(self) -> bool:
-        """Whether nothing else may go there."""
+        """Whether it goes to standard output, to which nothing else may be written then."""
         return self._file == _STANDARD_OUTPUT
 
     def check(self) -> None:
-        """Make sure that it can be written, before the run and not after it.
+        """Check before the run that the summary can be written.
 
         Raises
         ------
         ConfigError
-            If it cannot.
+            If it cannot be written.
         """
         if self._file is None or self.takes_standard_output:
             return
@@ -76,18 +76,18 @@ class Summary:
             raise ConfigError(problem)
 
     def forget(self) -> None:
-        """Write nothing."""
+        """Do not write a summary."""
         self._file = None
 
     def write(self, status: int, errors: tuple[str, ...], echo: Callable[[str], None]) -> None:
-        """Write it: whole, or not at all, and not a second time.
+        """Write it whole or not at all; a second call does nothing.
 
         Parameters
         ----------
         status : int
             The exit status.
         errors : tuple of str
-            What the run failed of, a line each.
+            The errors of the run, one line each.
         echo : callable
             Writes to standard output.
 
@@ -113,7 +113,7 @@ class Summary:
         return SideFile(file, "--summary", "summary", b'{\n "schema_version": ')
 
     def document(self, status: int, errors: tuple[str, ...]) -> dict[str, Any]:
-        """Return the document, of types that JSON has."""
+        """Return the document, in JSON types."""
         run_record = self.run_record
         masks = run_record.masks if run_record else ()
         paths = {mask.identity: mask.path for mask in masks}
@@ -159,7 +159,7 @@ def _exposure(exposure: ExposureReport, paths: dict[ChipIdentity, str]) -> dict[
         "state": exposure.state,
         "reasons": exposure.reasons,
         "chips": [
-            _record(record) | {"identity": _identity(identity), "mask": paths.get(identity)}
+            _record(record) | {"identity": asdict(identity), "mask": paths.get(identity)}
             for identity, record in exposure.chips
         ],
     }
@@ -193,7 +193,7 @@ def _mask(mask: MaskReport) -> dict[str, Any]:
     return {
         "path": mask.path,
         "state": mask.state,
-        "identity": _identity(mask.identity),
+        "identity": asdict(mask.identity),
         "bad": mask.bad,
         "total": mask.total,
         "exposures": mask.exposures,
@@ -216,12 +216,8 @@ def _check(check: QualityCheck) -> dict[str, Any]:
     }
 
 
-def _identity(identity: ChipIdentity) -> dict[str, Any]:
-    return asdict(identity)
-
-
 def _as_json(value: Any) -> Any:
-    """Return a value in the types that JSON has: no NaN, and text without control characters."""
+    """Return a value in JSON types: without NaN, and without control characters in text."""
     if isinstance(value, dict):
         return {key: _as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -108,7 +108,7 @@ class _Core:
     lower, upper : float
         Range of the whole array; not finite if any pixel is not.
     low, high : float
-        Range of the core; low > high if there is no core.
+        Range of the core; low > high without a core.
     below, above : int
         Number of pixels in the lower and upper tail.
     n, total, squares : int, float, float
@@ -216,7 +216,7 @@ def _next_limits(
         mean, *rms_range = _mean_and_rms_range(core, limits)
         narrow, wide = (next_limits((core.lower, core.upper), mean, rms) for rms in rms_range)
         undecided = (
-            # If the first pixel lies outside the last round's limits, they become
+            # If the first pixel is outside the last round's limits, they become
             # its range and must be exact.
             (is_last and not narrow[0] <= first <= narrow[1])
             or not core.is_inside(narrow)

@@ -116,7 +116,7 @@ def test_a_folder_with_blanks_leaves_the_other_columns_countable_from_the_right(
     assert result.stdout.split("  ") == [f"my masks/{NAME}", "20/5120", "0.3906", "1\n"]
 
 
-def test_standard_output_has_results_only_whatever_else_is_said(staticmask, tmp_path):
+def test_standard_output_has_only_results(staticmask, tmp_path):
     exposure(tmp_path / "j0_flt.fits", [sky(2)], primary={"EXPTIME": 0.0})
     quiet = staticmask()
     loud = staticmask("-vv", STATICMASK_NONSENSE="1")
@@ -129,7 +129,7 @@ def test_standard_output_has_results_only_whatever_else_is_said(staticmask, tmp_
     assert all(line.startswith("staticmask: ") for line in loud.stderr.splitlines())
 
 
-def test_verbose_tells_mode_rms_threshold_and_low_pixels_of_every_chip(invoke, tmp_path):
+def test_verbose_reports_mode_rms_threshold_and_low_pixels_of_every_chip(invoke, tmp_path):
     instrument_exposure(tmp_path / "in", "acs_wfc", 1)
     result = invoke("-v", "in/acs_wfc01_flt.fits", "-o", "out")
     table = [fits.getdata(path, "EXPOSURES")[0] for path in sorted(Path("out").iterdir())]
@@ -142,7 +142,7 @@ def test_verbose_tells_mode_rms_threshold_and_low_pixels_of_every_chip(invoke, t
     assert result.stdout == invoke("in/acs_wfc01_flt.fits", "-o", "out").stdout
 
 
-def test_verbose_tells_what_was_left_aside_of_an_astrodrizzle_cfg(invoke):
+def test_verbose_lists_the_ignored_parts_of_an_astrodrizzle_cfg(invoke):
     Path("a.cfg").write_text(
         "_task_name_ = astrodrizzle\nrunfile = a.log\n[STEP 2: SKY SUBTRACTION]\nskysub = True\n",
         encoding="utf-8",
@@ -205,7 +205,7 @@ def test_a_log_file_that_cannot_be_written_stops_the_run_before_it_begins(
 
 
 def test_a_dry_run_says_what_would_be_made_reads_no_pixels_and_writes_nothing(invoke, tmp_path):
-    # The pixels are compressed, and damaged where only reading them can tell.
+    # The pixels are compressed, and damaged where only reading them reveals it.
     primary = fits.PrimaryHDU()
     primary.header.update({"INSTRUME": "ACS", "DETECTOR": "SBC", "EXPTIME": 400.0})
     packed = fits.CompImageHDU(sky(2), name="SCI", compression_type="GZIP_1", quantize_level=0.0)
@@ -261,7 +261,7 @@ def test_a_configuration_that_switches_static_off_is_named(invoke, tmp_path):
     assert json.loads(result.stdout)["warnings"] == [line]
 
 
-def test_a_key_outside_its_section_is_warned_of_once_whatever_is_asked(invoke, tmp_path):
+def test_a_key_outside_its_section_is_warned_of_once_by_every_command(invoke, tmp_path):
     (tmp_path / "my.cfg").write_text("static_sig = 3\n", encoding="utf-8")
     line = "my.cfg: static_sig belongs in [STEP 1: STATIC MASK]; used all the same"
     for options in (["-o", "out"], ["--show-config"], ["explain", "--pixel", "1,1"], ["-n"]):
@@ -276,9 +276,11 @@ def test_files_that_clash_are_named_as_they_were_given(invoke, monkeypatch):
     monkeypatch.setenv("STATICMASK_REPORT", "one")
     result = invoke("--summary", "one")
     assert result.exit_code == 2
-    assert "report (set by STATICMASK_REPORT) and --summary name one file: one" in result.stderr
+    assert (
+        "report (set by STATICMASK_REPORT) and --summary name the same file: one" in result.stderr
+    )
     result = invoke("--summary", "two", "--report", "two")
-    assert "--report and --summary name one file: two" in result.stderr
+    assert "--report and --summary name the same file: two" in result.stderr
 
 
 def test_help_is_the_same_without_docstrings():
@@ -290,7 +292,7 @@ def test_help_is_the_same_without_docstrings():
         ).stdout
         for flags in ([], ["-OO"])
     ]
-    assert b"INPUT is exposures, quoted patterns" in helps[0]
+    assert b"INPUT may be exposures, quoted patterns" in helps[0]
     assert helps[0] == helps[1]
 
 
@@ -522,7 +524,7 @@ def test_errors_are_lines_without_traceback_all_of_them(staticmask):
     ]
 
 
-def test_wrong_configuration_is_told_whole_before_any_input_is_looked_at(staticmask, tmp_path):
+def test_all_configuration_errors_are_listed_before_any_input_is_read(staticmask, tmp_path):
     (tmp_path / "bad.cfg").write_text("inptu = a\n[RUNNING]\njobs = -1\n", encoding="utf-8")
     run = staticmask("-c", "bad.cfg", "--static-sig", "x", "missing.fits")
     assert run.returncode == 2
@@ -663,7 +665,7 @@ def test_an_editor_that_cannot_be_run_is_an_error(staticmask, tmp_path):
 
 # The signal is the process's own, sent once, at the moment that matters. The
 # worker that sent it gives a clean-up the chance to come first, and the process
-# lingers at its end: a worker that was not told to stop goes on to its next mask.
+# lingers at its end: a worker that was not stopped continues with its next mask.
 INTERRUPTED = """
 import atexit, os, pathlib, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the background
@@ -1105,10 +1107,10 @@ def test_a_lock_is_not_a_log_file(invoke, tmp_path):
 def test_report_and_preview_need_two_names(invoke, monkeypatch, tmp_path):
     result = invoke("--report", "r", "--preview", "./r")
     assert result.exit_code == 2
-    assert "--report and --preview name one file: ./r" in result.stderr
+    assert "--report and --preview name the same file: ./r" in result.stderr
     monkeypatch.setenv("STATICMASK_PREVIEW", "r")
     result = invoke("--report", "r")
-    assert "--report and preview (set by STATICMASK_PREVIEW) name one file: r" in result.stderr
+    assert "--report and preview (set by STATICMASK_PREVIEW) name the same file: r" in result.stderr
     assert not (tmp_path / NAME).exists()
 
 
@@ -1122,3 +1124,40 @@ def test_a_lost_log_is_reported_also_if_quiet(invoke, monkeypatch):
     assert result.stderr == (
         "staticmask: error: --log-file: night.log: cannot be written any more\n"
     )
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["sweep", "--help"]])
+def test_help_on_a_full_device_is_one_error(words):
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "staticmask_cli", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    message = "staticmask: error: standard output cannot be written: No space left on device\n"
+    assert (result.returncode, result.stderr) == (1, message)
+
+
+def test_a_closed_standard_output_is_no_failure(tmp_path):
+    exposure(tmp_path / "a_flt.fits", [sky(1)])
+    command = shlex.join([sys.executable, "-m", "staticmask_cli", "sweep", "a_flt.fits"])
+    result = subprocess.run(
+        ["sh", "-c", f"exec {command} >&-"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+def test_a_command_behind_options_is_named_in_the_error(invoke):
+    result = invoke("-o", "m", "explain", "--pixel", "3,3")
+    assert result.exit_code == 2
+    assert "; the command 'explain' must be the first word; " in result.stderr
+
+
+def test_texts_of_checks_that_pass_are_empty(invoke, tmp_path):
+    exposure(tmp_path / "a_flt.fits", [sky(1, (200, 200), low=0)])
+    invoke("a_flt.fits", "--summary", "s.json")
+    (mask,) = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["masks"]
+    assert mask["quality_checks"]
+    assert all(check["failed"] == bool(check["text"]) for check in mask["quality_checks"])

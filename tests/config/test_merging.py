@@ -29,7 +29,7 @@ VALUES = {
         ("SCI, 2", Group(extver=2)),
         ("4,1,4", Group(hdus=(4, 1))),
     ],
-    # Two values are all there are: the flag says again what the file said.
+    # There are only two values: the flag repeats that of the file.
     "static": [("no", False), ("True", True), ("off", False)],
     "static_sig": [("3", 3.0), ("2.5", 2.5), ("1e1", 10.0)],
     "final_bits": [("0", "0"), ("64,32", "64,32"), ("~4096", "~4096")],
@@ -252,7 +252,7 @@ def test_every_failure_of_all_sources_is_reported_at_once_with_what_is_allowed(t
         ("prefix", "x" * 101),
     ],
 )
-def test_a_value_out_of_range_or_of_the_wrong_type_is_refused_wherever_it_stands(
+def test_values_out_of_range_or_of_the_wrong_type_are_refused_in_every_source(
     name, value, tmp_path
 ):
     file = cfg(tmp_path, name, value)
@@ -347,7 +347,7 @@ def test_a_key_in_the_wrong_section_and_in_another_is_refused(text, tmp_path):
     assert "static_sig belongs in [STEP 1: STATIC MASK], and is given twice" in problem
 
 
-def test_an_unknown_section_is_refused_once_whatever_it_holds(tmp_path):
+def test_an_unknown_section_is_refused_once_regardless_of_its_keys(tmp_path):
     file = write(tmp_path / "user.cfg", "[STEP 2: SKY]\nskysub = True\nskyuser = ''\n")
     (problem,) = refused(config_file=file)
     assert problem.startswith(f"{file}: [STEP 2: SKY] is not a known section")
@@ -401,13 +401,13 @@ def test_comments_of_other_programs_are_errors_that_say_how_comments_begin(tmp_p
     assert problem.endswith("; comments begin with #")
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path):
+def test_a_file_that_is_not_text_is_refused(tmp_path):
     file = tmp_path / "user.cfg"
     file.write_bytes("prefix = é\n".encode("latin-1"))
     assert refused(config_file=file) == [f"{file}: is not a text file in UTF-8"]
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_no_hindrance(tmp_path):
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path):
     file = tmp_path / "user.cfg"
     file.write_bytes(b"\xef\xbb\xbfgroup = 4\r\n[RUNNING]\r\njobs = 2\r\n")
     merged = merge(config_file=file).settings
@@ -427,7 +427,7 @@ def test_what_a_file_says_cannot_harm_a_terminal(tmp_path):
     assert all(problem.isprintable() for problem in refused(config_file=file))
 
 
-def test_a_stray_variable_is_no_error_but_is_told_of():
+def test_an_unknown_variable_is_a_warning():
     merged = merge(environment={"STATICMASK_STATIC_SIGMA": "3", "STATICMASK_X": "1", "OTHER": "1"})
     assert merged.settings == merge().settings
     first, second = merged.warnings
@@ -448,7 +448,7 @@ def test_a_stray_variable_is_no_error_but_is_told_of():
         ("[3]", Group(hdus=(3,))),
     ],
 )
-def test_a_group_may_stand_in_brackets_as_behind_a_files_name(value, group, tmp_path):
+def test_a_group_may_be_in_brackets_as_after_a_file_name(value, group, tmp_path):
     assert merge(flags={"group": (value, "--group")}).settings.group == group
     if isinstance(value, str):
         assert merge(config_file=cfg(tmp_path, "group", value)).settings.group == group
@@ -469,7 +469,7 @@ VERIFY = "verify{} does nothing without update: every exposure is read"
 @pytest.mark.parametrize(
     ("name", "value", "text"), [("static", "False", OFF), ("verify", "True", VERIFY)]
 )
-def test_a_warning_of_a_setting_tells_where_it_was_set(name, value, text, tmp_path):
+def test_a_warning_about_a_setting_names_its_origin(name, value, text, tmp_path):
     section = keys()[name].section
     file = write(tmp_path / "user.cfg", f"# {name} = x\n\n[{section}]\n'{name}'= {value}\n")
     variable = f"STATICMASK_{name.upper()}"
@@ -586,7 +586,7 @@ def test_drizzlepacs_own_astrodrizzle_cfg_works_as_it_is():
     assert from_file == {"input", "group", "static", "static_sig", "final_bits"}
 
 
-def test_what_an_astrodrizzle_cfg_says_to_other_steps_is_left_aside_and_told_of():
+def test_other_steps_of_an_astrodrizzle_cfg_are_ignored_and_noted():
     (note,) = merge(config_file=ASTRODRIZZLE_CFG).notes
     assert note.startswith(f"{ASTRODRIZZLE_CFG}: ")
     for name in ("runfile", "num_cores", "[STEP 2: SKY SUBTRACTION]", "[STEP 7a"):
@@ -598,7 +598,7 @@ def test_what_an_astrodrizzle_cfg_says_to_other_steps_is_left_aside_and_told_of(
 @pytest.mark.parametrize(
     "task", ["_task_name_ = astrodrizzle\n", "_task_name_ = AstroDrizzle\n", ""]
 )
-def test_an_edited_astrodrizzle_cfg_gives_its_five_keys(task, tmp_path):
+def test_the_five_keys_of_an_edited_astrodrizzle_cfg_are_used(task, tmp_path):
     text = ASTRODRIZZLE_CFG.read_text(encoding="utf-8")
     for old, new in [
         ("_task_name_ = astrodrizzle\n", task),
@@ -712,7 +712,7 @@ def test_a_value_that_no_file_can_hold_is_refused_not_changed(name, value, tmp_p
     assert merge(config_file=file).settings == merged.settings
 
 
-def test_a_dumped_configuration_tells_of_each_value_where_it_came_from(tmp_path):
+def test_a_dumped_configuration_names_the_origin_of_each_value(tmp_path):
     file = cfg(tmp_path, "static_sig", "3")
     merged = merge(
         config_file=file,

@@ -238,7 +238,7 @@ def test_flagged_pixels_are_0_in_the_mask_unless_their_bits_are_good(final_bits,
     assert flagged == sum(value & ~good != 0 for value in FLAGS.values())
 
 
-def test_low_pixels_are_bad_whatever_their_flags(tmp_path):
+def test_low_pixels_are_bad_regardless_of_their_flags(tmp_path):
     path = exposure(tmp_path / "j_flt.fits", [sky(1, SHAPE)], flags=[np.zeros(SHAPE, np.int16)])
     without, _ = run(path, None, tmp_path / "without")
     mask, _ = run(path, 0, tmp_path / "with")

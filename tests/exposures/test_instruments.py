@@ -881,7 +881,7 @@ def test_an_empty_file_with_the_name_of_a_mask_is_replaced(update: bool, tmp_pat
     (out / f"ACSHRC_64x80_1{END}").touch()
     report = run(path, out=out, update=update)
     (warning,) = report.warnings
-    assert warning.endswith("is not a static mask, and is replaced")
+    assert warning.endswith("is not a static mask; replaced")
     np.testing.assert_array_equal(only(report), expected([sky(1)]))
 
 

@@ -56,7 +56,7 @@ def test_other_products_are_refused_by_name_if_the_header_is_not_conclusive(
     (problem,) = refused(product(tmp_path / name))
     assert problem.startswith(reason)
     assert problem.endswith(
-        ", judging by its name; give calibrated exposures, or use --any-product"
+        ", according to its name; give calibrated exposures, or use --any-product"
     )
     # The header has precedence over the name.
     path = product(tmp_path / "a_flt.fits", FILENAME=name)

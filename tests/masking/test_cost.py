@@ -19,7 +19,7 @@ from tests.support.makers import exposure, sky
 SHAPE = (600, 700)
 ARRAY = SHAPE[0] * SHAPE[1] * 4
 
-# Runs the command in this process and tells what the kernel counted.
+# Runs the command in this process and prints the counts of the kernel.
 COUNTED = """
 import sys
 from pathlib import Path
@@ -68,7 +68,7 @@ def exposures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_proc
-def test_only_science_pixels_are_read_and_flags_if_asked_for(
+def test_only_science_pixels_are_read_and_flags_if_requested(
     exposures: Path, tmp_path: Path
 ) -> None:
     path = exposures / "j00_flt.fits"

@@ -82,7 +82,7 @@ def test_not_all_exposures_wait_behind_a_slow_one(n_workers: int, tmp_path: Path
     loop = ExposureLoop(settings(tmp_path, jobs=n_workers), work, Workers(), RunRecord())
     found = loop.run(paths, {})
     assert Path(next(found).name) == paths[0]
-    # Only so many were opened until the first was done.
+    # Only this many were opened before the first was done.
     assert len(tasks) == 4 * (n_workers + 2)
     assert [Path(result.name) for result in found] == paths[1:]
 

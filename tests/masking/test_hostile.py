@@ -86,7 +86,7 @@ def test_a_changed_byte_is_an_error_or_a_mask_and_never_a_trace(seed: int, tmp_p
 
 
 @pytest.mark.parametrize("kind", ["", ".gz"])
-def test_a_file_cut_at_any_block_is_an_error_or_told_of(kind: str, tmp_path: Path) -> None:
+def test_a_file_cut_at_any_block_is_an_error_or_a_warning(kind: str, tmp_path: Path) -> None:
     whole = small(tmp_path / "x_flt.fits", primary={"NEXTEND": 2}, flags=[np.zeros(SMALL, "i2")])
     data = whole.read_bytes()
     cuts = range(2880, len(data), 2880)
@@ -112,7 +112,7 @@ def test_a_constant_array_of_absurd_size_takes_no_memory(tmp_path: Path) -> None
     assert "larger than any detector" in errors(path)
 
 
-def test_what_does_not_fit_into_memory_is_told_with_its_file(tmp_path: Path) -> None:
+def test_a_chip_that_does_not_fit_in_memory_is_reported_with_its_file(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     path = tmp_path / "x_flt.fits"
     header = exposure(path, [np.zeros((2, 2), "f4")], errors=False).read_bytes()
@@ -163,7 +163,7 @@ def test_a_member_with_escape_sequences_does_not_reach_the_terminal(
     assert "\x1b" not in result.stderr + (tmp_path / "log").read_text(encoding="utf-8")
 
 
-def test_a_member_of_a_name_that_no_file_can_have_is_missing(tmp_path: Path) -> None:
+def test_a_member_with_an_impossible_file_name_is_missing(tmp_path: Path) -> None:
     columns = [
         fits.Column(name="MEMNAME", format="400A", array=["j" * 400]),
         fits.Column(name="MEMTYPE", format="7A", array=["EXP-DTH"]),
@@ -186,7 +186,7 @@ def test_no_good_bits_at_all_is_not_taken_for_no_flags(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["１", "²", "٣"])  # noqa: RUF001 - what it is about
-def test_digits_of_other_scripts_are_no_dq_bits(value: str, tmp_path: Path) -> None:
+def test_digits_of_other_scripts_are_not_dq_bits(value: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         create_masks(small(tmp_path / "x_flt.fits"), final_bits=value)
 
@@ -205,7 +205,7 @@ def test_a_run_goes_on_with_standard_error_closed(tmp_path: Path) -> None:
     assert result.stdout.startswith(f"{tmp_path}/out/ACSHRC_24x32_1_staticMask.fits  ")
 
 
-def test_a_reader_that_wants_no_results_is_no_failure(tmp_path: Path) -> None:
+def test_a_closed_pipe_on_standard_output_is_not_a_failure(tmp_path: Path) -> None:
     path = small(tmp_path / "x_flt.fits")
     command = f'"{sys.executable}" -m staticmask_cli "{path}" -o "{tmp_path}/out"'
     result = subprocess.run(
@@ -229,7 +229,9 @@ def test_a_log_file_on_a_full_disk_costs_no_mask(staticmask: Run, tmp_path: Path
     assert len(result.stdout.splitlines()) == 1
 
 
-def test_an_editor_that_never_mends_is_not_asked_for_ever(staticmask: Run, tmp_path: Path) -> None:
+def test_an_editor_that_never_fixes_errors_does_not_loop_forever(
+    staticmask: Run, tmp_path: Path
+) -> None:
     small(tmp_path / "x_flt.fits")
     result = staticmask("x_flt.fits", "--editpars", EDITOR="sed -i s/4.0/zz/", VISUAL="")
     assert result.returncode == 2
@@ -237,13 +239,13 @@ def test_an_editor_that_never_mends_is_not_asked_for_ever(staticmask: Run, tmp_p
     assert not list(tmp_path.glob("*staticMask*"))
 
 
-def test_an_older_mask_under_the_documented_name_is_told_of(tmp_path: Path) -> None:
+def test_an_older_mask_with_the_documented_name_is_reported(tmp_path: Path) -> None:
     wfc = {"INSTRUME": "ACS", "DETECTOR": "WFC"}
     for name, x in (("a", 0), ("b", -1024)):
         small(tmp_path / f"{name}_flt.fits", primary=wfc, chips=[{"CCDCHIP": 1, "LTV1": x}])
     create_masks(tmp_path / "a_flt.fits", output_dir=tmp_path)
     report = create_masks(tmp_path / "?_flt.fits", output_dir=tmp_path)
-    assert any("the older mask of that name is left" in warning for warning in report.warnings)
+    assert any("the older mask of that name is unchanged" in warning for warning in report.warnings)
     assert len(list(tmp_path.glob("*staticMask.fits"))) == 3
 
 

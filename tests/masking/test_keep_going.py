@@ -1,4 +1,4 @@
-"""Bad exposures among good ones: told of, skipped, and never half in a mask."""
+"""Bad exposures among good ones: reported, skipped, and never partly in a mask."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def night(tmp_path: Path) -> list[str]:
 BAD = ["cut_flt.fits", "gone_flt.fits", "none*.fits", "nowhere_flt.fits", "text_flt.fits"]
 
 
-def test_without_it_all_bad_ones_are_told_and_nothing_is_written(
+def test_without_it_all_bad_exposures_are_listed_and_nothing_is_written(
     night: list[str], staticmask: Run, tmp_path: Path
 ) -> None:
     before = tree(tmp_path)
@@ -46,7 +46,7 @@ def test_without_it_all_bad_ones_are_told_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("way", ["-k", "environment"])
-def test_with_it_the_good_ones_are_combined_and_the_bad_ones_told_everywhere(
+def test_with_it_good_exposures_are_combined_and_bad_ones_reported_everywhere(
     way: str, night: list[str], staticmask: Run, tmp_path: Path
 ) -> None:
     more = {"STATICMASK_KEEP_GOING": "1"} if way == "environment" else {}

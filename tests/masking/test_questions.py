@@ -119,7 +119,7 @@ def test_noise_alone_is_what_a_sky_of_noise_alone_has(tmp_path: Path) -> None:
 # Explain.
 
 
-def test_an_explanation_tells_every_exposure_of_every_mask(folder: Path) -> None:
+def test_an_explanation_lists_every_exposure_of_every_mask(folder: Path) -> None:
     place = (12, 11)  # on the diagonal of the first exposure's flags
     first, second = explain(folder / "*flt.fits", x=12, y=11, final_bits="0", static_sig=3)
     assert [first.mask, second.mask] == [f"ACSWFC_64x80_{n}_staticMask.fits" for n in (1, 2)]
@@ -142,7 +142,7 @@ def test_an_explanation_tells_every_exposure_of_every_mask(folder: Path) -> None
     assert [chip.dq_names for chip in first.chips] == [("HOT",), (), ()]
 
 
-def test_flags_are_told_though_they_do_not_count(staticmask: Run, folder: Path) -> None:
+def test_flags_are_reported_even_if_they_do_not_count(staticmask: Run, folder: Path) -> None:
     before = tree(folder)
     result = staticmask(
         *("explain", "*flt.fits", "--pixel", "12,11", "--pixel", "1,1", "--group", "sci,1")
@@ -174,7 +174,7 @@ def test_explanations_of_odd_pixels(tmp_path: Path) -> None:
     assert told.is_bad
 
 
-def test_masks_that_a_pixel_lies_outside_of_are_told(staticmask: Run, tmp_path: Path) -> None:
+def test_masks_that_do_not_contain_a_pixel_are_reported(staticmask: Run, tmp_path: Path) -> None:
     small(tmp_path / "a_flt.fits")
     exposure(tmp_path / "b_flt.fits", [sky(1)])
     result = staticmask("explain", "*flt.fits", "--pixel", "80,64")
@@ -257,7 +257,7 @@ def test_masks_are_compared_with_masks(staticmask: Run, folder: Path) -> None:
     assert "ACSWFC_64x80_1_staticMask.fits  only new" in result.stdout
 
 
-def test_masks_are_paired_whatever_they_are_called(staticmask: Run, tmp_path: Path) -> None:
+def test_masks_are_paired_regardless_of_their_names(staticmask: Run, tmp_path: Path) -> None:
     for name, corner in (("s0", 0.0), ("s1", -100.0)):
         exposure(tmp_path / f"{name}_flt.fits", [sky(1)], chips=[{"LTV1": corner}], errors=False)
     for folder, order in (("x", "10"), ("y", "01")):
@@ -287,7 +287,9 @@ def test_a_pattern_names_all_older_masks_and_gzipped_ones_too(
     assert "--static-sig cannot be used to compare masks with masks" in result.stderr
 
 
-def test_masks_of_one_name_are_compared_a_folder_at_a_time(staticmask: Run, folder: Path) -> None:
+def test_masks_with_the_same_name_are_compared_one_folder_at_a_time(
+    staticmask: Run, folder: Path
+) -> None:
     for out in ("a", "b"):
         create_masks(folder / "*flt.fits", output_dir=folder / out)
     result = staticmask("compare", "a", "a", "b")
@@ -295,7 +297,7 @@ def test_masks_of_one_name_are_compared_a_folder_at_a_time(staticmask: Run, fold
     assert "ACSWFC_64x80_1_staticMask.fits: is the name of several masks" in result.stderr
 
 
-def test_a_pipe_is_no_mask(staticmask: Run, tmp_path: Path) -> None:
+def test_a_pipe_is_not_a_mask(staticmask: Run, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p_staticMask.fits")
     small(tmp_path / "a_flt.fits")
     for arguments in (
@@ -307,7 +309,7 @@ def test_a_pipe_is_no_mask(staticmask: Run, tmp_path: Path) -> None:
         assert result.stderr.count("\n") == 1
 
 
-def test_many_columns_are_cut_short_unless_all_are_asked_for(
+def test_only_ten_columns_are_listed_unless_all_are_requested(
     staticmask: Run, tmp_path: Path
 ) -> None:
     exposure(tmp_path / "a_flt.fits", [sky(1, low=100)])
@@ -323,7 +325,7 @@ def test_many_columns_are_cut_short_unless_all_are_asked_for(
 
 
 def as_astrodrizzles(folder: Path, to: Path, root: str) -> None:
-    """Copy masks as AstroDrizzle writes and names them: without anything that tells whose."""
+    """Copy masks as AstroDrizzle writes and names them: without an identity."""
     to.mkdir(exist_ok=True)
     for path in sorted(folder.iterdir()):
         name = re.sub(r"^[^_]*", root, path.name)
@@ -368,7 +370,7 @@ def test_what_could_be_paired_in_two_ways_is_not(staticmask: Run, folder: Path) 
 
 @pytest.mark.parametrize("whose", ["ours", "astrodrizzle"])
 @pytest.mark.parametrize("part", ["half", "trailer", "checksum"])
-def test_a_damaged_gzip_is_no_mask_to_compare_with(
+def test_a_damaged_gzip_cannot_be_compared_with(
     staticmask: Run, tmp_path: Path, whose: str, part: str
 ) -> None:
     path = tmp_path / "m" / "ACSHRC_64x80_1_staticMask.fits"
@@ -463,7 +465,7 @@ def test_the_mask_of_another_region_is_trouble(tmp_path: Path) -> None:
         exposure(tmp_path / "a_flt.fits", [sky(1)], chips=chips), output_dir=tmp_path / "m"
     )
     here = exposure(tmp_path / "b_flt.fits", [sky(1)])
-    with pytest.raises(InputError, match="the old mask is that of ACSHRC 64x80 chip 1 from x 512"):
+    with pytest.raises(InputError, match="the old mask belongs to ACSHRC 64x80 chip 1 from x 512"):
         compare(here, old=tmp_path / "m" / HRC)
 
 
@@ -492,7 +494,7 @@ def test_progress_counts_every_exposure_once_also_one_that_fails(
 @pytest.mark.parametrize(
     "question", [["sweep", "--sigmas", "3"], ["explain", "--pixel", "1,1"], ["compare", "m"]]
 )
-def test_questions_tell_all_that_is_wrong_and_may_keep_going(
+def test_questions_list_all_problems_and_may_keep_going(
     question: list[str], staticmask: Run, folder: Path
 ) -> None:
     create_masks(folder / "acs_wfc01_flt.fits", output_dir=folder / "m")
@@ -519,7 +521,7 @@ def test_questions_tell_all_that_is_wrong_and_may_keep_going(
         (["compare", "m"], {"old", "new", "gained", "lost", "columns"}),
     ],
 )
-def test_answers_stand_in_the_summary(
+def test_answers_are_in_the_summary(
     question: list[str], keys: set[str], staticmask: Run, folder: Path
 ) -> None:
     create_masks(folder / "acs_wfc01_flt.fits", output_dir=folder / "m")
@@ -532,20 +534,20 @@ def test_answers_stand_in_the_summary(
 
 
 @pytest.mark.parametrize("sigmas", ["", "x", "3,,4", "-1", "0", "3,0", "inf", "3;4"])
-def test_what_is_no_list_of_sigmas_is_refused(sigmas: str, staticmask: Run) -> None:
+def test_an_invalid_list_of_sigmas_is_refused(sigmas: str, staticmask: Run) -> None:
     result = staticmask("sweep", "*flt.fits", "--sigmas", sigmas)
     assert result.returncode == 2
     assert f"'--sigmas': {sigmas!r} is not a list of numbers" in result.stderr
 
 
 @pytest.mark.parametrize("place", ["", "1", "0,1", "1,2,3", "-1,2", "a,b", "1.5,2"])
-def test_what_is_no_pixel_is_refused(place: str, staticmask: Run) -> None:
+def test_an_invalid_pixel_is_refused(place: str, staticmask: Run) -> None:
     result = staticmask("explain", "*flt.fits", "--pixel", place)
     assert result.returncode == 2
     assert f"'--pixel': {place!r} is not the column and row of a pixel" in result.stderr
 
 
-def test_a_sweep_tells_of_chips_without_sky(staticmask: Run, tmp_path: Path) -> None:
+def test_a_sweep_warns_of_chips_without_sky(staticmask: Run, tmp_path: Path) -> None:
     small(tmp_path / "a_flt.fits")
     exposure(tmp_path / "b_flt.fits", [np.full((16, 20), 3, "f4")])
     small(tmp_path / "c_flt.fits", primary={"EXPTIME": 0.0})

@@ -50,7 +50,7 @@ def test_night_after_night_is_one_run_byte_for_byte(
 ) -> None:
     shutil.rmtree(tmp_path, ignore_errors=True)  # of the last example
     order = data.draw(st.permutations([*NAMES, *WFC]))
-    # What is skipped before its chip has a mask is told of that night only.
+    # An exposure skipped before its chip has a mask is reported only that night.
     if order.index("empty_flt.fits") < min(order.index(n) for n in NAMES if "empty" not in n):
         order = [*(n for n in order if "empty" not in n), "empty_flt.fits"]
     cuts = sorted(data.draw(st.sets(st.integers(1, len(order) - 1), max_size=4)))
@@ -379,7 +379,7 @@ def test_a_mask_that_is_replaced_meanwhile_gets_all_that_was_given(tmp_path: Pat
     assert contents(tmp_path / "m") == contents(tmp_path / "one")
 
 
-def test_two_versions_of_one_exposure_are_found_out_also_in_overlapping_runs(
+def test_two_versions_of_one_exposure_are_detected_even_in_overlapping_runs(
     tmp_path: Path,
 ) -> None:
     first, second = (small(tmp_path / folder / "a_flt.fits", n) for n, folder in enumerate("xy"))
@@ -434,7 +434,9 @@ def test_runs_that_change_the_same_exposures_without_end_end(tmp_path: Path) -> 
         )
 
 
-def test_two_of_one_name_and_header_are_told_apart_by_their_pixels(tmp_path: Path) -> None:
+def test_exposures_with_the_same_name_and_header_are_distinguished_by_their_pixels(
+    tmp_path: Path,
+) -> None:
     paths = [small(tmp_path / folder / "a_flt.fits", n) for n, folder in enumerate("xy")]
     options = {"output_dir": tmp_path / "m", "update": True}
     create_masks(paths[0], **options)
@@ -446,7 +448,7 @@ def test_two_of_one_name_and_header_are_told_apart_by_their_pixels(tmp_path: Pat
     assert [exposure.state for exposure in report.exposures] == ["known", "known"]
 
 
-def test_files_of_one_name_are_matched_whatever_their_order(tmp_path: Path) -> None:
+def test_files_with_the_same_name_are_matched_in_any_order(tmp_path: Path) -> None:
     a, b = (small(tmp_path / folder / "x_flt.fits", n) for n, folder in enumerate("ab"))
     with_header(b, MEANDARK=1.0)
     empty = small(tmp_path / "c" / "x_flt.fits", 3, primary={"EXPTIME": 0.0})
@@ -463,7 +465,7 @@ def test_files_of_one_name_are_matched_whatever_their_order(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("allow", [False, True])
-def test_each_record_is_the_former_one_of_one_exposure_alone(allow: bool, tmp_path: Path) -> None:
+def test_each_existing_record_matches_only_one_exposure(allow: bool, tmp_path: Path) -> None:
     # Without a sky, or if copies count, equal pixels may be of several exposures.
     flags = np.zeros((16, 20), "i2")
     flags[2, 3] = 4
@@ -568,7 +570,7 @@ def test_a_name_is_the_same_in_every_locale(locale: str, staticmask: Run, tmp_pa
     assert tree(tmp_path) == before
 
 
-def test_verify_alone_is_told_to_do_nothing(tmp_path: Path) -> None:
+def test_verify_without_update_is_reported_to_do_nothing(tmp_path: Path) -> None:
     report = create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path / "m", verify=True)
     assert report.warnings == ("verify does nothing without update: every exposure is read",)
 

@@ -80,7 +80,7 @@ def test_split_repeats_and_their_whole_file_count_once(tmp_path: Path) -> None:
         assert Path(mask.path).read_bytes() == Path(one.masks[0].path).read_bytes()
 
 
-def test_chips_without_a_sky_are_no_copies(tmp_path: Path) -> None:
+def test_chips_without_a_sky_are_not_copies(tmp_path: Path) -> None:
     flags = np.zeros(SHAPE, "i2")
     paths = []
     for number in range(3):

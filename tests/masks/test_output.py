@@ -64,7 +64,7 @@ def test_a_mask_is_a_primary_hdu_of_int16_with_1_for_good_and_0_for_bad(made: Pa
     assert fits.getdata(made).sum() == 64 * 80 - header(made)["NBAD"]
 
 
-def test_the_header_tells_identity_settings_and_counts(made: Path) -> None:
+def test_the_header_records_identity_settings_and_counts(made: Path) -> None:
     head = header(made)
     standard = "SIMPLE", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "EXTEND", "CHECKSUM", "DATASUM"
     assert {key: head[key] for key in head if key not in standard} == {
@@ -113,7 +113,7 @@ def test_without_final_bits_the_header_says_none(tmp_path: Path) -> None:
         "LOST+FILLED+BADPIX+MASKED+HOT+WARM+SATURATED+BADREF+TRAP+ATODSAT+CRDRIZ+CRREJ+UNSTABLE",
     ],
 )
-def test_long_final_bits_stand_whole_in_the_header_and_make_no_noise(
+def test_long_final_bits_are_complete_in_the_header_without_warnings(
     bits: str, tmp_path: Path, staticmask: Run
 ) -> None:
     small(tmp_path / "x_flt.fits", flags=[np.zeros((16, 20), "i2")])
@@ -124,7 +124,7 @@ def test_long_final_bits_stand_whole_in_the_header_and_make_no_noise(
 
 
 @pytest.mark.parametrize("sig", [3, 4.25, 1e-3, 1 / 3, 1e10])
-def test_the_header_tells_static_sig_to_the_last_bit(sig: float, tmp_path: Path) -> None:
+def test_the_header_records_static_sig_to_the_last_bit(sig: float, tmp_path: Path) -> None:
     (mask,) = run(small(tmp_path / "x_flt.fits"), out=tmp_path / "out", static_sig=sig).masks
     assert header(mask.path)["STATSIG"] == sig
 
@@ -189,7 +189,7 @@ def test_the_table_of_a_real_exposure_can_be_read_by_any_reader(tmp_path: Path) 
     assert [r["LOWPIX"] for r in rows] == [record.n_low for record in mask.chips]
 
 
-def test_an_exposure_that_gave_no_low_pixels_is_told_with_its_reason(tmp_path: Path) -> None:
+def test_an_exposure_without_low_pixels_is_reported_with_its_reason(tmp_path: Path) -> None:
     path = simple(tmp_path / "x_flt.fits", [constant("SCI", 3.0, (16, 20))])
     (mask,) = run(path, out=tmp_path / "out").masks
     (row,) = fits.getdata(mask.path, 1)
@@ -226,7 +226,7 @@ def test_a_changed_pixel_breaks_the_checksum(made: Path) -> None:
         hdus.readall()
 
 
-def test_there_is_no_clock_and_no_folder_in_the_file(made: Path, tmp_path: Path) -> None:
+def test_the_file_depends_on_neither_time_nor_folder(made: Path, tmp_path: Path) -> None:
     content = made.read_bytes()
     assert str(tmp_path).encode() not in content
     with fits.open(made) as hdus:
@@ -248,7 +248,7 @@ def test_equal_inputs_give_equal_bytes_in_every_order(tmp_path: Path) -> None:
     assert len(contents) == 1
 
 
-def test_the_order_does_not_matter_to_exposures_of_one_name_either(tmp_path: Path) -> None:
+def test_the_order_of_exposures_with_the_same_name_does_not_matter(tmp_path: Path) -> None:
     paths = [small(tmp_path / f"night{n}/x_flt.fits", n) for n in (1, 2, 3)]
     first, second = (
         Path(run(*order, out=tmp_path / str(i)).masks[0].path).read_bytes()
@@ -494,14 +494,16 @@ def test_result_lines_agree_with_header_and_pixels(tmp_path: Path, staticmask: R
         assert head["NCHIPS"] == rows["USED"].sum() == 2
 
 
-def test_a_mask_without_a_bad_pixel_is_written_and_told(tmp_path: Path, staticmask: Run) -> None:
+def test_a_mask_without_a_bad_pixel_is_written_and_reported(
+    tmp_path: Path, staticmask: Run
+) -> None:
     simple(tmp_path / "x_flt.fits", [science(sky(1, (16, 20), low=0, high=0))])
     result = staticmask("x_flt.fits")
     assert result.stdout == "./ACSHRC_16x20_1_staticMask.fits  0/320  0.0000  1\n"
     assert fits.getdata(tmp_path / "ACSHRC_16x20_1_staticMask.fits").all()
 
 
-def test_standard_output_is_empty_when_asked_to_be_quiet(tmp_path: Path, staticmask: Run) -> None:
+def test_standard_output_is_empty_with_quiet(tmp_path: Path, staticmask: Run) -> None:
     small(tmp_path / "x_flt.fits")
     result = staticmask("-q", "x_flt.fits", "-o", "out")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -1,4 +1,4 @@
-"""Verdicts: whom they speak against, by which numbers, and how a user hears of it."""
+"""Quality checks: which masks fail, by which values, and where a user sees it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.runs import Run
 SHAPE = (256, 256)  # the smallest detectors: everything larger leaves less to chance
 SEEDS = (0, 1)
 SIGMA = 4.0
-HANDFUL = 100  # shares are taken of so many bad pixels at the least
+HANDFUL = 100  # shares are relative to at least this many bad pixels
 
 # Which checks each field is made for: of the exposures' chips, and of the mask.
 MADE_FOR = {
@@ -91,12 +91,12 @@ def value(checks: tuple[QualityCheck, ...], name: str) -> float:
     return next(check.value for check in checks if check.name == name)
 
 
-# Whom they speak failed
+# Which masks fail
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", ["clean", "defective"])
-def test_nothing_is_said_of_a_good_field(cases: Cases, kind: str, seed: int) -> None:
+def test_a_good_field_passes_all_checks(cases: Cases, kind: str, seed: int) -> None:
     case = cases(kind, seed)
     quality = case.mask.quality
     assert [v.name for v in quality.mask] == [
@@ -112,19 +112,21 @@ def test_nothing_is_said_of_a_good_field(cases: Cases, kind: str, seed: int) -> 
     assert case.report.failed_checks == ()
 
 
-def test_nothing_is_said_of_a_real_exposure(tmp_path: Path) -> None:
+def test_a_real_exposure_passes_all_checks(tmp_path: Path) -> None:
     report = create_masks(REAL, output_dir=tmp_path)
     assert report.failed_checks == ()
-    assert all(len(chip) == 4 for chip in report.masks[0].quality.chips)  # all were given
+    assert all(len(chip) == 4 for chip in report.masks[0].quality.chips)  # all checks apply
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", MADE_FOR)
-def test_each_field_calls_forth_what_it_is_made_for(cases: Cases, kind: str, seed: int) -> None:
+def test_each_field_fails_the_checks_that_it_is_made_for(
+    cases: Cases, kind: str, seed: int
+) -> None:
     quality = cases(kind, seed).mask.quality
     of_chips, of_mask = MADE_FOR[kind]
     for chip in quality.chips:
-        # The rms of nebulae scatters about its limit; their mode tells of them.
+        # The rms of nebulae scatters about its limit; their mode reveals them.
         assert failed_names(chip) - {"rms_ratio"} == of_chips - {"rms_ratio"}
         assert of_chips <= failed_names(chip)
     assert failed_names(quality.mask) == of_mask
@@ -144,7 +146,7 @@ def test_a_shadow_is_laid_to_its_exposure(cases: Cases, seed: int) -> None:
 @pytest.mark.parametrize(
     "name", ["low_excess", "mode_offset", "rms_ratio", "clustered", "single_exposure"]
 )
-def test_each_limit_silences_its_verdict_and_no_other(cases: Cases, name: str) -> None:
+def test_each_limit_affects_only_its_check(cases: Cases, name: str) -> None:
     kind = "crowded" if name in ("mode_offset", "rms_ratio") else "shadow"
     case = cases(kind, 0)
     all_names = {v.name for v in case.report.failed_checks}
@@ -164,7 +166,7 @@ def test_a_number_at_its_limit_is_not_beyond_it(cases: Cases) -> None:
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0, 4.0, 6.0])
-def test_a_crowded_field_without_pixel_below_zero_is_no_photon_counter(
+def test_a_crowded_field_without_negative_pixels_is_not_a_photon_counter(
     cases: Cases, tmp_path: Path, sigma: float
 ) -> None:
     # As in the core of 47 Tuc, where light of stars lies on every pixel.
@@ -206,7 +208,7 @@ def quantized(pixels: np.ndarray, step: float, path: Path) -> MaskReport:
 
 
 @pytest.mark.parametrize("step", [0.05, 0.12, 0.3, 0.5, 0.8, 1.0, 1.4, 2.0, 2.5, 3.0])
-def test_steps_between_pixels_are_no_reason_for_doubt(step: float, tmp_path: Path) -> None:
+def test_quantized_pixels_pass_the_checks(step: float, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 1, SHAPE)
     for phase in (0.0, 0.25, 0.5):  # between the sky and the nearest step
         mask = quantized(noise + phase * step, step, tmp_path / f"x{phase}_flt.fits")
@@ -216,7 +218,7 @@ def test_steps_between_pixels_are_no_reason_for_doubt(step: float, tmp_path: Pat
 
 @pytest.mark.parametrize("counts", [5, 10, 20, 50, 100])
 @pytest.mark.parametrize("kind", ["u2", "f4"])
-def test_counts_of_photons_are_no_reason_for_doubt(kind: str, counts: int, tmp_path: Path) -> None:
+def test_photon_counts_pass_the_checks(kind: str, counts: int, tmp_path: Path) -> None:
     pixels = np.random.default_rng(counts).poisson(counts, SHAPE).astype(kind)
     path = write_exposure(tmp_path / "x_flt.fits", [pixels], errors=False)
     quality = masks([path], tmp_path).quality
@@ -232,7 +234,7 @@ def test_steps_hide_no_crowded_field(cases: Cases, step: float, tmp_path: Path) 
     assert "rms_ratio" in failed_names(mask.quality.chips[0])
 
 
-def test_chips_that_cannot_be_judged_are_not(tmp_path: Path) -> None:
+def test_chips_that_cannot_be_checked_are_not(tmp_path: Path) -> None:
     flat = np.full(SHAPE, 3, "f4")
     counts = np.random.default_rng(0).poisson(0.3, SHAPE).astype("f4")
     photons = np.random.default_rng(0).poisson(3.0, SHAPE).astype("f4")
@@ -273,7 +275,7 @@ def test_a_handful_of_pixels_is_taken_of_a_hundred(
     assert mask.bad == side**2
     assert value(mask.quality.mask, "clustered") == expected
     assert value(mask.quality.chips[0], "clustered") == expected
-    # Noise alone, on so many pixels, gives less than three.
+    # Fewer than three are expected from noise in this many pixels.
     assert value(mask.quality.mask, "single_exposure") == pytest.approx(expected, abs=3)
 
 
@@ -501,7 +503,7 @@ def test_chance_with_numbers_at_their_ends() -> None:
 # How a user hears of it
 
 
-def test_failed_checks_stand_in_the_mask(cases: Cases) -> None:
+def test_failed_checks_are_recorded_in_the_mask(cases: Cases) -> None:
     case = cases("shadow", 0)
     with fits.open(case.mask.path) as hdus:
         header = hdus[0].header
@@ -545,7 +547,7 @@ def test_strict_says_nothing_of_a_good_mask(cases: Cases, staticmask: Run, tmp_p
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_without_strict_verdicts_are_warnings(
+def test_without_strict_failed_checks_are_warnings(
     cases: Cases, staticmask: Run, tmp_path: Path
 ) -> None:
     case = cases("shadow", 0)
@@ -565,11 +567,11 @@ def test_limits_are_options(cases: Cases, staticmask: Run, tmp_path: Path) -> No
     assert fits.getval(tmp_path / "out" / Path(case.mask.path).name, "QCFAILED") == "none"
 
 
-# Masks of no use
+# Unusable masks
 
 
 def of_no_use(run: Run, folder: Path, name: str, *arguments: str) -> str:
-    """Return the reason why a mask is of no use, told wherever a user may look."""
+    """Return the reason why a mask is not usable, reported wherever a user may look."""
     options = ("--strict", "-o", "m", "--summary", "s.json", "--report", "r.html")
     result = run(*arguments, *options, cwd=folder)
     assert result.returncode == 4

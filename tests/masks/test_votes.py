@@ -192,7 +192,7 @@ def test_repeats_in_one_file_vote_each(tmp_path: Path) -> None:
     assert 0 < mask.bad < (count > 0).sum()
 
 
-def test_votes_that_cannot_come_together_are_told(staticmask: Run, tmp_path: Path) -> None:
+def test_unreachable_votes_are_reported(staticmask: Run, tmp_path: Path) -> None:
     small(tmp_path / "a_flt.fits")
     said = f"staticmask: warning: {NAME}: min_exposures 2 exceeds the 1 available"
     result = staticmask("a_flt.fits", "-m", "2", "--counts")
@@ -253,7 +253,7 @@ def test_the_command_recounts_several_masks_at_once(staticmask: Run, tmp_path: P
         (["recount", "m", "-m", "2", "-n"], "No such option '-n'"),
     ],
 )
-def test_what_cannot_be_recounted_is_told_and_left(
+def test_masks_that_cannot_be_recounted_are_reported_and_unchanged(
     arguments: list[str], said: str, staticmask: Run, tmp_path: Path
 ) -> None:
     small(tmp_path / "a_flt.fits")
@@ -315,7 +315,7 @@ def test_a_damaged_mask_is_not_recounted(tmp_path: Path) -> None:
     whole[place] ^= 1
     path.write_bytes(whole)
     with pytest.raises(
-        OutputError, match="is damaged, its checksums are wrong; rerun with --counts"
+        OutputError, match="is damaged: its checksums are wrong; rerun with --counts"
     ):
         recount(path, 2)
     assert path.read_bytes() == whole
@@ -399,7 +399,7 @@ def test_counts_that_another_run_makes_meanwhile_stay(paths: list[Path], tmp_pat
 @pytest.mark.parametrize(
     "votes", ["x", 0, -1, 1.5, 0.9999999999999, 40000, True, "", "1e9", float("nan")]
 )
-def test_what_is_no_number_of_exposures_is_refused(votes: object, tmp_path: Path) -> None:
+def test_an_invalid_number_of_exposures_is_refused(votes: object, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="min_exposures"):
         create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path, min_exposures=votes)
 

@@ -33,7 +33,7 @@ def test_a_file_cannot_have_two_outputs(option: str, staticmask: Run, tmp_path: 
     small(tmp_path / "a_flt.fits")
     result = staticmask("a_flt.fits", "-o", "m", "--report", "x", option, "./x")
     assert result.returncode == 2
-    assert "name one file" in result.stderr
+    assert "name the same file" in result.stderr
     assert not (tmp_path / "m").exists()
 
 

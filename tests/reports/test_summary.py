@@ -74,7 +74,7 @@ def of(staticmask: Run, folder: Path, *options: str, status: int, **more: str) -
     return document
 
 
-def test_a_summary_tells_what_the_masks_and_their_tables_hold(
+def test_a_summary_has_the_contents_of_the_masks_and_their_tables(
     staticmask: Run, tmp_path: Path
 ) -> None:
     small(tmp_path / "a_flt.fits", 1)
@@ -104,9 +104,7 @@ def test_a_summary_tells_what_the_masks_and_their_tables_hold(
     assert set(done["timings"]) == {"resolve", "measure", "write", "total"}
 
 
-def test_standard_output_holds_the_document_and_nothing_else(
-    staticmask: Run, tmp_path: Path
-) -> None:
+def test_standard_output_has_only_the_document(staticmask: Run, tmp_path: Path) -> None:
     small(tmp_path / "a_flt.fits")
     result = staticmask("--summary", "-")
     assert valid(result.stdout)["masks"][0]["path"] == f"./{NAME}"
@@ -312,7 +310,7 @@ def test_an_error_of_our_own_is_one_line_and_its_details_are_in_a_file(
 
 
 @pytest.mark.parametrize("place", ["a_flt.fits/s.json", "folder", "", "a\x00b", "new.fits.gz"])
-def test_a_place_where_no_summary_can_be_is_told_before_any_work(
+def test_a_summary_that_cannot_be_written_is_reported_before_any_work(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -78,7 +78,7 @@ def test_statistics_equal_the_plain_ones(kind: str, shape: tuple[int, int]) -> N
 
 @pytest.mark.parametrize("kind", DIFFICULT)
 @pytest.mark.parametrize("first", [1e6, -1e6, 1e30, -0.0, np.nan, np.inf, -np.inf])
-def test_statistics_equal_the_plain_ones_whatever_the_first_pixel(kind: str, first: float) -> None:
+def test_statistics_equal_the_plain_ones_for_any_first_pixel(kind: str, first: float) -> None:
     pixels = difficult(kind, 5, (61, 67))
     pixels[0, 0] = first
     assert_equal_to_plain(pixels)
