@@ -8,7 +8,7 @@ import traceback
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from staticmask_cli.exposures.headers import (
     as_integer,
     file_stamp,
 )
+from staticmask_cli.files.signals import signals_deferred
 
 # The keywords that are read: each module declares those that it needs.
 _KEYWORDS = (
@@ -82,7 +83,11 @@ def open_fits(
         try:
             _check_regular(path)
             extent = measure_extent(path, most)
-            with fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True, **how) as hdus:
+            with ExitStack() as opened:
+                with signals_deferred():  # astropy leaves the file open if it is interrupted
+                    hdus = opened.enter_context(
+                        fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True, **how)
+                    )
                 yield hdus, extent
         except InputError:
             raise
