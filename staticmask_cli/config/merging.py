@@ -122,13 +122,13 @@ class _Sorted:
         self._source = Source()
         self._origin = origin
         self._drizzle = drizzle
-        self._aside: list[str] = []
-        self._astray: list[tuple[str, Any, str]] = []
+        self._ignored: list[str] = []
+        self._misplaced: list[tuple[str, Any, str]] = []
 
     def source(self) -> Source:
         """Return the sorted source, with a note on the ignored keys."""
         found = self._source
-        for name, value, shown in self._astray:
+        for name, value, shown in self._misplaced:
             section = keys()[name].section
             home = f"in [{section}]" if section else "at the top, before any section"
             line = f"{self._origin}: {shown} belongs {home}"
@@ -137,9 +137,9 @@ class _Sorted:
             else:
                 found.layer[name] = (native(value), self._origin)
                 found.warnings.append(f"{line}; used all the same")
-        if self._aside:
-            aside = ", ".join(self._aside)
-            found.notes.append(f"{self._origin}: ignored: {aside}")
+        if self._ignored:
+            ignored = ", ".join(self._ignored)
+            found.notes.append(f"{self._origin}: ignored: {ignored}")
         return found
 
     def section(self, title: str | None, content: Mapping[str, Any]) -> None:
@@ -153,7 +153,7 @@ class _Sorted:
         elif _same(title, "_rules_"):
             return
         elif self._drizzle:
-            self._aside.append(shown)
+            self._ignored.append(shown)
             if _same(title, _DRIZZLE_FINAL) and "final_bits" in content:
                 self._source.layer["final_bits"] = (native(content["final_bits"]), self._origin)
         else:
@@ -169,9 +169,9 @@ class _Sorted:
         elif name in keys() and keys()[name].section == home:
             self._source.layer[name] = (native(value), self._origin)
         elif name in keys():
-            self._astray.append((name, value, shown))
+            self._misplaced.append((name, value, shown))
         elif self._drizzle and home is None:
-            self._aside.append(shown)
+            self._ignored.append(shown)
         else:
             hint = suggestion(name)
             self._source.problems.append(f"{self._origin}: {shown} is not a known key{hint}")

@@ -92,7 +92,7 @@ def make_masks(
     if settings.static:
         _make(settings, executor, progress, run_record, dry_run=dry_run, write=write)
     if write:
-        log_failed_checks(_news(run_record, settings), settings)
+        log_failed_checks(_checks_to_log(run_record, settings), settings)
     report = Report(
         settings=settings,
         masks=run_record.masks,
@@ -236,7 +236,7 @@ def log_failed_checks(checks: Iterable[QualityCheck], settings: Settings) -> Non
         log.log(level, "%s", check, extra={"kind": check.kind, "value": check.value})
 
 
-def _news(run_record: RunRecord, settings: Settings) -> list[QualityCheck]:
+def _checks_to_log(run_record: RunRecord, settings: Settings) -> list[QualityCheck]:
     """Return the failed checks that no earlier run logged; all if they set the exit status."""
     read = (e for e in run_record.exposures if e.state is ExposureState.READ)
     keys = {record.in_table().key for exposure in read for _, record in exposure.chips}

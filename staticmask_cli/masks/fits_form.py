@@ -48,7 +48,7 @@ RECIPE: tuple[tuple[str, str, type, str], ...] = (
     ("GROUP", "group", str, "extensions that were selected"),
     ("INCEMPTY", "include_empty", bool, "exposures without exposure time are used"),
     ("MINEXPOS", "min_exposures", MinExposures, "number or share of exposures to be bad in"),
-    ("DUPLICAT", "allow_duplicates", bool, "exposures with the same pixels count each"),
+    ("DUPLICAT", "allow_duplicates", bool, "all exposures with the same pixels are used"),
 )
 #: Represents None in a header.
 _NONE = "None"

@@ -1,1 +1,1 @@
-"""What a run found, for people and programs: lines, JSON, HTML, plots."""
+"""The results of a run, for people and programs: lines, JSON, HTML, plots."""

@@ -1,1 +1,1 @@
-"""Arrays in, arrays out: the sky, low pixels, votes, and what noise alone gives."""
+"""Arrays in, arrays out: the sky, low pixels, votes, and the numbers expected from noise."""
