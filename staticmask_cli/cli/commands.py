@@ -100,6 +100,7 @@ def _command(
     text: str,
     *,
     input_metavar: str = "[INPUT]...",
+    required: Iterable[str] = (),
     failure: int = 1,
     **more: Any,
 ) -> Callable[[Callable[[Run], Outcome]], Command]:
@@ -116,6 +117,8 @@ def _command(
         Its help.
     input_metavar : str
         Name of its input in the usage, in brackets if optional.
+    required : iterable of str
+        Keys whose default the command does not accept.
     failure : int
         Exit status of a run that fails.
     **more
@@ -138,7 +141,7 @@ def _command(
         )
         parameters = argument(callback).__click_params__  # type: ignore[attr-defined]
         parameters += getattr(function, "__click_params__", [])
-        decorated = key_options(keys)(common_options(callback))
+        decorated = key_options(keys, tuple(required))(common_options(callback))
         return click.command(name, cls=Command, synopsis=synopsis, help=text, **more)(decorated)
 
     return make
@@ -280,6 +283,7 @@ def compare(run: Run) -> Outcome:
 @_command(
     *("recount", ("min_exposures", *_CHECKS, "jobs", "lock_timeout"), [SYNOPSIS[4]], _RECOUNT),
     input_metavar="MASK...",
+    required=["min_exposures"],
 )
 def recount(run: Run) -> Outcome:
     """Rewrite masks for another ``min_exposures``."""

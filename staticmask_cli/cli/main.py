@@ -26,7 +26,8 @@ class _Program(click.Group):
             start_logging(0, quiet=False)
             message = error.format_message().rstrip(".")
             words = arguments[0] if arguments else more.get("args")
-            if misplaced := self._misplaced(words or sys.argv[1:]):
+            misplaced = self._misplaced(words or sys.argv[1:])
+            if misplaced and isinstance(error, click.NoSuchOption):
                 message += f"; the command '{misplaced}' must be the first word"
             log.error("%s; try '%s --help'", message, program)
             status = ConfigError.exit_status

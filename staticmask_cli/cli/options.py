@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import click
@@ -104,30 +104,34 @@ class Command(click.Command):
             formatter.write(self._after)
 
 
-def key_options(names: Iterable[str]) -> Decorator:
+def key_options(names: Iterable[str], required: Collection[str] = ()) -> Decorator:
     """Return a decorator that adds the options of configuration keys.
 
     Parameters
     ----------
     names : iterable of str
         The keys, in any order; the help lists them in the order of the configspec.
+    required : collection of str
+        Those whose default the command does not accept.
     """
     wanted = set(names)
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         for name, key in reversed(list(keys().items())):
             if name in wanted:
-                command = _key_option(key)(command)
+                command = _key_option(key, is_required=name in required)(command)
         return command
 
     return add
 
 
-def _key_option(key: Key) -> Decorator:
+def _key_option(key: Key, *, is_required: bool) -> Decorator:
     long = f"--{key.name.replace('_', '-')}"
     metavar = _METAVARS.get(key.kind)
     value = default(key.name)
     shown = f"  [default: {'on' if value is True else value}]" if value not in (None, False) else ""
+    if is_required:
+        shown = "  [required]"
     return click.option(
         *filter(None, [_SHORT.get(key.name)]),
         long if metavar else f"{long}/--no-{long[2:]}",

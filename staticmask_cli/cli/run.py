@@ -120,7 +120,10 @@ def _attempt(
     try:
         status = _run(function, options, summary)
     except StaticMaskError as error:
-        return error.exit_status if error.exit_status != 1 else failure, error.problems
+        problems = error.problems
+        if (record := summary.run_record) and "show" in record.timings:  # all masks are written
+            problems += (f"the masks are in place: {', '.join(m.path for m in record.masks)}",)
+        return error.exit_status if error.exit_status != 1 else failure, problems
     except MemoryError:
         return failure, ("out of memory; use fewer --jobs, or fewer sigmas",)
     except Exception as error:  # noqa: BLE001 - a bug of ours: one line, with details in a file

@@ -185,6 +185,12 @@ def _record(record: ChipRecord) -> dict[str, Any]:
         "header_hash": record.header_hash,
         "datasum": record.datasum,
         "pixel_hash": record.pixel_hash,
+        "ccdchip": record.ccdchip,
+        "unit": record.unit,
+        "date_obs": record.date_obs,
+        "target": record.target,
+        "filter": record.filter,
+        "exposure_time": record.exposure_time,
     }
 
 

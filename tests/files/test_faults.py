@@ -126,7 +126,7 @@ def test_a_killed_worker_is_an_error_that_names_the_file(tmp_path: Path) -> None
     path = small(tmp_path / "a_flt.fits")
     with (
         ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_at_once) as pool,
-        pytest.raises(StaticMaskError, match=r"a_flt\.fits: a worker was killed"),
+        pytest.raises(StaticMaskError, match=r"a_flt\.fits: its worker process was killed"),
     ):
         create_masks(path, output_dir=tmp_path / "m", executor=pool, keep_going=True)
     assert not (tmp_path / "m").exists()

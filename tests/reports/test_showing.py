@@ -144,3 +144,15 @@ def test_optional_packages_are_imported_only_for_a_report(tmp_path: Path) -> Non
         "assert not [m for m in sys.modules if re.match('matplotlib|PIL|jinja2', m)]\n"
     )
     subprocess.run([sys.executable, "-c", "import re\n" + code], check=True)
+
+
+def test_a_report_that_cannot_be_written_leaves_the_masks_and_names_them(
+    staticmask_process: Run, tmp_path: Path
+) -> None:
+    small(tmp_path / "a_flt.fits")
+    result = staticmask_process("a_flt.fits", "-o", "m", "--report", "/dev/full")
+    assert result.returncode == 1
+    first, second = result.stderr.splitlines()
+    assert first.startswith("staticmask: error: --report: /dev/full: cannot be written: ")
+    name = next((tmp_path / "m").glob("*.fits")).name
+    assert second == f"staticmask: error: the masks are in place: m/{name}"
