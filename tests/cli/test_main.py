@@ -803,6 +803,7 @@ def test_a_quick_run_shows_no_bar_on_a_terminal():
     assert output == f"./{NAME}  20/5120  0.3906  1\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 5])  # 5 are more than are read ahead
 @pytest.mark.parametrize(
     "arguments",

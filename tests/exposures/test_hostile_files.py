@@ -125,6 +125,7 @@ def memory_of(folder: Path, name: str) -> tuple[int, str, int]:
     return run.returncode, run.stderr, int(run.stdout.split()[-1]) // 1024
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 @pytest.mark.parametrize("kind", [*FILES, *(f"gzipped: {kind}" for kind in GZIPPED)])
 def test_a_malicious_file_is_one_clear_error_and_takes_little_memory(

@@ -104,6 +104,7 @@ def test_a_run_killed_at_any_time_leaves_the_old_mask_or_the_new_one(
     assert listed(tmp_path / "m") == [LARGE]
 
 
+@pytest.mark.slow
 def test_two_runs_that_update_one_mask_lose_nothing(tmp_path: Path) -> None:
     names = [small(tmp_path / f"e{n:02d}_flt.fits", n).name for n in range(50)]
     code = (

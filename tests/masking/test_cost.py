@@ -90,6 +90,7 @@ def test_memory_does_not_grow_with_the_number_of_exposures(exposures: Path, tmp_
     assert many - few < ARRAY * 2 // 1024
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.parametrize("votes", [["-m", "2"], ["-m", "0.5", "--counts"]])
 def test_votes_cost_one_small_integer_a_pixel(
@@ -105,6 +106,7 @@ def test_votes_cost_one_small_integer_a_pixel(
     assert many - few < ARRAY * 2 // 1024
 
 
+@pytest.mark.slow
 def test_a_report_reads_an_exposure_of_each_mask_once_more(
     exposures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

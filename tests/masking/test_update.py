@@ -43,6 +43,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), bits=st.sampled_from([None, "0", "16,64"]))
 def test_night_after_night_is_one_run_byte_for_byte(

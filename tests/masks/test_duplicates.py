@@ -121,6 +121,7 @@ def test_questions_count_copies_once_too(tmp_path: Path) -> None:
         assert len(pixel.chips) == 1 + allow
 
 
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), bits=st.sampled_from([None, "0"]), votes=st.sampled_from([1, 2]))
 def test_nights_with_copies_are_one_run_byte_for_byte(

@@ -324,6 +324,7 @@ def test_a_damaged_mask_is_not_recounted(tmp_path: Path) -> None:
 # Night after night.
 
 
+@pytest.mark.slow
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), votes=st.sampled_from([1, 2, 0.5]), counts=st.booleans())
 def test_nights_with_votes_are_one_run_byte_for_byte(

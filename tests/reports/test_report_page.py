@@ -18,6 +18,8 @@ from tests.support.makers import REAL, exposure, sky
 from tests.support.pages import is_colour, shown
 from tests.support.runs import constant, run, simple, small
 
+pytestmark = pytest.mark.slow  # each page takes seconds to draw
+
 
 def test_the_numbers_of_a_column_align() -> None:
     assert decimals([1.5, -20.25, float("nan")]) == [
