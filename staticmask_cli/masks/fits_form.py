@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -220,11 +219,12 @@ def _exposures(
 
 
 def _end(record: ChipRecord) -> str:
-    """Return the end of an exposure: its start and its exposure time, to the second."""
-    if not math.isfinite(record.exposure_time) or record.exposure_time < 0:
-        return record.date_obs
-    start = dt.datetime.fromisoformat(record.date_obs)
-    return (start + dt.timedelta(seconds=record.exposure_time)).isoformat(timespec="seconds")
+    """Return the end of an exposure, to the second; its start if only that is known."""
+    if "T" in record.date_obs and record.exposure_time > 0:
+        with suppress(OverflowError):  # headers may have any number
+            time = dt.timedelta(seconds=record.exposure_time)
+            return (dt.datetime.fromisoformat(record.date_obs) + time).isoformat(timespec="seconds")
+    return record.date_obs
 
 
 def _mjd(date: str) -> float:

@@ -243,3 +243,22 @@ def test_importing_the_object_does_not_import_nddata() -> None:
 def test_the_example_in_the_docstring_runs() -> None:
     assert doctest.testmod(static_mask).failed == 0
     assert "StaticMask(" in str(static_mask.StaticMask.__doc__)
+
+
+@pytest.mark.parametrize(
+    ("start", "seconds", "end"),
+    [
+        ("2003-01-02T03:04:05", 1e30, "2003-01-02T03:04:05"),
+        ("9999-12-31T23:59:00", 400.0, "9999-12-31T23:59:00"),
+        ("2003-01-02T23:59:00", 120.5, "2003-01-03T00:01:00"),
+        ("2003-01-02", 400.0, "2003-01-02"),
+    ],
+)
+def test_the_end_of_an_exposure_is_a_date_whatever_the_exposure_time(
+    start: str, seconds: float, end: str, tmp_path: Path
+) -> None:
+    primary = {"DATE-OBS": start, "EXPTIME": seconds}
+    exposure(tmp_path / "a_flt.fits", [sky(1)], primary=primary)
+    (report,) = create_masks(tmp_path / "a_flt.fits", output_dir=tmp_path).masks
+    header = fits.getheader(report.path)
+    assert (header["DATE-OBS"], header["DATE-END"]) == (start, end)
