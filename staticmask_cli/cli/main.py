@@ -32,9 +32,10 @@ class _Program(click.Group):
             log.error("%s; try '%s --help'", message, program)
             status = ConfigError.exit_status
         except OSError as error:  # of the help, which click writes
-            start_logging(0, quiet=False)
-            log.error("standard output cannot be written: %s", error.strerror)
             status = 1
+            if not isinstance(error, BrokenPipeError):
+                start_logging(0, quiet=False)
+                log.error("standard output cannot be written: %s", error.strerror)
         except click.Abort:
             sys.stderr.write("staticmask: error: interrupted\n")
             status = INTERRUPTED

@@ -1141,6 +1141,14 @@ def test_help_on_a_full_device_is_one_error(words):
     assert (result.returncode, result.stderr) == (1, message)
 
 
+def test_a_reader_that_closes_the_help_early_gets_no_message():
+    command = shlex.join([sys.executable, "-u", "-m", "staticmask_cli", "--help"])
+    result = subprocess.run(
+        ["sh", "-c", f"{command} | true"], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_a_closed_standard_output_is_no_failure(tmp_path):
     exposure(tmp_path / "a_flt.fits", [sky(1)])
     command = shlex.join([sys.executable, "-m", "staticmask_cli", "sweep", "a_flt.fits"])
