@@ -539,7 +539,7 @@ def test_any_executor_gives_the_same_bytes_and_is_left_open(processes, tmp_path)
 
 
 def test_an_error_in_another_process_arrives_as_it_is(processes, tmp_path):
-    # Cut after the header was read: the worker finds the pixels missing.
+    # Cut after the names were resolved: the worker finds the pixels missing.
     exposure(tmp_path / "j2_flt.fits", [sky(2)])
     path = tmp_path / "j2_flt.fits"
 
@@ -548,7 +548,7 @@ def test_an_error_in_another_process_arrives_as_it_is(processes, tmp_path):
             path.write_bytes(path.read_bytes()[: 2880 * 3])
             return processes.submit(function, *arguments, **more)
 
-    with pytest.raises(InputError, match=r"j2_flt\.fits: changed while it was read"):
+    with pytest.raises(InputError, match=r"j2_flt\.fits: is truncated"):
         create_masks(path, executor=Cutting())
     assert not (tmp_path / NAME).exists()
 

@@ -103,7 +103,7 @@ class Exposure:
     chips : tuple of Chip
         Those that take part or are skipped; at least one.
     notes : tuple of str
-        Warnings about the file, one line each.
+        Warnings about the file, without its name.
     """
 
     chips: tuple[Chip, ...]
@@ -132,6 +132,18 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
         Lists all problems of the file, one line each.
     """
     hdus, notes = scan(path)
+    return exposure_of(path, hdus, notes, settings, any_flags=any_flags)
+
+
+def exposure_of(
+    path: Path,
+    hdus: Sequence[Hdu],
+    notes: Sequence[str],
+    settings: Settings,
+    *,
+    any_flags: bool = False,
+) -> Exposure:
+    """Find the chips in the HDUs of a file; as `open_exposure`, after scanning."""
     primary = hdus[0].header
     reason = None if settings.any_product else why_refused(primary, path.name)
     if reason is not None:
@@ -156,11 +168,10 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
             problems.append(f"{path}: SCI,{hdu.version}: {error}")
     if problems:
         raise InputError(*problems)
-    notes = (*notes, *_missing_extensions(path, hdus, science))
-    return Exposure(chips=tuple(chips), notes=notes)
+    return Exposure(chips=tuple(chips), notes=(*notes, *_missing_extensions(hdus, science)))
 
 
-def _missing_extensions(path: Path, hdus: Sequence[Hdu], science: Sequence[Hdu]) -> tuple[str, ...]:
+def _missing_extensions(hdus: Sequence[Hdu], science: Sequence[Hdu]) -> tuple[str, ...]:
     """Return a warning if extensions seem to be missing.
 
     NEXTEND can be stale, but only NEXTEND reveals that a file was truncated
@@ -179,7 +190,7 @@ def _missing_extensions(path: Path, hdus: Sequence[Hdu], science: Sequence[Hdu])
         lacking = [f"SCI,{hdu.version}" for hdu in science if hdu.version not in flagged]
         if lacking:
             warning = f"{', '.join(lacking)}: DQ and NEXTEND are missing; may be truncated"
-    return () if warning is None else (f"{path}: {warning}",)
+    return () if warning is None else (warning,)
 
 
 def _selected(hdus: Sequence[Hdu], group: Group | None) -> list[Hdu]:
@@ -286,8 +297,13 @@ def _by_version(path: Path, hdus: Sequence[Hdu]) -> dict[int, ImageArray]:
         if hdu.array is not None:
             if hdu.version in arrays:
                 raise InputError(f"{path}: has two DQ arrays with EXTVER {hdu.version}")
-            arrays[hdu.version] = replace(hdu.array, is_flags=True)
+            arrays[hdu.version] = flags_of(hdu.array)
     return arrays
+
+
+def flags_of(array: ImageArray) -> ImageArray:
+    """Return an array as DQ flags."""
+    return replace(array, is_flags=True)
 
 
 def _matching_flags(

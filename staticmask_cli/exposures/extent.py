@@ -7,18 +7,23 @@ size a compressed array claims, and treat an invalid header as the end of the fi
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import os
 import re
+from collections.abc import Container, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BufferedReader, FileIO
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from staticmask_cli.errors import InputError
+from staticmask_cli.exposures.gzipped import Readable, open_gzipped
 
 BLOCK_SIZE = 2880  # bytes per block of a FITS file
 
 _CARD = 80  # bytes
+_KEYWORD = 8  # bytes
 _LONGEST_HEADER = 1000 * BLOCK_SIZE  # 36,000 cards; Hubble headers have some 300
 _MOST_HDUS = 3000  # a Hubble file with hundreds of repeats has fewer
 _MOST = 999  # axes, or columns of a table, allowed by the FITS standard
@@ -39,25 +44,68 @@ _OTHER_COMPRESSORS = {
 _FILLING = b"\0 \t\r\n\x1a"
 _SIMPLE = re.compile(rb"SIMPLE  = *T[ /]")
 _END = re.compile(rb"END(?![A-Z0-9_-])")
-_SIZES = re.compile(rb"(Z?BITPIX|Z?NAXIS\d{0,3}|PCOUNT|GCOUNT|GROUPS|TFIELDS) *= *([^ /]{1,40})")
+_SIZES = re.compile(rb"([A-Z0-9]+) *= *([^ /]{1,40})")
 _BITPIX = (8, 16, 32, 64, -32, -64)
 _PIECE = 2**20
+_BUFFER = 2**15  # bytes: holds the header of most extensions
+
+
+def axes(most: int) -> list[str]:
+    """Return NAXIS, NAXIS1, NAXIS2, ... to a number of axes."""
+    return ["NAXIS", *(f"NAXIS{axis}" for axis in range(1, most + 1))]
+
+
+def padded(*keywords: str) -> frozenset[bytes]:
+    """Return keywords as they stand in cards, for `Place.selected`.
+
+    Examples
+    --------
+    >>> padded("END", "BITPIX") == {b"END     ", b"BITPIX  "}
+    True
+    """
+    return frozenset(keyword.encode("ascii").ljust(_KEYWORD) for keyword in keywords)
+
+
+_SIZE_KEYWORDS = padded(
+    *(prefix + name for prefix in ("", "Z") for name in ("BITPIX", *axes(_MOST))),
+    *("PCOUNT", "GCOUNT", "GROUPS", "TFIELDS"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Position of one HDU, in bytes of the unpacked file.
+    """One HDU of a file.
 
     Attributes
     ----------
     offset : int
-        Start of its data.
-    header_hash : str
-        Hash of the cards of its header.
+        Start of its data, in bytes of the unpacked file.
+    cards : bytes
+        Its header: cards of 80 bytes, without END.
     """
 
     offset: int
-    header_hash: str
+    cards: bytes
+
+    @property
+    def header_hash(self) -> str:
+        """Hash of its header."""
+        return hashlib.sha256(self.cards).hexdigest()[:32]
+
+    def selected(self, keywords: Container[bytes]) -> bytes:
+        """Return the cards of some keywords, which are padded to 8 bytes.
+
+        Most keywords of an exposure are never used; parsing all takes ten times as long.
+        """
+        cards, chosen = self.cards, []
+        is_chosen = False
+        for start in range(0, len(cards), _CARD):
+            keyword = cards[start : start + _KEYWORD]
+            # A long text continues on the next card.
+            is_chosen = keyword in keywords or (is_chosen and keyword == b"CONTINUE")
+            if is_chosen:
+                chosen.append(cards[start : start + _CARD])
+        return b"".join(chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +117,7 @@ class Extent:
     gzipped : bool
         Whether the file is gzipped.
     places : tuple of Place
-        Positions of its HDUs.
+        Its HDUs.
     notes : tuple of str
         Warnings about its end, without the file name.
     """
@@ -96,57 +144,98 @@ def measure_extent(path: Path, most: int | None = None) -> Extent:
     Raises
     ------
     InputError
-        If the file is not FITS or is truncated, if a header is invalid, has no
-        end or claims more than the file can contain, or if other data follow.
+        As for `Walk`.
     """
-    with path.open("rb") as file:
+    with walk(path) as hdus:
+        places = tuple(islice(hdus, most))
+        return Extent(hdus.gzipped, places, hdus.notes)
+
+
+@contextmanager
+def walk(path: Path) -> Iterator[Walk]:
+    """Open a file for one pass over its HDUs.
+
+    Raises
+    ------
+    InputError
+        If the file is compressed in another way than by gzip.
+    """
+    with ExitStack() as opened:
+        file: Readable = BufferedReader(FileIO(path), _BUFFER)
+        opened.enter_context(file)
         beginning = file.read(max(map(len, _OTHER_COMPRESSORS)))
         for magic, compressor in _OTHER_COMPRESSORS.items():
             if beginning.startswith(magic):
                 raise InputError(
                     f"{path}: is compressed with {compressor}; unpack it, or use gzip or fpack"
                 )
-        packed = path.stat().st_size
         file.seek(0)
-        if not beginning.startswith(_GZIP):
-            return _Walk(path, file, packed, size=packed).extent(most)
-    with gzip.open(path) as stream:
-        return _Walk(path, stream, packed, size=None).extent(most)
+        packed = os.fstat(file.fileno()).st_size
+        gzipped = beginning.startswith(_GZIP)
+        if gzipped:
+            file = opened.enter_context(open_gzipped(path))
+        yield Walk(path, file, packed, gzipped=gzipped)
 
 
-class _Walk:
-    """A pass over the headers of a file; `size` in bytes, None if it must be unpacked."""
+class Walk:
+    """One pass over the HDUs of a file, from its beginning to its end.
 
-    def __init__(
-        self, path: Path, file: BinaryIO | gzip.GzipFile, packed: int, *, size: int | None
-    ) -> None:
+    Iterating yields each HDU when its header has been read. The data that have not
+    been read from `file` by then are skipped.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    file : file object
+        The unpacked file.
+    packed : int
+        Size of the file in bytes, as it is stored.
+    gzipped : bool
+        Whether `file` unpacks it.
+
+    Attributes
+    ----------
+    file, gzipped
+        As the parameters.
+    notes : tuple of str
+        Warnings about the end of the file, without its name.
+
+    Raises
+    ------
+    InputError
+        While iterating: if the file is not FITS or is truncated, if a header is
+        invalid, has no end or claims more than the file can contain, or if other
+        data follow.
+    """
+
+    def __init__(self, path: Path, file: Readable, packed: int, *, gzipped: bool) -> None:
+        self.file = file
+        self.gzipped = gzipped
+        self.notes: tuple[str, ...] = ()
         self._path = path
-        self._file = file
         self._packed = packed
-        self._size = size
+        # Unknown for a gzipped file, until it has been unpacked.
+        self._size = None if gzipped else packed
 
-    def extent(self, most: int | None) -> Extent:
-        """Return the extent of the file, or of its first `most` HDUs."""
-        places: list[Place] = []
-        note = ""
-        while len(places) != most and (block := self._file.read(BLOCK_SIZE)):
-            number = len(places)
+    def __iter__(self) -> Iterator[Place]:
+        number = 0
+        while block := self.file.read(BLOCK_SIZE):
             if number == 0 and not _SIMPLE.match(block):
                 break
             if number and not block.startswith(b"XTENSION"):
-                note = self._filling(block, number)
+                self.notes += (self._filling(block, number),)
                 break
             if number == _MOST_HDUS:
                 raise self._error(f"has more than {_MOST_HDUS} HDUs")
             header = self._header(block, number)
-            offset = self._file.tell()
-            data = self._data_size(header, number, offset)
-            places.append(Place(offset, hashlib.sha256(header).hexdigest()[:32]))
-            if len(places) != most:
-                note = self._skip(offset, data, number)
-        if not places:
+            place = Place(self.file.tell(), header)
+            data = self._data_size(place, number)
+            yield place
+            self._skip(place.offset, data, number)
+            number += 1
+        if not number:
             raise self._error("is not a FITS file: no SIMPLE card")
-        return Extent(self._size is None, tuple(places), (note,) if note else ())
 
     def _error(self, reason: str) -> InputError:
         return InputError(f"{self._path}: {reason}")
@@ -161,16 +250,17 @@ class _Walk:
                 if match.start() % _CARD == 0:
                     return bytes(header + block[: match.start()])
             header += block
-            block = self._file.read(BLOCK_SIZE)
+            block = self.file.read(BLOCK_SIZE)
         raise self._error(
             f"is damaged: the header of HDU {number} does not end within {_LONGEST_HEADER} bytes"
         )
 
-    def _data_size(self, header: bytes, number: int, offset: int) -> int:
+    def _data_size(self, place: Place, number: int) -> int:
         """Return the size of the data of an HDU in bytes; raise if it is impossible."""
         values: dict[bytes, bytes] = {}
-        for card in range(0, len(header), _CARD):
-            if match := _SIZES.match(header, card, card + _CARD):
+        cards = place.selected(_SIZE_KEYWORDS)
+        for start in range(0, len(cards), _CARD):
+            if match := _SIZES.match(cards, start, start + _CARD):
                 values.setdefault(match[1], match[2])
         try:
             data = _bytes(values, b"")
@@ -180,7 +270,7 @@ class _Walk:
             raise self._error(f"is damaged: HDU {number}: {error}") from None
         if not 0 <= columns <= _MOST:
             raise self._error(f"is damaged: HDU {number}: TFIELDS is {columns}, not 0 to {_MOST}")
-        most = offset + max(data if self._size is None else 0, unpacked)
+        most = place.offset + max(data if self._size is None else 0, unpacked)
         self._check_unpacked(most, f"HDU {number} claims to unpack")
         return data
 
@@ -190,30 +280,29 @@ class _Walk:
                 f"{what} to {size} bytes, more than a file of {self._packed} bytes can contain"
             )
 
-    def _skip(self, offset: int, data: int, number: int) -> str:
-        """Seek to the end of the last block of an HDU; return a warning if the file ends before."""
+    def _skip(self, offset: int, data: int, number: int) -> None:
+        """Seek to the end of the last block of an HDU; warn if the file ends before."""
         place = offset + -(-data // BLOCK_SIZE) * BLOCK_SIZE
         if self._size is not None:
-            self._file.seek(min(place, self._size))
+            self.file.seek(min(place, self._size))
         else:
-            while (left := place - self._file.tell()) and self._file.read(min(left, _PIECE)):
+            while (left := place - self.file.tell()) and self.file.read(min(left, _PIECE)):
                 pass
-        missing = offset + data - self._file.tell()
+        missing = offset + data - self.file.tell()
         if missing > 0:
             raise self._error(f"is truncated: {missing} bytes of HDU {number} are missing")
-        if self._file.tell() < place:
-            return f"ends within the padding of HDU {number}; may be truncated"
-        return ""
+        if self.file.tell() < place:
+            self.notes += (f"ends within the padding of HDU {number}; may be truncated",)
 
     def _filling(self, block: bytes, number: int) -> str:
         """Return a warning about filling after the last HDU; anything else is an error."""
-        begin = self._file.tell() - len(block)
+        begin = self.file.tell() - len(block)
         while block:
             if block.strip(_FILLING):
                 raise self._error(f"is damaged: the header of HDU {number} is not FITS")
-            self._check_unpacked(self._file.tell(), "unpacks")
-            block = self._file.read(_PIECE)
-        return f"{self._file.tell() - begin} bytes after the last HDU are ignored"
+            self._check_unpacked(self.file.tell(), "unpacks")
+            block = self.file.read(_PIECE)
+        return f"{self.file.tell() - begin} bytes after the last HDU are ignored"
 
 
 def _bytes(values: dict[bytes, bytes], prefix: bytes) -> int:

@@ -6,7 +6,6 @@ import stat
 import threading
 import traceback
 import warnings
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,13 +16,15 @@ from astropy.io import fits
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures import instruments, observation, products
-from staticmask_cli.exposures.extent import Extent, Place, measure_extent
+from staticmask_cli.exposures.extent import Extent, Place, axes, measure_extent, padded, walk
+from staticmask_cli.exposures.gzipped import READ_ERRORS, Readable
 from staticmask_cli.exposures.headers import (
     Hdu,
     HeaderError,
     ImageArray,
     as_float,
     as_integer,
+    as_word,
     file_stamp,
 )
 from staticmask_cli.files.signals import signals_deferred
@@ -35,23 +36,48 @@ _KEYWORDS = (
     *("PIXVALUE", "NPIX1", "NPIX2", "NEXTEND", "NGOODPIX", "DATASUM"),
 )
 
-#: Exceptions that the system and decompressors raise for unreadable files.
-READ_ERRORS = (OSError, EOFError, zlib.error)
-
-# Warning filters belong to the process, but astropy is used in several threads:
-# only one thread at a time may silence warnings.
-_quiet = threading.RLock()
+_DIMENSIONS = 9  # of arrays whose shape is read; masks have 2
+# Keywords that determine the kind, shape and type of an HDU.
+_STRUCTURE = (
+    *("XTENSION", "ZIMAGE", "EXTNAME", "EXTVER", "BSCALE", "BZERO", "BLANK"),
+    *(prefix + name for prefix in ("", "Z") for name in ("BITPIX", *axes(_DIMENSIONS))),
+)
+_EXTENSION = padded(*_STRUCTURE, *_KEYWORDS)
+_PRIMARY = _EXTENSION | padded(*products.KEYWORDS)
 
 _LARGEST_EXTVER = 2**31 - 1  # masks store it in 32-bit table columns
 _LARGEST_SIDE = 16384  # of a constant array
 
 
-@contextmanager
-def silenced() -> Iterator[None]:
-    """Suppress warnings of other packages, in one thread at a time."""
-    with _quiet, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+class _Silence:
+    """Suppresses warnings in all threads while any thread wants that.
+
+    Warning filters belong to the process: the first thread sets them, and the last
+    one restores them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_threads = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._n_threads:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._n_threads += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_threads -= 1
+            if not self._n_threads:
+                self._filters.__exit__(None, None, None)
+
+
+#: Suppresses warnings of other packages while it is entered.
+silenced = _Silence()
 
 
 @contextmanager
@@ -79,16 +105,22 @@ def open_fits(
         If the file cannot be read, is not FITS, is damaged or truncated, or
         claims an impossible size.
     """
-    with silenced():
+    with file_errors(path), ExitStack() as opened:
+        extent = measure_extent(path, most)
+        with signals_deferred():  # astropy leaves the file open if it is interrupted
+            hdus = opened.enter_context(
+                fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True, **how)
+            )
+        yield hdus, extent
+
+
+@contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Turn exceptions of the system, astropy and NumPy into errors of a regular file."""
+    with silenced:
         try:
             _check_regular(path)
-            extent = measure_extent(path, most)
-            with ExitStack() as opened:
-                with signals_deferred():  # astropy leaves the file open if it is interrupted
-                    hdus = opened.enter_context(
-                        fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True, **how)
-                    )
-                yield hdus, extent
+            yield
         except InputError:
             raise
         except FileNotFoundError:
@@ -140,69 +172,100 @@ def scan(path: Path) -> tuple[tuple[Hdu, ...], tuple[str, ...]]:
     -------
     hdus : tuple of Hdu
     notes : tuple of str
-        Warnings about the file, one line each.
+        Warnings about the file, without its name.
 
     Raises
     ------
     InputError
         If it is not FITS, is damaged or truncated.
     """
-    with open_fits(path) as (hdus, extent):
-        try:
-            found = tuple(
-                _read_hdu(path, index, hdus[index], place, gzipped=extent.gzipped)
-                for index, place in enumerate(extent.places)
-            )
-        except HeaderError as error:
-            raise InputError(f"{path}: {error}") from None
-    return found, tuple(f"{path}: {note}" for note in extent.notes)
+    one = Scan(path)
+    return tuple(one), one.notes
 
 
-def _read_hdu(path: Path, index: int, hdu: Any, place: Place, *, gzipped: bool) -> Hdu:
-    name = str(hdu.name).strip().upper()
-    version = as_integer({"EXTVER": hdu.ver}, "EXTVER")
+class Scan:
+    """One pass over the HDUs of a file, reading only headers; errors as for `scan`.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        Warnings about the file, complete after the pass.
+    unpacked : file object or None
+        During the pass, if the file is gzipped: its contents, at the beginning of the
+        data of the latest HDU. What is not read from it is skipped.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.notes: tuple[str, ...] = ()
+        self.unpacked: Readable | None = None
+        self._path = path
+
+    def __iter__(self) -> Iterator[Hdu]:
+        path = self._path
+        with file_errors(path), walk(path) as places:
+            stamp = file_stamp(path.stat())
+            self.unpacked = places.file if places.gzipped else None
+            for index, place in enumerate(places):
+                try:
+                    hdu = _read_hdu(path, index, place, stamp, gzipped=places.gzipped)
+                except HeaderError as error:
+                    raise InputError(f"{path}: {error}") from None
+                yield hdu
+            self.notes = places.notes
+
+
+def _read_hdu(
+    path: Path, index: int, place: Place, stamp: tuple[int, int], *, gzipped: bool
+) -> Hdu:
+    header = _values(place.selected(_EXTENSION if index else _PRIMARY))
+    name = as_word(header, "EXTNAME").upper()
+    version = as_integer(header, "EXTVER", 1)
     if abs(version) > _LARGEST_EXTVER:
         raise HeaderError(f"is damaged: HDU {index} has EXTVER {version}")
-    is_image = isinstance(hdu, (fits.ImageHDU, fits.PrimaryHDU, fits.CompImageHDU))
-    header = {}
-    if index == 0 or is_image:
-        # Tested first: astropy takes long to find that a keyword is missing.
-        wanted = _KEYWORDS if index else _KEYWORDS + products.KEYWORDS
-        for keyword in filter(hdu.header.__contains__, wanted):
-            value = hdu.header[keyword]
-            if value is not None and not isinstance(value, fits.card.Undefined):
-                header[keyword] = value
-    if not is_image:
+    is_compressed = header.get("ZIMAGE") is True and index > 0
+    if index and as_word(header, "XTENSION") != "IMAGE" and not is_compressed:
         return Hdu(index=index, name=name, version=version, header=header, array=None)
-    bitpix = int(hdu.header["BITPIX"])
+    prefix = "Z" if is_compressed else ""
+    bitpix = as_integer(header, f"{prefix}BITPIX")
+    n_axes = as_integer(header, f"{prefix}NAXIS")
+    # In arrays of more dimensions, which no mask can have, the others are not needed.
+    shape = tuple(as_integer(header, f"{prefix}NAXIS{axis}", 1) for axis in range(n_axes, 0, -1))
     constant = None
-    shape = tuple(int(n) for n in hdu.shape)
     if not shape and "PIXVALUE" in header:
         constant = as_float(header, "PIXVALUE")
         shape = _constant_shape(header)
-    as_it_is = (
-        not isinstance(hdu, fits.CompImageHDU)
-        and hdu.header.get("BSCALE", 1) == 1
-        and hdu.header.get("BZERO", 0) == 0
-    )
-    if as_it_is and hdu.fileinfo()["datLoc"] != place.offset:
-        raise HeaderError(f"is damaged: HDU {index} is not at the expected position")
+    as_it_is = not is_compressed and header.get("BSCALE", 1) == 1 and header.get("BZERO", 0) == 0
     array = ImageArray(
         path=str(path.absolute()),  # workers may have another working folder
         index=index,
         name=f"{name or 'HDU'},{version if name else index}",
         shape=shape,
         dtype=f">{'f' if bitpix < 0 else 'u' if bitpix == 8 else 'i'}{abs(bitpix) // 8}",  # noqa: PLR2004
-        stamp=file_stamp(path.stat()),
+        stamp=stamp,
         # Only of extensions by which exposures are identified.
         header_hash=place.header_hash if name in ("SCI", "DQ") else "",
         datasum=str(header.get("DATASUM", "")),
         offset=place.offset if as_it_is and constant is None else None,
-        has_blank=bitpix > 0 and "BLANK" in hdu.header,
+        has_blank=bitpix > 0 and "BLANK" in header,
         gzipped=gzipped,
         constant=constant,
     )
     return Hdu(index=index, name=name, version=version, header=header, array=array)
+
+
+def _values(cards: bytes) -> dict[str, Any]:
+    """Return the values of header cards; the first, if a keyword is repeated."""
+    values: dict[str, Any] = {}
+    for card in fits.Header.fromstring(cards).cards:
+        value = card.value
+        if value is not None and not isinstance(value, fits.card.Undefined):
+            values.setdefault(card.keyword, value)
+    return values
 
 
 def _constant_shape(header: Mapping[str, Any]) -> tuple[int, ...]:

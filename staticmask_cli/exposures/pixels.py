@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip
-from staticmask_cli.exposures.fits_files import READ_ERRORS, open_fits
+from staticmask_cli.exposures.fits_files import open_fits
+from staticmask_cli.exposures.gzipped import READ_ERRORS, Readable, open_gzipped
 from staticmask_cli.exposures.headers import HeaderError, ImageArray, as_float, file_stamp
 
 _CHUNK = 262144  # pixels per read
-_kept = threading.local()
+_of_thread = threading.local()
 
 
 @contextmanager
@@ -62,12 +63,51 @@ def read(array: ImageArray) -> NDArray[Any]:
         return np.broadcast_to(np.float64(array.constant), array.shape)
     path = Path(array.path)
     _check_unchanged(path, array)
-    if array.is_as_stored and array.offset is not None:
-        pixels = _read_plain(path, array, array.offset)
-    else:
+    if not array.is_as_stored or array.offset is None:
         pixels = _read_by_astropy(path, array)
+    elif (kept := _kept(array)) is not None:
+        return kept
+    else:
+        try:
+            with _opened(path, gzipped=array.gzipped) as file:
+                file.seek(array.offset)
+                found = read_from(file, array)
+        except READ_ERRORS as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(f"{path}: cannot be read: {reason}") from None
+        if found is None:
+            raise InputError(_changed(path))
+        pixels = found
     _check_unchanged(path, array)
     return pixels
+
+
+def read_from(file: Readable, array: ImageArray) -> NDArray[Any] | None:
+    """Read an uncompressed array from a file that is at its beginning.
+
+    Until this thread reads the next array of its kind, `read` returns it without
+    reading it again.
+
+    Returns
+    -------
+    ndarray or None
+        None if the file ends before the array does.
+
+    Raises
+    ------
+    OSError, EOFError, zlib.error
+        If the file cannot be read or unpacked.
+    """
+    in_file = np.dtype(array.dtype)
+    pixels = _memory(array, in_file.newbyteorder("="))
+    part = np.empty(min(_CHUNK, pixels.size), in_file)
+    for start in range(0, pixels.size, _CHUNK):
+        wanted = part[: pixels.size - start]
+        if file.readinto(wanted.data) != wanted.nbytes:
+            return None
+        pixels[start : start + wanted.size] = wanted  # swaps bytes while they are in cache
+    _memories()[_kind(array)].contents = array
+    return pixels.reshape(array.shape)
 
 
 def _read_by_astropy(path: Path, array: ImageArray) -> NDArray[Any]:
@@ -127,34 +167,51 @@ def _check_unchanged(path: Path, array: ImageArray) -> None:
         raise InputError(_changed(path))
 
 
+def _opened(path: Path, *, gzipped: bool) -> Readable:
+    return open_gzipped(path) if gzipped else path.open("rb", buffering=0)
+
+
 def _changed(path: Path) -> str:
     return f"{path}: changed while it was read; run again"
 
 
-def _read_plain(path: Path, array: ImageArray, offset: int) -> NDArray[Any]:
-    """Read an uncompressed array, swapping bytes while they are in cache."""
-    in_file = np.dtype(array.dtype)
-    dtype = in_file.newbyteorder("=")
-    pixels = _memory((array.is_flags, dtype.str), dtype, math.prod(array.shape))
-    part = np.empty(min(_CHUNK, pixels.size), in_file)
-    try:
-        with gzip.open(path) if array.gzipped else path.open("rb", buffering=0) as file:
-            file.seek(offset)
-            for start in range(0, pixels.size, _CHUNK):
-                wanted = part[: pixels.size - start]
-                if file.readinto(wanted.data) != wanted.nbytes:
-                    raise InputError(_changed(path))
-                pixels[start : start + wanted.size] = wanted
-    except READ_ERRORS as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path}: cannot be read: {reason}") from None
-    return pixels.reshape(array.shape)
+@dataclass(slots=True)
+class _Memory:
+    """Memory of a thread for arrays of one kind, and the array that it contains."""
+
+    values: NDArray[Any]
+    contents: ImageArray | None = None
 
 
-def _memory(kind: tuple[bool, str], dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-    """Return this thread's memory for arrays of a kind, reallocated only if too small."""
-    kept: dict[tuple[bool, str], NDArray[Any]] = _kept.__dict__.setdefault("arrays", {})
-    if kind not in kept or kept[kind].size < count:
-        kept.pop(kind, None)  # free the old array first
-        kept[kind] = np.empty(count, dtype)
-    return kept[kind][:count]
+def _memories() -> dict[tuple[bool, str], _Memory]:
+    memories: dict[tuple[bool, str], _Memory] = _of_thread.__dict__.setdefault("memories", {})
+    return memories
+
+
+def _kind(array: ImageArray) -> tuple[bool, str]:
+    return array.is_flags, array.dtype
+
+
+def _memory(array: ImageArray, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return this thread's memory for an array, reallocated only if it is too small."""
+    memories, kind = _memories(), _kind(array)
+    count = math.prod(array.shape)
+    if kind not in memories or memories[kind].values.size < count:
+        memories.pop(kind, None)  # free the old array first
+        memories[kind] = _Memory(np.empty(count, dtype))
+    memories[kind].contents = None
+    return memories[kind].values[:count]
+
+
+def _kept(array: ImageArray) -> NDArray[Any] | None:
+    """Return an array that this thread has in memory; None if it has not."""
+    memory = _memories().get(_kind(array))
+    if memory is None or memory.contents != array:
+        return None
+    return memory.values[: math.prod(array.shape)].reshape(array.shape)
+
+
+def are_kept(chip: Chip) -> bool:
+    """Return whether this thread has all arrays of a chip in memory."""
+    arrays = [array for array in (chip.science, chip.flags) if array is not None]
+    return all(_kept(array) is not None for array in arrays)

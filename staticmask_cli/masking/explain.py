@@ -15,7 +15,7 @@ from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.instruments import ChipIdentity, flag_names
 from staticmask_cli.exposures.pixels import chip_arrays
-from staticmask_cli.masking.exposure_loop import Progress, read_chips
+from staticmask_cli.masking.exposure_loop import Progress, read_exposures
 from staticmask_cli.masking.measure import pixel_hash, record_of
 from staticmask_cli.masks.naming import mask_names
 from staticmask_cli.masks.records import ChipRecord
@@ -191,7 +191,7 @@ def explain(
     run_record = RunRecord() if run_record is None else run_record
     found: dict[ChipIdentity, list[list[PixelInChip]]] = {}
     work = partial(_chip_pixels, settings, places)
-    for one in read_chips(
+    for one in read_exposures(
         settings, work, run_record, any_flags=True, executor=executor, progress=progress
     ):
         if one.result is not None:

@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from staticmask_cli.errors import InputError, StaticMaskError, printable
-from staticmask_cli.exposures.chips import Chip, open_exposure
+from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.exposures.products import best_first
-from staticmask_cli.masking.measure import hash_of, unmeasured, wrong_sums
+from staticmask_cli.masking.measure import unmeasured
+from staticmask_cli.masking.worker import Opened, Outcome, open_exposure, read_chips
 from staticmask_cli.masks.duplicates import Duplicates, problem
 from staticmask_cli.masks.existing import REDO, ExistingMasks
 from staticmask_cli.masks.records import ChipRecord, same_pixels
@@ -114,31 +115,41 @@ class ExposureResult(Generic[Result]):
 
 @dataclass(frozen=True, slots=True)
 class _Task(Generic[Result]):
-    """A chip in progress: its record in the existing mask, and the pending results of workers.
+    """A chip in progress: its record in the existing mask, and its outcome.
 
-    `pixel_hash` and `sums` are used with --verify: the hash of the pixels of a
-    known chip, and the names of the arrays that do not match DATASUM.
+    The outcome is None if the chip is not read. If a worker reads it together with
+    other chips, `place` is its place among them.
     """
 
     chip: Chip
     known: ChipRecord | None
-    measured: Future[Result] | None
-    pixel_hash: Future[str] | None
-    sums: Future[list[str]] | None
-
-    @property
-    def futures(self) -> list[Future[Any]]:
-        return [f for f in (self.measured, self.pixel_hash, self.sums) if f is not None]
+    outcome: Outcome[Result] | None = None
+    future: Future[list[Outcome[Result]]] | None = None
+    place: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _UnderWay(Generic[Result]):
+    """An exposure in progress: first it is opened, then its chips have tasks."""
+
     path: Path
-    problems: tuple[str, ...]
-    tasks: tuple[_Task[Result], ...]
+    splits: bool
+    opened: Future[Opened[Result]]
+    is_postponed: bool = False
+    problems: tuple[str, ...] = ()
+    tasks: tuple[_Task[Result], ...] | None = None
 
     def pending(self) -> list[Future[Any]]:
-        return [f for task in self.tasks for f in task.futures if not f.done()]
+        """Return what it waits for; nothing if it is done, or must be continued."""
+        if self.tasks is None:
+            futures: set[Future[Any] | None] = {self.opened}
+        else:
+            futures = {task.future for task in self.tasks}
+        return [future for future in futures if future is not None and not future.done()]
+
+    @property
+    def is_done(self) -> bool:
+        return self.tasks is not None and not self.pending()
 
 
 class ExposureLoop(Generic[Result]):
@@ -148,10 +159,11 @@ class ExposureLoop(Generic[Result]):
     ----------
     settings : Settings
         The exposures and extensions to use.
-    work : callable
-        Reads a chip; called in a worker, which may be another process.
-    workers : Executor or None
-        Runs `work`; None if no pixels are read.
+    work : callable or None
+        Reads a chip; called in a worker, which may be another process. None if no
+        pixels are read.
+    workers : Executor
+        Opens exposures and runs `work`.
     run_record : RunRecord
         Receives a report of every exposure, and warnings.
     existing : ExistingMasks, optional
@@ -168,8 +180,8 @@ class ExposureLoop(Generic[Result]):
     def __init__(
         self,
         settings: Settings,
-        work: Callable[[Chip], Result],
-        workers: Executor | None,
+        work: Callable[[Chip], Result] | None,
+        workers: Executor,
         run_record: RunRecord,
         *,
         existing: ExistingMasks | None = None,
@@ -182,7 +194,12 @@ class ExposureLoop(Generic[Result]):
         self._workers = workers
         self._run_record = run_record
         self._existing = existing
-        self._any_flags = any_flags
+        self._open = partial(
+            open_exposure,
+            settings=replace(settings, input=()),  # may list very many files
+            work=None if existing else work,  # which chips to read depends on the masks
+            any_flags=any_flags,
+        )
         self._duplicates = Duplicates(allow=settings.allow_duplicates)
         self._identities: set[ChipIdentity] = set()
 
@@ -233,71 +250,95 @@ class ExposureLoop(Generic[Result]):
         places = {str(path): number for number, path in enumerate(paths)}
         self._run_record.exposures.sort(key=lambda exposure: places.get(exposure.path, -1))
 
-    def _in_order(self, paths: Iterable[Path]) -> Iterator[_UnderWay[Result]]:
-        """Keep the workers busy and yield measured exposures in order.
+    def _in_order(self, paths: Sequence[Path]) -> Iterator[_UnderWay[Result]]:
+        """Keep the workers busy and yield exposures that are done, in order.
 
-        The headers of the next exposures are read while workers measure. A slow exposure
-        blocks no worker until many others wait behind it; this limits memory.
+        A worker is given an exposure at a time; only the last ones, too few for all
+        workers, are divided into chips. A slow exposure blocks no worker until many
+        others wait behind it; this limits memory.
         """
-        n_busy = n_workers(self._workers, self._settings) + _AHEAD
+        n = n_workers(self._workers, self._settings)
+        whole = len(paths) // n * n
+        waiting: deque[tuple[Path, bool] | _UnderWay[Result]] = deque(
+            (path, number >= whole) for number, path in enumerate(paths)
+        )
         ahead: deque[_UnderWay[Result]] = deque()
-        postponed: list[Path] = []
-        order = chain(((path, False) for path in paths), ((path, True) for path in postponed))
         try:
-            for path, is_last in order:
-                if opened := self._opened(path, is_last=is_last):
-                    ahead.append(opened)
-                else:
-                    # Another file may match the record in the mask that has its name.
-                    postponed.append(path)
-                del opened  # as in run()
-                while ahead and (_is_full(ahead, n_busy) or not ahead[0].pending()):
-                    if ahead[0].pending():
-                        _wait_for_room(ahead, n_busy)
-                    else:
-                        yield ahead.popleft()
-            while ahead:
-                wait(ahead[0].pending())
-                yield ahead.popleft()
+            while waiting or ahead:
+                # In order, because each record of a mask matches one exposure.
+                for opened in [one for one in ahead if one.tasks is None]:
+                    if opened.pending():
+                        break
+                    self._continue(opened)
+                    if opened.tasks is None:
+                        ahead.remove(opened)
+                        waiting.append(opened)
+                if ahead and ahead[0].is_done:
+                    yield ahead.popleft()
+                elif waiting and not _is_full(ahead, n + _AHEAD):
+                    one = waiting.popleft()
+                    ahead.append(one if isinstance(one, _UnderWay) else self._begun(*one))
+                elif ahead:
+                    _wait_for_any(ahead, n + _AHEAD)
         finally:
             for future in (future for one in ahead for future in one.pending()):
                 future.cancel()
 
-    def _opened(self, path: Path, *, is_last: bool) -> _UnderWay[Result] | None:
-        """Open an exposure and submit its chips; None if it is to be postponed."""
-        try:
-            exposure = open_exposure(path, self._settings, any_flags=self._any_flags)
-        except InputError as error:
-            return _UnderWay(path, error.problems, ())
+    def _begun(self, path: Path, splits: bool) -> _UnderWay[Result]:
+        """Have a worker open an exposure."""
+        skip_plain = splits or self._is_lost
+        opened = self._workers.submit(self._open, path.absolute(), skip_plain=skip_plain)
+        return _UnderWay(path, splits, opened)
+
+    def _continue(self, one: _UnderWay[Result]) -> None:
+        """Give an opened exposure its tasks; none yet if it is to be postponed."""
+        opened: Opened[Result] = _result(one.path, one.opened)
         existing = self._existing
-        matches = [existing.known(chip) if existing else None for chip in exposure.chips]
-        pairs = list(zip(exposure.chips, matches, strict=True))
+        pairs = [(chip, existing.known(chip) if existing else None) for chip in opened.chips]
         is_new_version = any(
             known is None and existing is not None and existing.former(chip)
             for chip, known in pairs
         )
-        if is_new_version and not is_last:
-            return None
-        for note in exposure.notes:
-            self._run_record.warn(note, kind=note.removeprefix(f"{path}: "))
+        if is_new_version and not one.is_postponed:
+            # Another file may match the record in the mask that has its name.
+            one.is_postponed = True
+            return
+        for note in opened.notes:
+            self._run_record.warn(f"{one.path}: {note}", kind=note)
         for chip, known in pairs:
             if existing and known is not None:
                 existing.take(chip.identity, known)
-        return _UnderWay(path, (), tuple(self._submitted(chip, known) for chip, known in pairs))
+        one.problems = opened.problems
+        one.tasks = tuple(self._tasks(one, opened, pairs))
 
-    def _submitted(self, chip: Chip, known: ChipRecord | None) -> _Task[Result]:
-        workers = self._workers
+    def _tasks(
+        self,
+        one: _UnderWay[Result],
+        opened: Opened[Result],
+        pairs: Sequence[tuple[Chip, ChipRecord | None]],
+    ) -> Iterator[_Task[Result]]:
+        """Yield a task for each chip of an exposure; have workers read what is left to read."""
         verify = self._existing is not None and self._settings.verify
-        is_wanted = known is None or verify
-        if workers is None or chip.skipped or not is_wanted or (self._is_lost and chip.is_plain):
-            return _Task(chip, known, None, None, None)
-        return _Task(
-            chip,
-            known,
-            workers.submit(self._work, chip) if known is None else None,
-            None if known is None else workers.submit(hash_of, chip),
-            workers.submit(wrong_sums, chip) if verify else None,
-        )
+        unread = [
+            (chip, self._work if known is None else None)
+            for chip, known in pairs
+            if chip not in opened.outcomes and self._is_wanted(chip, known)
+        ]
+        step = 1 if one.splits else max(1, len(unread))
+        futures: dict[Chip, tuple[Future[list[Outcome[Result]]], int]] = {}
+        for start in range(0, len(unread), step):
+            some = unread[start : start + step]
+            reading = self._workers.submit(read_chips, some, verify=verify)
+            futures |= {chip: (reading, place) for place, (chip, _) in enumerate(some)}
+        for chip, known in pairs:
+            future, place = futures.get(chip, (None, 0))
+            yield _Task(chip, known, opened.outcomes.get(chip), future, place)
+
+    def _is_wanted(self, chip: Chip, known: ChipRecord | None) -> bool:
+        """Return whether a chip is to be read."""
+        if self._work is None or chip.skipped or (self._is_lost and chip.is_plain):
+            return False
+        return known is None or self._settings.verify
 
     @property
     def _is_lost(self) -> bool:
@@ -320,30 +361,26 @@ class ExposureLoop(Generic[Result]):
     def _exposure_result(self, exposure: _UnderWay[Result]) -> ExposureResult[Result]:
         """Return the result of an exposure; if it has any problem, all its chips fail."""
         path = exposure.path
-        problems = dict.fromkeys(exposure.problems)
+        tasks = exposure.tasks or ()
+        problems = dict.fromkeys(_as_named(path, line) for line in exposure.problems)
         results: list[ChipResult[Result] | None] = []
-        for task in exposure.tasks:
+        for task in tasks:
+            outcome = _outcome(path, task)
+            problems |= dict.fromkeys(_as_named(path, line) for line in outcome.problems)
             one = None
-            try:
-                one = self._result_of(path, task)
-            except InputError as error:
-                problems |= dict.fromkeys(_as_named(path, line) for line in error.problems)
-            except ValueError as error:
-                problems |= {problem(path, task.chip.name, error): None}
-            except BrokenExecutor:
-                raise StaticMaskError(
-                    f"{path}: its worker process was killed, perhaps because memory ran out; "
-                    "nothing was written; use fewer --jobs"
-                ) from None
+            if not outcome.problems:
+                try:
+                    one = self._result_of(path, task, outcome)
+                except ValueError as error:
+                    problems |= {problem(path, task.chip.name, error): None}
             results.append(one)
         lines = tuple(problems)
-        pairs = zip(exposure.tasks, results, strict=True)
         return ExposureResult(
             name=str(path),
             problems=lines,
             chips=tuple(
                 one if one is not None and not lines else self._failed(path, task, one, lines)
-                for task, one in pairs
+                for task, one in zip(tasks, results, strict=True)
             ),
         )
 
@@ -362,29 +399,28 @@ class ExposureLoop(Generic[Result]):
         is_known = task.known is not None
         return ChipResult(chip=chip, state=ExposureState.FAILED, record=record, is_known=is_known)
 
-    def _result_of(self, path: Path, task: _Task[Result]) -> ChipResult[Result]:
+    def _result_of(
+        self, path: Path, task: _Task[Result], outcome: Outcome[Result]
+    ) -> ChipResult[Result]:
         """Return the result of a chip: new, known to the mask, skipped or a duplicate.
 
         Raises
         ------
-        InputError
-            If it cannot be read.
         ValueError
             If it contradicts its record in the mask, or another chip.
         """
         self._register_existing(task.chip.identity)
-        for name in task.sums.result() if task.sums else ():
+        for name in outcome.wrong_sums:
             self._run_record.warn(
                 f"{path}: {name}: the data do not match DATASUM; the file may be damaged",
                 kind="DATASUM",
             )
         if task.known is not None:
-            if task.pixel_hash and task.pixel_hash.result() != task.known.pixel_hash:
+            if outcome.pixel_hash and outcome.pixel_hash != task.known.pixel_hash:
                 raise ValueError(f"its pixels differ from those in the mask; {REDO}")
-            state = ExposureState.VERIFIED if task.pixel_hash else ExposureState.KNOWN
+            state = ExposureState.VERIFIED if outcome.pixel_hash else ExposureState.KNOWN
             return ChipResult(chip=task.chip, state=state, record=task.known, is_known=True)
-        result = task.measured.result() if task.measured else None
-        return self._result_of_new(path, task.chip, result)
+        return self._result_of_new(path, task.chip, outcome.result)
 
     def _result_of_new(self, path: Path, chip: Chip, result: Result | None) -> ChipResult[Result]:
         """Return the result of a chip whose name and headers are not in the existing mask."""
@@ -430,14 +466,33 @@ def _is_full(ahead: deque[_UnderWay[Result]], n_busy: int) -> bool:
     return n_pending > 0 and (n_pending >= n_busy or len(ahead) >= _PATIENCE * n_busy)
 
 
-def _wait_for_room(ahead: deque[_UnderWay[Result]], n_busy: int) -> None:
-    """Wait for any chip; or for the first exposure, if too many others wait behind it."""
+def _wait_for_any(ahead: deque[_UnderWay[Result]], n_busy: int) -> None:
+    """Wait for any task; or for the first exposure, if too many others wait behind it."""
     awaited = list(ahead) if len(ahead) < _PATIENCE * n_busy else [ahead[0]]
     futures = [future for one in awaited for future in one.pending()]
     wait(futures, return_when=FIRST_COMPLETED)
 
 
-def read_chips(
+def _result(path: Path, future: Future[Any]) -> Any:
+    """Return the result of a worker."""
+    try:
+        return future.result()
+    except BrokenExecutor:
+        raise StaticMaskError(
+            f"{path}: its worker process was killed, perhaps because memory ran out; "
+            "nothing was written; use fewer --jobs"
+        ) from None
+
+
+def _outcome(path: Path, task: _Task[Result]) -> Outcome[Result]:
+    """Return the outcome of a chip; an empty one if it is not read."""
+    if task.future is not None:
+        outcome: Outcome[Result] = _result(path, task.future)[task.place]
+        return outcome
+    return task.outcome or Outcome()
+
+
+def read_exposures(
     settings: Settings,
     work: Callable[[Chip], Result],
     run_record: RunRecord,
@@ -513,9 +568,11 @@ def n_workers(executor: Executor | None, settings: Settings) -> int:
 
 
 def _as_named(path: Path, problem: str) -> str:
-    """Replace the absolute path, which workers use, by the path that the user gave."""
-    rest = problem.removeprefix(printable(path.absolute()))
-    return problem if rest == problem else printable(path) + rest
+    """Replace the absolute path of an exposure's folder, which workers use, by the user's."""
+    folder = str(path)[: len(str(path)) - len(path.name)]
+    absolute = printable(f"{path.absolute().parent}/")
+    rest = problem.removeprefix(absolute)
+    return problem if rest == problem else printable(folder) + rest
 
 
 def _failure(name: str, file: str, extver: int, problems: Sequence[str]) -> ChipRecord:

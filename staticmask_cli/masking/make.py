@@ -162,8 +162,8 @@ def _make_once(
     with run_record.timed("measure"), workers_of(settings, executor) as workers:
         loop: ExposureLoop[Measured] = ExposureLoop(
             settings,
-            partial(measure, static_sig=settings.static_sig),
-            None if dry_run or closed else workers,
+            None if dry_run or closed else partial(measure, static_sig=settings.static_sig),
+            workers,
             run_record,
             existing=existing,
         )

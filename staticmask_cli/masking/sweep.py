@@ -10,7 +10,7 @@ from typing import Any
 
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.instruments import ChipIdentity
-from staticmask_cli.masking.exposure_loop import Progress, read_chips
+from staticmask_cli.masking.exposure_loop import Progress, read_exposures
 from staticmask_cli.masking.measure import Measured, measure_at
 from staticmask_cli.masks.builder import MaskBuilder
 from staticmask_cli.masks.naming import mask_names
@@ -110,7 +110,7 @@ def sweep(
     run_record = RunRecord() if run_record is None else run_record
     builders: dict[ChipIdentity, list[MaskBuilder]] = {}
     work = partial(_swept, sigmas=sigmas)
-    for one in read_chips(settings, work, run_record, executor=executor, progress=progress):
+    for one in read_exposures(settings, work, run_record, executor=executor, progress=progress):
         identity = one.chip.identity
         if identity not in builders:
             builders[identity] = [

@@ -271,7 +271,7 @@ def _drawing(
     looks: Any = {"font.size": 14, **dict.fromkeys(ink, colours["ink"])}
     # A user's matplotlibrc must not change a report, nor may warnings of matplotlib
     # and its dependencies about each other's versions reach the user.
-    with silenced(), style.context("default"), rc_context(looks):
+    with silenced, style.context("default"), rc_context(looks):
         figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor=colours["paper"])
         FigureCanvasAgg(figure)
         panels = [figure.add_axes(place, facecolor=colours["paper"]) for place in places]

@@ -66,7 +66,7 @@ def _can_draw() -> bool:
     # is opened here, but importing matplotlib would fail.
     backend = os.environ.pop("MPLBACKEND", None)
     try:
-        with silenced():  # matplotlib 3.8 and pyparsing 3.3
+        with silenced:  # matplotlib 3.8 and pyparsing 3.3
             for module in _OPTIONAL:
                 importlib.import_module(module)
     except ImportError:

@@ -288,17 +288,17 @@ def test_an_input_that_disappears_or_changes_after_scanning(
     harm: object, keep_going: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("abc")]
-    from staticmask_cli.masking import exposure_loop  # noqa: PLC0415
+    from staticmask_cli.masking import worker  # noqa: PLC0415
 
-    original = exposure_loop.open_exposure
+    original = worker.open_and_read
 
-    def opened(path: Path, settings: object, **more: object) -> object:
-        found = original(path, settings, **more)
+    def opened(path: Path, *args: object, **more: object) -> object:
+        found = original(path, *args, **more)
         if path == paths[1]:
             harm(path)  # after its headers were read, but not its pixels
         return found
 
-    monkeypatch.setattr(exposure_loop, "open_exposure", opened)
+    monkeypatch.setattr(worker, "open_and_read", opened)
     options = {"output_dir": tmp_path / "m", "keep_going": keep_going}
     if not keep_going:
         with pytest.raises(InputError, match=r"b_flt\.fits: (changed while|cannot be read)"):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -61,7 +63,7 @@ def test_a_slow_exposure_does_not_stall_the_others_and_comes_first(tmp_path: Pat
 @pytest.mark.parametrize("n_workers", [1, 3])
 def test_not_all_exposures_wait_behind_a_slow_one(n_workers: int, tmp_path: Path) -> None:
     paths = [small(tmp_path / f"{n:02d}_flt.fits", n) for n in range(40)]
-    tasks: list[tuple[Future, Chip]] = []
+    tasks: list[tuple[Future, Callable[[], object]]] = []
 
     def work(chip: Chip) -> Done:
         return Done(unmeasured(chip))
@@ -69,14 +71,14 @@ def test_not_all_exposures_wait_behind_a_slow_one(n_workers: int, tmp_path: Path
     class Workers(Executor):
         """Does the first when many wait for it; it does not reveal its number of workers."""
 
-        def submit(self, work, /, chip) -> Future:
+        def submit(self, task: Callable, /, *args: object, **more: object) -> Future:
             future: Future = Future()
-            tasks.append((future, chip))
+            tasks.append((future, partial(task, *args, **more)))
             if len(tasks) > 1:
-                future.set_result(work(chip))
+                future.set_result(tasks[-1][1]())
             if len(tasks) == 4 * (n_workers + 2):
-                first, its_chip = tasks[0]
-                first.set_result(work(its_chip))
+                first, its_task = tasks[0]
+                first.set_result(its_task())
             return future
 
     loop = ExposureLoop(settings(tmp_path, jobs=n_workers), work, Workers(), RunRecord())

@@ -148,13 +148,13 @@ def test_an_interrupted_run_has_its_summary(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from staticmask_cli.masking import exposure_loop\n"
+        "from staticmask_cli.masking import worker\n"
         "from staticmask_cli.cli.main import main\n"
-        "original = exposure_loop.open_exposure\n"
-        "def opened(path, settings, **more):\n"
+        "original = worker.open_and_read\n"
+        "def opened(path, *args, **more):\n"
         "    if path.name == 'e150_flt.fits':\n        os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return original(path, settings, **more)\n"
-        "exposure_loop.open_exposure = opened\nmain()\n"
+        "    return original(path, *args, **more)\n"
+        "worker.open_and_read = opened\nmain()\n"
     )
     command = [sys.executable, "-c", code, "--summary", "s.json", "-o", "m"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -294,7 +294,7 @@ def test_an_error_of_our_own_is_one_line_and_its_details_are_in_a_file(
     def broken(*_: object, **__: object) -> None:
         raise KeyError("a bug of ours")
 
-    monkeypatch.setattr("staticmask_cli.masking.exposure_loop.open_exposure", broken)
+    monkeypatch.setattr("staticmask_cli.masking.worker.open_and_read", broken)
     options = ["--log-file", "night.log"] if log else []
     result = CliRunner().invoke(main, ["--summary", "s.json", "-o", "m", *options])
     for handler in logs.log.handlers:  # the process's end would have done it
