@@ -21,6 +21,8 @@ from staticmask_cli.exposures.headers import HeaderError, ImageArray, as_float, 
 
 _CHUNK = 262144  # pixels per read
 _of_thread = threading.local()
+# astropy holds the GIL while it decompresses, so that several threads only need more memory.
+_one_at_a_time = threading.Lock()
 
 
 @contextmanager
@@ -114,7 +116,7 @@ def _read_by_astropy(path: Path, array: ImageArray) -> NDArray[Any]:
     """Read an array that is scaled, tile-compressed or has missing values (BLANK)."""
     scale, zero = 1.0, 0.0
     try:
-        with open_fits(path, do_not_scale_image_data=array.is_flags) as (hdus, _):
+        with _one_at_a_time, open_fits(path, do_not_scale_image_data=array.is_flags) as (hdus, _):
             hdu = hdus[array.index]
             pixels = np.asarray(hdu.data)
             if array.is_flags:
