@@ -59,10 +59,10 @@ for number, mask in masks.items():
 """
 
 NOTES = f"""
-/ floor: medians of the ratios of each round; minima: ratios of the shortest times;
-MiB: peak memory of the largest process. All but {DISTINCT} large exposures of a case are hard
-links, hence --allow-duplicates. RICE_1: floats quantized and dithered as by fpack;
-GZIP_2: lossless; .fits.gz: level 6."""
+/ floor: median of the ratios of each round; minima: ratio of the shortest times;
+MiB: peak memory of the largest process. More than {DISTINCT} large exposures are hard links to
+{DISTINCT} files, hence --allow-duplicates. RICE_1: floats quantized and dithered as by fpack;
+GZIP_2: lossless; .fits.gz: level 6; small: one chip of {SMALL[0]} x {SMALL[1]} pixels."""
 
 
 @dataclass(frozen=True)
@@ -124,21 +124,25 @@ def make_exposure(case: Case, shape: Shape, path: Path, seed: int) -> None:
 
 def commands(case: Case, paths: list[Path], folder: Path, peer: str | None) -> dict[str, list]:
     """Return the command lines of the programs."""
-    ours = [sys.executable, "-m", "staticmask_cli", "-q", "--allow-duplicates", "-o"]
+
+    def make_masks(name: str, *options: str) -> list:
+        command = [sys.executable, "-m", "staticmask_cli", "-q", "--allow-duplicates"]
+        return [*command, "-o", folder / name, *options, *paths]
+
     found = {
         FLOOR: [sys.executable, "-c", FLOOR_PROGRAM, folder, *paths],
-        OURS: [*ours, folder / "ours", "-j2", *paths],
+        OURS: make_masks(OURS, "-j2"),
     }
     package = Path(staticmask_cli.__file__).parent
     if any(path.name.endswith(tuple(EXTENSION_SUFFIXES)) for path in package.rglob("*")):
-        found[NUMPY] = found[OURS]
+        found[NUMPY] = make_masks(NUMPY, "-j2")
     if not case.label:
-        found[ONE_CORE] = [*ours, folder / "ours", "-j1", *paths]
+        found[ONE_CORE] = make_masks(ONE_CORE, "-j1")
         if len(paths) > 1:
-            found[VOTES] = [*ours, folder / "votes", "-j2", "-m2", *paths]
+            found[VOTES] = make_masks(VOTES, "-j2", "-m2")
     if peer:
         script = Path(__file__).with_name("peer.py")
-        found[PEER] = [peer, script, "--no-stats", "--out", folder / "peer", *paths]
+        found[PEER] = [peer, script, "--no-stats", "--out", folder / PEER, *paths]
     return found
 
 
@@ -159,8 +163,8 @@ def timed(command: list, environment: dict[str, str]) -> Usage:
 def race(programs: dict[str, list], runs: int) -> Usages:
     """Run the programs alternately, in `runs` rounds after one to warm up.
 
-    DrizzlePac takes part in the first of them only, because it is several times
-    slower, so that the noise of one run does not matter.
+    DrizzlePac, the slowest, takes part in the first of them only: every chip is
+    measured once.
     """
     usages: Usages = {name: [] for name in programs}
     for number in range(runs + 1):
@@ -170,12 +174,12 @@ def race(programs: dict[str, list], runs: int) -> Usages:
     return {name: found[1:] for name, found in usages.items()}
 
 
-def check_equal(ours: Path, peer: Path) -> None:
+def check_equal(folder: Path) -> None:
     """Compare masks with DrizzlePac's."""
-    for path in peer.glob("mask*.npy"):
-        (mask,) = ours.glob(f"*_{path.stem[4:]}_staticMask.fits")
-        if not np.array_equal(fits.getdata(mask), np.load(path)):
-            raise RuntimeError(f"{mask.name} differs from DrizzlePac's")
+    for path in (p for name in (OURS, NUMPY, ONE_CORE) for p in (folder / name).glob("*.fits")):
+        number = path.name.split("_")[2]
+        if not np.array_equal(fits.getdata(path), np.load(folder / PEER / f"mask{number}.npy")):
+            raise RuntimeError(f"{path.parent.name}: {path.name} differs from DrizzlePac's")
 
 
 def ratio(usages: Usages, over: str, under: str) -> str:
@@ -210,7 +214,7 @@ def print_markdown(results: dict[str, Usages]) -> None:
         rows[f"{name} / floor"] = [ratio(usages, name, FLOOR) for usages in results.values()]
     rows["DrizzlePac / staticmask"] = [ratio(usages, PEER, OURS) for usages in results.values()]
     for name in (FLOOR, OURS, VOTES, PEER):
-        rows[f"memory of {name}, MiB"] = [memory(usages, name) for usages in results.values()]
+        rows[f"peak memory of {name}, MiB"] = [memory(usages, name) for usages in results.values()]
     print()
     for name, cells in rows.items():
         if {*cells} != {"-"}:
@@ -220,7 +224,7 @@ def print_markdown(results: dict[str, Usages]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", choices=CASES, nargs="+", default=list(CASES))
-    parser.add_argument("--runs", type=int, default=5, help="rounds of each case")
+    parser.add_argument("--runs", type=int, default=3, help="rounds of each case")
     parser.add_argument("--shape", type=int, nargs=2, default=[2048, 4096], help="of large chips")
     parser.add_argument("--limit", type=int, default=2000, help="exposures in a case, at most")
     parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has DrizzlePac")
@@ -246,7 +250,8 @@ def main() -> None:
                 for n, path in enumerate(paths[distinct:]):
                     path.hardlink_to(paths[n % distinct])
                 usages = race(commands(case, paths, folder, arguments.peer), arguments.runs)
-                elsewhere.submit(check_equal, folder / "ours", folder / "peer").result()
+                if arguments.peer:
+                    elsewhere.submit(check_equal, folder).result()
             title = f"{count:,}{case.label}"
             print_case(title, count, usages)
             results[title] = usages
