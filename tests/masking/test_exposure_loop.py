@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,11 +20,12 @@ from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.masking.explain import explain
 from staticmask_cli.masking.exposure_loop import ExposureLoop
 from staticmask_cli.masking.make import make_masks
-from staticmask_cli.masking.measure import unmeasured
+from staticmask_cli.masking.measure import measure, unmeasured
 from staticmask_cli.masking.sweep import sweep
 from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.reports.report import RunRecord
 from staticmask_cli.settings import Settings
+from tests.support.makers import INSTRUMENTS, exposure, sky
 from tests.support.runs import small
 
 
@@ -58,6 +60,62 @@ def test_a_slow_exposure_does_not_stall_the_others_and_comes_first(tmp_path: Pat
     with ThreadPoolExecutor(2) as workers:
         loop = ExposureLoop(settings(tmp_path), work, workers, RunRecord())
         assert names(loop, paths) == [path.name for path in paths]
+
+
+def two_chips(path: Path, seed: int) -> Path:
+    primary, chips = INSTRUMENTS["acs_wfc"]
+    return exposure(path, [sky(seed), sky(seed + 50)], primary=primary, chips=chips)
+
+
+def test_the_chips_of_a_single_exposure_are_read_at_the_same_time(tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    def work(chip: Chip) -> Done:
+        both.wait(timeout=30)
+        return Done(unmeasured(chip))
+
+    path = two_chips(tmp_path / "a_flt.fits", 1)
+    with ThreadPoolExecutor(2) as workers:
+        loop = ExposureLoop(settings(tmp_path), work, workers, RunRecord())
+        assert names(loop, [path]) == [path.name]
+
+
+def test_a_worker_reads_all_chips_of_an_exposure_except_of_the_last_ones(tmp_path: Path) -> None:
+    paths = [two_chips(tmp_path / f"{n}_flt.fits", n) for n in range(5)]
+    tasks: list[list[str]] = []
+
+    def work(chip: Chip) -> Done:
+        tasks[-1].append(f"{chip.file[0]}{chip.extver}")
+        return Done(unmeasured(chip))
+
+    class InTurn(ThreadPoolExecutor):
+        def submit(self, task: Callable, /, *args: object, **more: object) -> Future:
+            return super().submit(lambda: tasks.append([]) or task(*args, **more))
+
+    with InTurn(1) as workers:
+        workers._max_workers = 2  # for the division of exposures
+        loop = ExposureLoop(settings(tmp_path), work, workers, RunRecord())
+        assert names(loop, paths) == [path.name for path in paths]
+    # One task opens the last exposure, too.
+    expected = [["01", "02"], ["11", "12"], ["21", "22"], ["31", "32"], [], ["41"], ["42"]]
+    assert sorted(tasks) == sorted(expected)
+
+
+def test_workers_do_not_receive_the_list_of_all_exposures(tmp_path: Path) -> None:
+    paths = [small(tmp_path / f"{n}_flt.fits", n) for n in range(3)]
+    sizes: list[int] = []
+
+    class Sending(ThreadPoolExecutor):
+        def submit(self, task: Callable, /, *args: object, **more: object) -> Future:
+            sizes.append(len(pickle.dumps((task, args, more))))
+            return super().submit(task, *args, **more)
+
+    given = settings(tmp_path)
+    given = replace(given, input=(*given.input, *(f"{tmp_path}/missing{n}" for n in range(9999))))
+    with Sending(2) as workers:
+        loop = ExposureLoop(given, partial(measure, static_sig=4.0), workers, RunRecord())
+        assert len(names(loop, paths)) == 3
+    assert max(sizes) < 10000
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
