@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from io import BufferedReader, FileIO
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.gzipped import Readable, open_gzipped
@@ -50,13 +51,8 @@ _PIECE = 2**20
 _BUFFER = 2**15  # bytes: holds the header of most extensions
 
 
-def axes(most: int) -> list[str]:
-    """Return NAXIS, NAXIS1, NAXIS2, ... to a number of axes."""
-    return ["NAXIS", *(f"NAXIS{axis}" for axis in range(1, most + 1))]
-
-
 def padded(*keywords: str) -> frozenset[bytes]:
-    """Return keywords as they stand in cards, for `Place.selected`.
+    """Return keywords as they stand in cards, for `selected`.
 
     Examples
     --------
@@ -67,7 +63,8 @@ def padded(*keywords: str) -> frozenset[bytes]:
 
 
 _SIZE_KEYWORDS = padded(
-    *(prefix + name for prefix in ("", "Z") for name in ("BITPIX", *axes(_MOST))),
+    *(prefix + name for prefix in ("", "Z") for name in ("BITPIX", "NAXIS")),
+    *(f"{prefix}NAXIS{axis}" for prefix in ("", "Z") for axis in range(1, _MOST + 1)),
     *("PCOUNT", "GCOUNT", "GROUPS", "TFIELDS"),
 )
 
@@ -78,34 +75,41 @@ class Place:
 
     Attributes
     ----------
-    offset : int
-        Start of its data, in bytes of the unpacked file.
+    offset, size : int
+        Start and size of its data, in bytes of the unpacked file.
     cards : bytes
         Its header: cards of 80 bytes, without END.
+    bitpix, shape : int, tuple of int
+        BITPIX and shape, in NumPy order, of its array; of a tile-compressed image,
+        those of the image.
     """
 
     offset: int
+    size: int
     cards: bytes
+    bitpix: int
+    shape: tuple[int, ...]
 
     @property
     def header_hash(self) -> str:
         """Hash of its header."""
         return hashlib.sha256(self.cards).hexdigest()[:32]
 
-    def selected(self, keywords: Container[bytes]) -> bytes:
-        """Return the cards of some keywords, which are padded to 8 bytes.
 
-        Most keywords of an exposure are never used; parsing all takes ten times as long.
-        """
-        cards, chosen = self.cards, []
-        is_chosen = False
-        for start in range(0, len(cards), _CARD):
-            keyword = cards[start : start + _KEYWORD]
-            # A long text continues on the next card.
-            is_chosen = keyword in keywords or (is_chosen and keyword == b"CONTINUE")
-            if is_chosen:
-                chosen.append(cards[start : start + _CARD])
-        return b"".join(chosen)
+def selected(header: bytes, keywords: Container[bytes]) -> bytes:
+    """Return the cards of some keywords, which are `padded`.
+
+    Most keywords of an exposure are never used; parsing all takes ten times as long.
+    """
+    chosen: list[bytes] = []
+    is_chosen = False
+    for start in range(0, len(header), _CARD):
+        keyword = header[start : start + _KEYWORD]
+        # A long text continues on the next card.
+        is_chosen = keyword in keywords or (is_chosen and keyword == b"CONTINUE")
+        if is_chosen:
+            chosen.append(header[start : start + _CARD])
+    return b"".join(chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +232,9 @@ class Walk:
                 break
             if number == _MOST_HDUS:
                 raise self._error(f"has more than {_MOST_HDUS} HDUs")
-            header = self._header(block, number)
-            place = Place(self.file.tell(), header)
-            data = self._data_size(place, number)
+            place = self._place(self._header(block, number), number)
             yield place
-            self._skip(place.offset, data, number)
+            self._skip(place, number)
             number += 1
         if not number:
             raise self._error("is not a FITS file: no SIMPLE card")
@@ -255,24 +257,28 @@ class Walk:
             f"is damaged: the header of HDU {number} does not end within {_LONGEST_HEADER} bytes"
         )
 
-    def _data_size(self, place: Place, number: int) -> int:
-        """Return the size of the data of an HDU in bytes; raise if it is impossible."""
+    def _place(self, header: bytes, number: int) -> Place:
+        """Return an HDU whose header was just read; raise if its size is impossible."""
+        offset = self.file.tell()
+        cards = selected(header, _SIZE_KEYWORDS)
         values: dict[bytes, bytes] = {}
-        cards = place.selected(_SIZE_KEYWORDS)
         for start in range(0, len(cards), _CARD):
             if match := _SIZES.match(cards, start, start + _CARD):
                 values.setdefault(match[1], match[2])
         try:
-            data = _bytes(values, b"")
-            unpacked = _bytes(values, b"Z") if b"ZNAXIS" in values else 0
+            array = stored = _claimed(values, b"")
+            if b"ZNAXIS" in values:
+                array = _claimed(values, b"Z")
             columns = _integer(values, b"TFIELDS", b"0")
         except ValueError as error:
             raise self._error(f"is damaged: HDU {number}: {error}") from None
         if not 0 <= columns <= _MOST:
             raise self._error(f"is damaged: HDU {number}: TFIELDS is {columns}, not 0 to {_MOST}")
-        most = place.offset + max(data if self._size is None else 0, unpacked)
-        self._check_unpacked(most, f"HDU {number} claims to unpack")
-        return data
+        unpacks = self._size is None or array is not stored
+        if unpacks:
+            most = offset + max(array.size, stored.size if self._size is None else 0)
+            self._check_unpacked(most, f"HDU {number} claims to unpack")
+        return Place(offset, stored.size, header, array.bitpix, array.shape)
 
     def _check_unpacked(self, size: int, what: str) -> None:
         if size > max(_ALWAYS_UNPACKED, _LARGEST_RATIO * self._packed):
@@ -280,18 +286,18 @@ class Walk:
                 f"{what} to {size} bytes, more than a file of {self._packed} bytes can contain"
             )
 
-    def _skip(self, offset: int, data: int, number: int) -> None:
+    def _skip(self, place: Place, number: int) -> None:
         """Seek to the end of the last block of an HDU; warn if the file ends before."""
-        place = offset + -(-data // BLOCK_SIZE) * BLOCK_SIZE
+        end = place.offset + -(-place.size // BLOCK_SIZE) * BLOCK_SIZE
         if self._size is not None:
-            self.file.seek(min(place, self._size))
+            self.file.seek(min(end, self._size))
         else:
-            while (left := place - self.file.tell()) and self.file.read(min(left, _PIECE)):
+            while (left := end - self.file.tell()) and self.file.read(min(left, _PIECE)):
                 pass
-        missing = offset + data - self.file.tell()
+        missing = place.offset + place.size - self.file.tell()
         if missing > 0:
             raise self._error(f"is truncated: {missing} bytes of HDU {number} are missing")
-        if self.file.tell() < place:
+        if self.file.tell() < end:
             self.notes += (f"ends within the padding of HDU {number}; may be truncated",)
 
     def _filling(self, block: bytes, number: int) -> str:
@@ -305,8 +311,16 @@ class Walk:
         return f"{self.file.tell() - begin} bytes after the last HDU are ignored"
 
 
-def _bytes(values: dict[bytes, bytes], prefix: bytes) -> int:
-    """Return the size in bytes of the array that a header claims."""
+class _Claim(NamedTuple):
+    """The array that a header claims: BITPIX, shape in NumPy order, and size in bytes."""
+
+    bitpix: int
+    shape: tuple[int, ...]
+    size: int
+
+
+def _claimed(values: dict[bytes, bytes], prefix: bytes) -> _Claim:
+    """Return the array that a header claims; ValueError if there can be no such array."""
     naxis, bitpix = (_integer(values, prefix + name) for name in (b"NAXIS", b"BITPIX"))
     if not 0 <= naxis <= _MOST:
         raise ValueError(f"{prefix.decode()}NAXIS is {naxis}, not 0 to {_MOST}")
@@ -316,7 +330,7 @@ def _bytes(values: dict[bytes, bytes], prefix: bytes) -> int:
     if values.get(b"GROUPS") == b"T" and sides[:1] == [0]:  # random groups
         sides = sides[1:]
     if not sides:
-        return 0
+        return _Claim(bitpix, (), 0)
     # Limited, because a product of 999 sides could have thousands of digits.
     pixels = 1
     for side in sides:
@@ -326,7 +340,7 @@ def _bytes(values: dict[bytes, bytes], prefix: bytes) -> int:
         extra, groups = _integer(values, b"PCOUNT", b"0"), _integer(values, b"GCOUNT", b"1")
     if min(*sides, extra, groups) < 0:
         raise ValueError("negative size")
-    return abs(bitpix) // 8 * groups * (extra + pixels)
+    return _Claim(bitpix, tuple(sides[::-1]), abs(bitpix) // 8 * groups * (extra + pixels))
 
 
 def _integer(values: dict[bytes, bytes], keyword: bytes, absent: bytes = b"") -> int:

@@ -16,7 +16,7 @@ from astropy.io import fits
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures import instruments, observation, products
-from staticmask_cli.exposures.extent import Extent, Place, axes, measure_extent, padded, walk
+from staticmask_cli.exposures.extent import Extent, Place, measure_extent, padded, selected, walk
 from staticmask_cli.exposures.gzipped import READ_ERRORS, Readable
 from staticmask_cli.exposures.headers import (
     Hdu,
@@ -36,12 +36,8 @@ _KEYWORDS = (
     *("PIXVALUE", "NPIX1", "NPIX2", "NEXTEND", "NGOODPIX", "DATASUM"),
 )
 
-_DIMENSIONS = 9  # of arrays whose shape is read; masks have 2
-# Keywords that determine the kind, shape and type of an HDU.
-_STRUCTURE = (
-    *("XTENSION", "ZIMAGE", "EXTNAME", "EXTVER", "BSCALE", "BZERO", "BLANK"),
-    *(prefix + name for prefix in ("", "Z") for name in ("BITPIX", *axes(_DIMENSIONS))),
-)
+# Keywords that determine the kind and name of an HDU, and whether it is scaled.
+_STRUCTURE = ("XTENSION", "ZIMAGE", "EXTNAME", "EXTVER", "BSCALE", "BZERO", "BLANK")
 _EXTENSION = padded(*_STRUCTURE, *_KEYWORDS)
 _PRIMARY = _EXTENSION | padded(*products.KEYWORDS)
 
@@ -222,7 +218,7 @@ class Scan:
 def _read_hdu(
     path: Path, index: int, place: Place, stamp: tuple[int, int], *, gzipped: bool
 ) -> Hdu:
-    header = _values(place.selected(_EXTENSION if index else _PRIMARY))
+    header = _values(selected(place.cards, _EXTENSION if index else _PRIMARY))
     name = as_word(header, "EXTNAME").upper()
     version = as_integer(header, "EXTVER", 1)
     if abs(version) > _LARGEST_EXTVER:
@@ -230,11 +226,7 @@ def _read_hdu(
     is_compressed = header.get("ZIMAGE") is True and index > 0
     if index and as_word(header, "XTENSION") != "IMAGE" and not is_compressed:
         return Hdu(index=index, name=name, version=version, header=header, array=None)
-    prefix = "Z" if is_compressed else ""
-    bitpix = as_integer(header, f"{prefix}BITPIX")
-    n_axes = as_integer(header, f"{prefix}NAXIS")
-    # In arrays of more dimensions, which no mask can have, the others are not needed.
-    shape = tuple(as_integer(header, f"{prefix}NAXIS{axis}", 1) for axis in range(n_axes, 0, -1))
+    bitpix, shape = place.bitpix, place.shape
     constant = None
     if not shape and "PIXVALUE" in header:
         constant = as_float(header, "PIXVALUE")
