@@ -22,7 +22,9 @@ from astropy.io import fits
 
 from staticmask_cli import InputError, StaticMaskError, create_masks
 from staticmask_cli.exposures import fits_files
-from tests.support.makers import association, exposure, sky
+from staticmask_cli.exposures.fits_files import scan
+from staticmask_cli.exposures.pixels import read
+from tests.support.makers import REAL, association, exposure, sky
 from tests.support.runs import Run, expected, flagged, only, run, science, simple, small
 
 SHAPE = (16, 20)
@@ -233,6 +235,59 @@ def test_exceptions_of_our_own_code_while_a_file_is_open_are_not_changed(
     monkeypatch.setattr(fits_files, "_read_hdu", bug)
     with pytest.raises(TypeError, match="ours"):
         run(small(tmp_path / "a_flt.fits"), out=tmp_path / "out")
+
+
+# Headers are read without astropy's HDUs: both must find the same.
+
+
+def heap(folder: Path) -> Path:
+    """Write a table with variable-length arrays before the image, and a long text."""
+    rows = np.array([np.arange(n) for n in (3, 700, 0)], dtype=object)
+    table = fits.BinTableHDU.from_columns([fits.Column("A", "PJ()", array=rows)], name="HEAP")
+    image = science(sky(1))
+    image.header["TARGNAME"] = "a very long name " * 9
+    image.header.append(("TARGNAME", "the second is ignored"))
+    image.header["EXTVER"] = 7
+    return simple(folder / "heap_flt.fits", [table, image])
+
+
+def tiles(folder: Path) -> Path:
+    images = [packed(sky(1), "GZIP_2"), packed(np.arange(60, dtype="i2").reshape(6, 10), "RICE_1")]
+    images[1].header["EXTVER"] = 2
+    return simple(folder / "tiles_flt.fits.fz", images)
+
+
+def scaled(folder: Path) -> Path:
+    image = fits.ImageHDU(np.arange(80, dtype="u2").reshape(8, 10), name="SCI")  # BZERO
+    cube = fits.ImageHDU(np.zeros((2, 1, 3, 4)), name=" sci ", ver=2)
+    return simple(folder / "scaled_flt.fits", [image, cube, fits.ImageHDU(name="DQ")])
+
+
+@pytest.mark.parametrize("make", [lambda _: REAL, heap, tiles, scaled])
+def test_the_scan_of_a_file_agrees_with_astropy(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    path = make(tmp_path)
+    found, _ = scan(path)
+    with fits.open(path, lazy_load_hdus=False) as hdus:
+        assert len(found) == len(hdus)
+        for one, hdu in zip(found[1:], hdus[1:], strict=True):
+            assert (one.name, one.version) == (hdu.name.strip(), hdu.ver)
+            for keyword in one.header.keys() - {"XTENSION", "ZIMAGE"}:
+                assert one.header[keyword] == hdu.header[keyword]
+            if not hdu.is_image:
+                assert one.array is None
+                continue
+            assert one.array is not None
+            assert one.array.shape == hdu.shape
+            assert one.array.dtype == f">{fits_type(hdu)}"
+            if one.array.offset is not None and one.array.shape:
+                assert one.array.offset == hdu.fileinfo()["datLoc"]
+                np.testing.assert_array_equal(read(one.array), hdu.data)
+
+
+def fits_type(hdu: fits.ImageHDU) -> str:
+    return {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}[hdu.header["BITPIX"]]
 
 
 # Ends of files.
