@@ -11,7 +11,6 @@ import contextlib
 import os
 import re
 import secrets
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from pathlib import Path
@@ -22,11 +21,6 @@ from staticmask_cli.threads import Threads
 
 #: State of a file: device, inode, size and modification time; None if it is missing.
 State = tuple[int, int, int, int] | None
-
-
-# To create FITS tables, NumPy parses their formats with the module ast, which is not
-# thread-safe in Python 3.11 (SystemError: "AST constructor recursion depth mismatch").
-_one_at_a_time = threading.Lock()
 
 
 class Writable(Protocol):
@@ -168,8 +162,7 @@ def clear_parts(folder: Path) -> None:
 def _stage(part: Path, path: Path, make: Callable[[], Writable]) -> None:
     """Write a temporary file."""
     with _writing(path), part.open("xb") as file:
-        with _one_at_a_time:
-            make().writeto(_Sink(file))
+        make().writeto(_Sink(file))
         file.flush()
         os.fsync(file.fileno())  # otherwise a power failure could leave an empty file
 

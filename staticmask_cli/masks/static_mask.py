@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from staticmask_cli.masks.quality import Quality
 
 
+# The eight pixels that each value of a byte stands for: unlike numpy.unpackbits and a
+# conversion, a look-up makes only one large array.
+_PIXELS = (1 - np.unpackbits(np.arange(256, dtype=np.uint8))).astype(">i2").view("V16")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Votes:
     """How often each pixel was bad and how often it was finite, kept as bits.
@@ -121,8 +126,7 @@ class StaticMask:
     @property
     def pixels(self) -> NDArray[np.int16]:
         """The mask as FITS files store it: big-endian int16, rows x columns, 1 good, 0 bad."""
-        good = np.unpackbits(~self.bits, count=self.total)
-        return good.astype(">i2").reshape(self.shape)
+        return _PIXELS.take(self.bits).view(">i2")[: self.total].reshape(self.shape)
 
     @property
     def count(self) -> NDArray[np.uint32] | None:
