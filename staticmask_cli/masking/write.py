@@ -28,7 +28,7 @@ from staticmask_cli.masks.existing import (
     other_identity,
     read_existing,
 )
-from staticmask_cli.masks.fits_form import MaskTable, mask_hdus
+from staticmask_cli.masks.fits_form import MaskTable, write_mask
 from staticmask_cli.masks.naming import documented_name, mask_names, possible_names
 from staticmask_cli.masks.quality import check_quality
 from staticmask_cli.masks.records import ChipRecord, merged
@@ -163,7 +163,7 @@ def put_masks(
         If a mask cannot be written; lists those that were replaced.
     """
     files = {
-        path: partial(mask_hdus, report.mask)
+        path: partial(write_mask, report.mask)
         for path, report in targets.items()
         if report.state is MaskState.PLANNED and report.mask is not None
     }

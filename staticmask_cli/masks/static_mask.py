@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ class Votes:
         return (np.uint32(self.n_chips) - not_finite).reshape(shape)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class StaticMask:
     """A static bad-pixel mask.
 
@@ -113,7 +114,7 @@ class StaticMask:
         """Number of pixels."""
         return self.shape[0] * self.shape[1]
 
-    @property
+    @cached_property
     def n_bad(self) -> int:
         """Number of bad pixels."""
         return int(np.bitwise_count(self.bits).sum(dtype=np.int64))

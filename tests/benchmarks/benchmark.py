@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -150,7 +151,7 @@ def stages(path: Path, folder: Path) -> None:
     from staticmask_cli.exposures.pixels import read  # noqa: PLC0415
     from staticmask_cli.files.atomic import put_in_place, staged, state_of  # noqa: PLC0415
     from staticmask_cli.masks import builder  # noqa: PLC0415
-    from staticmask_cli.masks.fits_form import mask_hdus  # noqa: PLC0415
+    from staticmask_cli.masks.fits_form import write_mask  # noqa: PLC0415
     from staticmask_cli.statistics import clipping, sky  # noqa: PLC0415
 
     settings = merge().settings
@@ -165,8 +166,8 @@ def stages(path: Path, folder: Path) -> None:
 
     def write() -> None:
         path = folder / "m.fits"
-        hdus = lambda: mask_hdus(mask.build(chip.identity, settings.recipe))  # noqa: E731
-        with staged({path: hdus}, 1) as parts:
+        built = mask.build(chip.identity, settings.recipe)
+        with staged({path: partial(write_mask, built)}, 1) as parts:
             put_in_place(parts, {path: state_of(path)})
 
     start = [sys.executable, "-c"]
