@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from configobj import ConfigObj, ConfigObjError, DuplicateError
 from configobj.validate import ValidateError
@@ -29,8 +29,7 @@ _DRIZZLE_TASK = "astrodrizzle"
 _DRIZZLE_FINAL = "STEP 7: DRIZZLE FINAL COMBINED IMAGE"
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(NamedTuple):
     """A merged and valid configuration.
 
     Attributes

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from pathlib import Path
@@ -139,7 +138,7 @@ def _overtaken(path: Path, before: State) -> list[str]:
 
 def part_of(path: Path) -> Path:
     """Return a unique temporary name for a file, in its folder."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
 
 
 def clear_parts(folder: Path) -> None:

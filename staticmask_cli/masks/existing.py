@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -153,12 +152,12 @@ def _check_settings(path: Path, table: MaskTable, settings: Settings) -> None:
     """Refuse a mask that was made with other settings that determine its pixels."""
     names = DQ_BITS.get(table.identity.instrument, {})
     differ = []
-    for key in fields(Recipe):
-        values = [getattr(recipe, key.name) for recipe in (table.recipe, settings.recipe)]
-        made, wanted = (_bits(v, names) for v in values) if key.name == "final_bits" else values
+    for name in Recipe._fields:
+        values = [getattr(recipe, name) for recipe in (table.recipe, settings.recipe)]
+        made, wanted = (_bits(v, names) for v in values) if name == "final_bits" else values
         if made != wanted:
             shown = [f"{v:.12g}" if isinstance(v, float) else str(v) for v in values]
-            differ.append(f"{key.name} {', not '.join(shown)}")
+            differ.append(f"{name} {', not '.join(shown)}")
     if settings.keeps_counts and not table.has_counts:
         differ.append("no counts")
     if differ:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -318,8 +318,7 @@ def _counts(name: str, array: NDArray[np.uint32]) -> fits.ImageHDU:
 # Reading.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MaskTable:
+class MaskTable(NamedTuple):
     """The contents of a mask's file except its pixels.
 
     Attributes
