@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable
+from functools import cached_property
 from typing import Any
 
 import click
@@ -29,8 +30,6 @@ _METAVARS = {
 }
 _COMPLETED = {"DIR": "dir", "FILE": "file"}
 _RUNNING = "Running"
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Option(click.Option):
@@ -64,16 +63,33 @@ class Command(click.Command):
 
     Parameters
     ----------
+    parameters : callable
+        Returns the options and arguments. They are made only for the command that runs,
+        which saves milliseconds.
     synopsis : list of str
         The usage lines, without the name of the program.
     after : str
         Text after the options and a list of commands.
     """
 
-    def __init__(self, *arguments: Any, synopsis: list[str], after: str = "", **more: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        parameters: Callable[[], list[click.Parameter]],
+        synopsis: list[str],
+        after: str = "",
+        **more: Any,
+    ) -> None:
         super().__init__(*arguments, **more)
+        del self.params
+        self._parameters = parameters
         self._synopsis = synopsis
         self._after = after
+
+    @cached_property
+    def params(self) -> list[click.Parameter]:  # type: ignore[override]
+        """Options and arguments."""
+        return self._parameters()
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the synopsis."""
@@ -104,39 +120,37 @@ class Command(click.Command):
             formatter.write(self._after)
 
 
-def key_options(names: Iterable[str], required: Collection[str] = ()) -> Decorator:
-    """Return a decorator that adds the options of configuration keys.
+def key_options(names: Iterable[str], required: Collection[str] = ()) -> list[Option]:
+    """Return the options of configuration keys, in the order of the configspec.
 
     Parameters
     ----------
     names : iterable of str
-        The keys, in any order; the help lists them in the order of the configspec.
+        The keys, in any order.
     required : collection of str
         Those whose default the command does not accept.
     """
     wanted = set(names)
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        for name, key in reversed(list(keys().items())):
-            if name in wanted:
-                command = _key_option(key, is_required=name in required)(command)
-        return command
-
-    return add
+    return [
+        _key_option(key, is_required=name in required)
+        for name, key in keys().items()
+        if name in wanted
+    ]
 
 
-def _key_option(key: Key, *, is_required: bool) -> Decorator:
+def _key_option(key: Key, *, is_required: bool) -> Option:
     long = f"--{key.name.replace('_', '-')}"
     metavar = _METAVARS.get(key.kind)
     value = default(key.name)
     shown = f"  [default: {'on' if value is True else value}]" if value not in (None, False) else ""
     if is_required:
         shown = "  [required]"
-    return click.option(
-        *filter(None, [_SHORT.get(key.name)]),
-        long if metavar else f"{long}/--no-{long[2:]}",
-        key.name,
-        cls=Option,
+    return Option(
+        [
+            *filter(None, [_SHORT.get(key.name)]),
+            long if metavar else f"{long}/--no-{long[2:]}",
+            key.name,
+        ],
         heading=key.heading,
         default=None,
         metavar=metavar,
@@ -156,39 +170,27 @@ def given_keys(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     return flags
 
 
-def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that every command takes and that are not configuration keys."""
-    for add in reversed(
-        [
-            click.option(
-                *("-c", "--config", "config_file"),
-                cls=Option,
-                metavar="FILE",
-                help="Configuration file, also DrizzlePac's",
-            ),
-            click.option(
-                *("-v", "--verbose"),
-                cls=Option,
-                count=True,
-                help="Report the statistics of each chip; -vv: more",
-            ),
-            click.option(*("-q", "--quiet"), cls=Option, is_flag=True, help="Print only errors"),
-            click.option(
-                "--log-file",
-                cls=Option,
-                metavar="FILE",
-                help="Append all messages to FILE, with times",
-            ),
-            click.option(
-                *("--summary", "summary_file"),
-                cls=Option,
-                metavar="FILE",
-                help="Write a JSON summary, also of a failed run; -: stdout",
-            ),
-        ]
-    ):
-        command = add(command)
-    return command
+def common_options() -> list[Option]:
+    """Return the options that every command takes and that are not configuration keys."""
+    return [
+        Option(
+            ["-c", "--config", "config_file"],
+            metavar="FILE",
+            help="Configuration file, also DrizzlePac's",
+        ),
+        Option(
+            ["-v", "--verbose"],
+            count=True,
+            help="Report the statistics of each chip; -vv: more",
+        ),
+        Option(["-q", "--quiet"], is_flag=True, help="Print only errors"),
+        Option(["--log-file"], metavar="FILE", help="Append all messages to FILE, with times"),
+        Option(
+            ["--summary", "summary_file"],
+            metavar="FILE",
+            help="Write a JSON summary, also of a failed run; -: stdout",
+        ),
+    ]
 
 
 class Sigmas(click.ParamType[tuple[float, ...]]):

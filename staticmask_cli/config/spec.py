@@ -98,6 +98,7 @@ def keys() -> Mapping[str, Key]:
     return found
 
 
+@functools.cache
 def default(name: str) -> Any:
     """Return the default of one key, converted."""
     return validator().get_default_value(keys()[name].check)
