@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from staticmask_cli.config.checks import checked_pixel, checked_sigmas
 from staticmask_cli.config.spec import Key, default, keys
 from staticmask_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _SHORT = {"output_dir": "-o", "jobs": "-j", "keep_going": "-k", "min_exposures": "-m"}
 # Metavar of an option, by the check of its key; switches have none.
@@ -54,7 +56,7 @@ class Option(click.Option):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete names of files and folders."""
         if self.shell_complete_type:
-            return [CompletionItem(incomplete, type=self.shell_complete_type)]
+            return completed(incomplete, self.shell_complete_type)
         return super().shell_complete(ctx, incomplete)
 
 
@@ -234,4 +236,11 @@ def complete_files(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Have the shell complete names of files."""
-    return [CompletionItem(incomplete, type="file")]
+    return completed(incomplete, "file")
+
+
+def completed(incomplete: str, kind: str) -> list[CompletionItem]:
+    """Have the shell complete names of a kind: ``file`` or ``dir``."""
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - not for a run
+
+    return [CompletionItem(incomplete, type=kind)]
