@@ -41,19 +41,20 @@ def _end(status: int) -> None:
 
     What others can notice happens as usual: functions registered with `atexit` are called
     (by logging, tempfile, multiprocessing and others), and output is flushed. If that fails,
-    or if there are threads to wait for, this returns, and Python ends the process in its own way.
+    or if threads are running, this returns, and Python ends the process in its own way.
     """
     import threading  # noqa: PLC0415 - imported already, but not before the signal handlers
 
     if threading.active_count() > 1:
         return
     atexit._run_exitfuncs()  # noqa: SLF001 - what Python itself calls
-    try:
-        for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr):
+        try:
             if stream is not None:
                 stream.flush()
-    except (OSError, ValueError):
-        return
+        except (OSError, ValueError):
+            if stream is sys.stdout:  # not standard error: nothing could report it
+                return
     os._exit(status)
 
 

@@ -10,6 +10,7 @@ import click
 from staticmask_cli.cli import commands
 from staticmask_cli.cli.logs import log, start_logging
 from staticmask_cli.cli.options import completed
+from staticmask_cli.cli.terminal import discard_output
 from staticmask_cli.errors import ConfigError
 from staticmask_cli.files.signals import INTERRUPTED
 
@@ -35,6 +36,7 @@ class _Program(click.Group):
             log.error("%s; try '%s --help'", message, program)
             status = ConfigError.exit_status
         except OSError as error:  # of the help, which click writes
+            discard_output()
             status = 1
             if not isinstance(error, BrokenPipeError):
                 start_logging(0, quiet=False)
