@@ -142,8 +142,7 @@ def mask_hdus(mask: StaticMask) -> fits.HDUList:
     """
     hdus = fits.HDUList([fits.PrimaryHDU(mask.pixels), _table(mask)])
     if mask.votes is not None and mask.keeps_counts:
-        arrays = mask.votes.count(mask.shape), mask.votes.coverage(mask.shape)
-        hdus += [_counts(name, array) for name, array in zip(COUNTS, arrays, strict=True)]
+        hdus += _counts(mask.votes, mask.shape)
     _fill(hdus[0].header, mask, len(hdus) - 1)
     for hdu in hdus:
         # "HDU checksum updated by staticmask", where astropy would put the time.
@@ -303,16 +302,26 @@ def _unit(records: Iterable[ChipRecord]) -> str | None:
     return _UNITS[name] + ("/s" if slash else "")
 
 
-def _counts(name: str, array: NDArray[np.uint32]) -> fits.ImageHDU:
-    """Return counts in the smallest sufficient FITS type.
+def _counts(votes: Votes, shape: tuple[int, int]) -> list[fits.ImageHDU]:
+    """Return COUNT and COVERAGE, each in the smallest sufficient FITS type.
 
     Not tile-compressed: astropy's fitscheck finds no checksums of such images.
     """
-    types = (np.uint8, np.int16, np.int32)
-    largest = array.max(initial=0)
-    return fits.ImageHDU(
-        array.astype(next(t for t in types if largest <= np.iinfo(t).max)), name=name
-    )
+    size = shape[0] * shape[1]
+    arrays = [np.empty(size, _count_type(votes.n_chips)) for _ in COUNTS]
+    begin = 0
+    for blocks in votes.blocks(size):
+        for array, block in zip(arrays, blocks, strict=True):
+            array[begin : begin + block.size] = block
+        begin += blocks[0].size
+    return [
+        fits.ImageHDU(array.astype(_count_type(array.max()), copy=False).reshape(shape), name=name)
+        for name, array in zip(COUNTS, arrays, strict=True)
+    ]
+
+
+def _count_type(largest: int) -> np.dtype[Any]:
+    return next(t for t in map(np.dtype, ("u1", ">i2", ">i4")) if largest <= np.iinfo(t).max)
 
 
 # Reading.

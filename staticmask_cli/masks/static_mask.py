@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from staticmask_cli.masks.quality import Quality
 
+
+_BLOCK = 1 << 16  # pixels
 
 # The eight pixels that each value of a byte stands for: unlike numpy.unpackbits and a
 # conversion, a look-up makes only one large array.
@@ -43,6 +46,13 @@ class Votes:
     bad: BitCounter
     not_finite: BitCounter
     n_chips: int
+
+    def blocks(self, size: int) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
+        """Yield the count and the coverage of `size` pixels in blocks, which take little memory."""
+        for begin in range(0, size, _BLOCK):
+            n = min(_BLOCK, size - begin)
+            coverage = np.uint32(self.n_chips) - self.not_finite.counts(n, begin)
+            yield self.bad.counts(n, begin), coverage
 
     def count(self, shape: tuple[int, int]) -> NDArray[np.uint32]:
         """Return the number of chips in which each pixel was bad."""
