@@ -98,11 +98,11 @@ class MaskBuilder:
         bad, n_chips = mask.bits, len(unique)
         self._n_chips += n_chips
         if mask.votes is not None:
-            count = mask.votes.count(mask.shape)
-            bad = pack(count.reshape(-1) > 0)
+            blocks = mask.votes.blocks(mask.total)
+            bad = np.concatenate([pack(count > 0) for count, _ in blocks])
             if self._bad is not None:
-                self._bad.add_counts(count)
-                self._not_finite.add_counts(np.uint32(n_chips) - mask.votes.coverage(mask.shape))
+                self._bad.add_counter(mask.votes.bad)
+                self._not_finite.add_counter(mask.votes.not_finite)
         # Pixels that are unique to no chip of that mask are bad in several.
         shared = bad.copy()
         for places in unique:

@@ -524,7 +524,7 @@ def _mask(hdus: fits.HDUList, table: MaskTable) -> StaticMask:
     if counts:
         votes = Votes(bad=BitCounter(), not_finite=BitCounter(), n_chips=most)
         votes.bad.add_counts(counts[0])
-        votes.not_finite.add_counts(most - counts[1].astype(np.int64))
+        votes.not_finite.add_counts(np.int32(most) - counts[1])
     return StaticMask(
         shape=shape,
         bits=pack(pixels == 0),
