@@ -24,7 +24,7 @@ from staticmask_cli.masks.duplicates import are_of_one_exposure
 from staticmask_cli.masks.existing import (
     ExistingMasks,
     find,
-    is_no_mask,
+    may_be_replaced,
     other_identity,
     read_existing,
 )
@@ -305,7 +305,7 @@ def _names(
     names = mask_names(taken, prefix) | dict(kept)
     for identity, name in names.items():
         path = folder / name
-        if identity not in kept and os.path.lexists(path) and is_no_mask(path, identity):
+        if identity not in kept and may_be_replaced(path, identity, overwrite=settings.overwrite):
             run_record.warn(f"{path}: is not a static mask; replaced")
     for identity, name in names.items():
         documented = documented_name(identity, prefix)

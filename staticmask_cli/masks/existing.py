@@ -118,7 +118,7 @@ def find(identity: ChipIdentity, settings: Settings) -> tuple[Path, MaskTable] |
     for path in (folder / name for name in possible_names(identity, settings.prefix)):
         if not os.path.lexists(path):
             continue
-        if is_empty(path) or (settings.overwrite and is_no_mask(path, identity)):
+        if may_be_replaced(path, identity, overwrite=settings.overwrite):
             continue
         other = other_identity(path, identity)
         if other is None:
@@ -137,10 +137,12 @@ def find(identity: ChipIdentity, settings: Settings) -> tuple[Path, MaskTable] |
     return None
 
 
-def is_no_mask(path: Path, identity: ChipIdentity) -> bool:
-    """Return whether a file is not a static mask and may be replaced."""
+def may_be_replaced(path: Path, identity: ChipIdentity, *, overwrite: bool) -> bool:
+    """Return whether a file is empty or, with `overwrite`, is not a static mask."""
     if is_empty(path):
         return True
+    if not overwrite:
+        return False
     try:
         other_identity(path, identity)
     except OutputError:
