@@ -51,6 +51,9 @@ def printable(text: object) -> str:
     Line breaks and control characters, which file names and header values may
     contain, are escaped as in a Python string.
     """
+    shown = str(text)
+    if shown.isprintable():
+        return shown
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown
     )

@@ -5,7 +5,7 @@ To add a command, write its core in ``masking/`` and a function here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import click
@@ -100,7 +100,7 @@ def _command(
     text: str,
     *,
     input_metavar: str = "[INPUT]...",
-    required: Iterable[str] = (),
+    required: Collection[str] = (),
     failure: int = 1,
     **more: Any,
 ) -> Callable[[Callable[[Run], Outcome]], Command]:
@@ -117,7 +117,7 @@ def _command(
         Its help.
     input_metavar : str
         Name of its input in the usage, in brackets if optional.
-    required : iterable of str
+    required : collection of str
         Keys whose default the command does not accept.
     failure : int
         Exit status of a run that fails.
@@ -129,20 +129,27 @@ def _command(
         def callback(**options: Any) -> None:
             execute(function, options, failure=failure)
 
-        # click lists the parameters of a function last to first: INPUT comes after the
-        # arguments that decorators have added to the function.
-        argument = click.argument(
-            "inputs",
-            metavar=input_metavar,
-            nargs=-1,
-            required=not input_metavar.startswith("["),
-            shell_complete=complete_files,
-            callback=_refuse_commands,
+        def parameters() -> list[click.Parameter]:
+            inputs = click.Argument(
+                ["inputs"],
+                metavar=input_metavar,
+                nargs=-1,
+                required=not input_metavar.startswith("["),
+                shell_complete=complete_files,
+                callback=_refuse_commands,
+            )
+            # click lists the parameters that decorators have added to a function last to first.
+            own = reversed(getattr(function, "__click_params__", []))
+            return [*key_options(keys, required), *common_options(), *own, inputs]
+
+        return Command(
+            name,
+            callback=callback,
+            parameters=parameters,
+            synopsis=synopsis,
+            help=text,
+            **more,
         )
-        parameters = argument(callback).__click_params__  # type: ignore[attr-defined]
-        parameters += getattr(function, "__click_params__", [])
-        decorated = key_options(keys, tuple(required))(common_options(callback))
-        return click.command(name, cls=Command, synopsis=synopsis, help=text, **more)(decorated)
 
     return make
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import traceback
 from contextlib import suppress
 from io import TextIOWrapper
@@ -83,6 +82,8 @@ def crash_line(error: Exception, log_file: str | None) -> str:
         if log_file:
             handle, place = _side(log_file).open_at_end(), log_file
         else:
+            import tempfile  # noqa: PLC0415 - seldom needed
+
             handle, place = tempfile.mkstemp(prefix="staticmask-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(details)

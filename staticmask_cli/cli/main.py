@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from click.shell_completion import CompletionItem
 
 from staticmask_cli.cli import commands
 from staticmask_cli.cli.logs import log, start_logging
+from staticmask_cli.cli.options import completed
+from staticmask_cli.cli.terminal import discard_output
 from staticmask_cli.errors import ConfigError
 from staticmask_cli.files.signals import INTERRUPTED
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class _Program(click.Group):
@@ -32,6 +36,7 @@ class _Program(click.Group):
             log.error("%s; try '%s --help'", message, program)
             status = ConfigError.exit_status
         except OSError as error:  # of the help, which click writes
+            discard_output()
             status = 1
             if not isinstance(error, BrokenPipeError):
                 start_logging(0, quiet=False)
@@ -58,7 +63,7 @@ class _Program(click.Group):
         """Complete the first word: a command, or an option or a file for make."""
         of_make = commands.make.shell_complete(ctx, incomplete)
         is_option = incomplete.startswith("-")
-        files = [] if is_option else [CompletionItem(incomplete, type="file")]
+        files = [] if is_option else completed(incomplete, "file")
         names = [] if is_option else super().shell_complete(ctx, incomplete)
         return [*names, *of_make, *files]
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from staticmask_cli.config.checks import checked_pixel, checked_sigmas
 from staticmask_cli.config.spec import Key, default, keys
 from staticmask_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _SHORT = {"output_dir": "-o", "jobs": "-j", "keep_going": "-k", "min_exposures": "-m"}
 # Metavar of an option, by the check of its key; switches have none.
@@ -29,8 +32,6 @@ _METAVARS = {
 }
 _COMPLETED = {"DIR": "dir", "FILE": "file"}
 _RUNNING = "Running"
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Option(click.Option):
@@ -55,7 +56,7 @@ class Option(click.Option):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete names of files and folders."""
         if self.shell_complete_type:
-            return [CompletionItem(incomplete, type=self.shell_complete_type)]
+            return completed(incomplete, self.shell_complete_type)
         return super().shell_complete(ctx, incomplete)
 
 
@@ -64,16 +65,33 @@ class Command(click.Command):
 
     Parameters
     ----------
+    parameters : callable
+        Returns the options and arguments. They are made only for the command that runs,
+        which saves milliseconds.
     synopsis : list of str
         The usage lines, without the name of the program.
     after : str
         Text after the options and a list of commands.
     """
 
-    def __init__(self, *arguments: Any, synopsis: list[str], after: str = "", **more: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        parameters: Callable[[], list[click.Parameter]],
+        synopsis: list[str],
+        after: str = "",
+        **more: Any,
+    ) -> None:
         super().__init__(*arguments, **more)
+        del self.params
+        self._parameters = parameters
         self._synopsis = synopsis
         self._after = after
+
+    @cached_property
+    def params(self) -> list[click.Parameter]:  # type: ignore[override]
+        """Options and arguments."""
+        return self._parameters()
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the synopsis."""
@@ -104,39 +122,37 @@ class Command(click.Command):
             formatter.write(self._after)
 
 
-def key_options(names: Iterable[str], required: Collection[str] = ()) -> Decorator:
-    """Return a decorator that adds the options of configuration keys.
+def key_options(names: Iterable[str], required: Collection[str] = ()) -> list[Option]:
+    """Return the options of configuration keys, in the order of the configspec.
 
     Parameters
     ----------
     names : iterable of str
-        The keys, in any order; the help lists them in the order of the configspec.
+        The keys, in any order.
     required : collection of str
         Those whose default the command does not accept.
     """
     wanted = set(names)
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        for name, key in reversed(list(keys().items())):
-            if name in wanted:
-                command = _key_option(key, is_required=name in required)(command)
-        return command
-
-    return add
+    return [
+        _key_option(key, is_required=name in required)
+        for name, key in keys().items()
+        if name in wanted
+    ]
 
 
-def _key_option(key: Key, *, is_required: bool) -> Decorator:
+def _key_option(key: Key, *, is_required: bool) -> Option:
     long = f"--{key.name.replace('_', '-')}"
     metavar = _METAVARS.get(key.kind)
     value = default(key.name)
     shown = f"  [default: {'on' if value is True else value}]" if value not in (None, False) else ""
     if is_required:
         shown = "  [required]"
-    return click.option(
-        *filter(None, [_SHORT.get(key.name)]),
-        long if metavar else f"{long}/--no-{long[2:]}",
-        key.name,
-        cls=Option,
+    return Option(
+        [
+            *filter(None, [_SHORT.get(key.name)]),
+            long if metavar else f"{long}/--no-{long[2:]}",
+            key.name,
+        ],
         heading=key.heading,
         default=None,
         metavar=metavar,
@@ -156,39 +172,27 @@ def given_keys(options: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     return flags
 
 
-def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that every command takes and that are not configuration keys."""
-    for add in reversed(
-        [
-            click.option(
-                *("-c", "--config", "config_file"),
-                cls=Option,
-                metavar="FILE",
-                help="Configuration file, also DrizzlePac's",
-            ),
-            click.option(
-                *("-v", "--verbose"),
-                cls=Option,
-                count=True,
-                help="Report the statistics of each chip; -vv: more",
-            ),
-            click.option(*("-q", "--quiet"), cls=Option, is_flag=True, help="Print only errors"),
-            click.option(
-                "--log-file",
-                cls=Option,
-                metavar="FILE",
-                help="Append all messages to FILE, with times",
-            ),
-            click.option(
-                *("--summary", "summary_file"),
-                cls=Option,
-                metavar="FILE",
-                help="Write a JSON summary, also of a failed run; -: stdout",
-            ),
-        ]
-    ):
-        command = add(command)
-    return command
+def common_options() -> list[Option]:
+    """Return the options that every command takes and that are not configuration keys."""
+    return [
+        Option(
+            ["-c", "--config", "config_file"],
+            metavar="FILE",
+            help="Configuration file, also DrizzlePac's",
+        ),
+        Option(
+            ["-v", "--verbose"],
+            count=True,
+            help="Report the statistics of each chip; -vv: more",
+        ),
+        Option(["-q", "--quiet"], is_flag=True, help="Print only errors"),
+        Option(["--log-file"], metavar="FILE", help="Append all messages to FILE, with times"),
+        Option(
+            ["--summary", "summary_file"],
+            metavar="FILE",
+            help="Write a JSON summary, also of a failed run; -: stdout",
+        ),
+    ]
 
 
 class Sigmas(click.ParamType[tuple[float, ...]]):
@@ -232,4 +236,11 @@ def complete_files(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Have the shell complete names of files."""
-    return [CompletionItem(incomplete, type="file")]
+    return completed(incomplete, "file")
+
+
+def completed(incomplete: str, kind: str) -> list[CompletionItem]:
+    """Have the shell complete names of a kind: ``file`` or ``dir``."""
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - not for a run
+
+    return [CompletionItem(incomplete, type=kind)]

@@ -10,7 +10,6 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -47,8 +46,7 @@ _SKIPPED = 3
 _BUG = 70  # EX_SOFTWARE of sysexits.h
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(NamedTuple):
     """The arguments of a command's function.
 
     Attributes
@@ -182,15 +180,13 @@ def _run(function: Callable[[Run], Outcome], options: dict[str, Any], summary: S
         _use(merged, options, summary)
     log.debug("settings: %s", merged.settings)
     # Imported late, so that --help and errors in options do not wait for numpy and
-    # astropy. Garbage collection would add a tenth to the start-up time. Signals are
-    # deferred, because an import may suppress their exception.
+    # astropy. Signals are deferred, because an import may suppress their exception.
     with signals_deferred():
-        gc.disable()
         importlib.import_module("staticmask_cli.masking.make")
         from staticmask_cli.reports.report import RunRecord  # noqa: PLC0415
 
         gc.freeze()
-        gc.enable()
+        gc.enable()  # `__main__` turned it off
     # While this thread reads headers, threads wait for the GIL after each block of
     # pixels; with Python's default of 5 ms, that took 4 % of a long run.
     sys.setswitchinterval(2e-4)

@@ -25,11 +25,15 @@ def echo(text: str) -> None:
     """Write to standard output; a reader that closes it early is not an error."""
     try:
         click.echo(text, nl=False)
-    except BrokenPipeError:
-        # Python would report it again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        raise OutputError(f"standard output cannot be written: {error.strerror}") from None
+        discard_output()
+        if not isinstance(error, BrokenPipeError):
+            raise OutputError(f"standard output cannot be written: {error.strerror}") from None
+
+
+def discard_output() -> None:
+    """Discard what is left of an output that failed: Python would fail again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def laid_out(rows: Sequence[Row], heading: Row | None = None) -> str:

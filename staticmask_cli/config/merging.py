@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from configobj import ConfigObj, ConfigObjError, DuplicateError
 from configobj.validate import ValidateError
@@ -29,8 +28,7 @@ _DRIZZLE_TASK = "astrodrizzle"
 _DRIZZLE_FINAL = "STEP 7: DRIZZLE FINAL COMBINED IMAGE"
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(NamedTuple):
     """A merged and valid configuration.
 
     Attributes
@@ -65,8 +63,15 @@ def _same(left: str, right: str) -> bool:
 
 def suggestion(name: str) -> str:
     """Return a hint at the key that was probably intended."""
-    close = difflib.get_close_matches(name, keys(), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; the keys are {', '.join(keys())}"
+    close = _closest(name, keys())
+    return f"; did you mean {close!r}?" if close else f"; the keys are {', '.join(keys())}"
+
+
+def _closest(word: str, words: Iterable[str]) -> str | None:
+    """Return the word that was probably intended."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only after a mistake
+
+    return next(iter(get_close_matches(word, words, n=1)), None)
 
 
 @dataclass(slots=True)
@@ -157,8 +162,8 @@ class _Sorted:
             if _same(title, _DRIZZLE_FINAL) and "final_bits" in content:
                 self._source.layer["final_bits"] = (native(content["final_bits"]), self._origin)
         else:
-            close = difflib.get_close_matches(title.upper(), filter(None, homes), n=1)
-            hint = f"; did you mean [{close[0]}]?" if close else ""
+            close = _closest(title.upper(), filter(None, homes))
+            hint = f"; did you mean [{close}]?" if close else ""
             self._source.problems.append(f"{self._origin}: {shown} is not a known section{hint}")
 
     def _key(self, name: str, value: Any, home: str | None, shown: str) -> None:
@@ -341,8 +346,8 @@ def _environment(environment: Mapping[str, str]) -> Source:
             found.layer[name] = (value, variable)
         else:
             # An unknown variable must not stop a nightly run; it is only reported.
-            close = difflib.get_close_matches(name, keys(), n=1)
-            hint = f"; did you mean '{ENVIRONMENT_PREFIX}{close[0].upper()}'?" if close else ""
+            close = _closest(name, keys())
+            hint = f"; did you mean '{ENVIRONMENT_PREFIX}{close.upper()}'?" if close else ""
             found.warnings.append(f"{variable} is not the environment variable of an option{hint}")
     return found
 

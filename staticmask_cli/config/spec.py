@@ -6,9 +6,8 @@ import functools
 import textwrap
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from configobj import ConfigObj, ConfigObjError
 from configobj.validate import Validator
@@ -32,8 +31,7 @@ DEFAULT = "default"
 Layer = dict[str, tuple[Any, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One key of the configspec.
 
     Attributes
@@ -100,6 +98,7 @@ def keys() -> Mapping[str, Key]:
     return found
 
 
+@functools.cache
 def default(name: str) -> Any:
     """Return the default of one key, converted."""
     return validator().get_default_value(keys()[name].check)

@@ -10,30 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO
 
 from staticmask_cli.errors import OutputError
 from staticmask_cli.threads import Threads
 
 #: State of a file: device, inode, size and modification time; None if it is missing.
 State = tuple[int, int, int, int] | None
-
-
-# To create FITS tables, NumPy parses their formats with the module ast, which is not
-# thread-safe in Python 3.11 (SystemError: "AST constructor recursion depth mismatch").
-_one_at_a_time = threading.Lock()
-
-
-class Writable(Protocol):
-    """An object that can write itself to a file, such as an HDUList."""
-
-    def writeto(self, file: Any) -> None:
-        """Write the contents to a file opened for writing."""
 
 
 def state_of(path: Path) -> State:
@@ -56,14 +42,13 @@ def state_of(path: Path) -> State:
 
 
 @contextlib.contextmanager
-def staged(files: Mapping[Path, Callable[[], Writable]], jobs: int) -> Iterator[dict[Path, Path]]:
+def staged(files: Mapping[Path, Callable[[Sink], None]], jobs: int) -> Iterator[dict[Path, Path]]:
     """Write files under temporary names, to be renamed by `put_in_place`.
 
     Parameters
     ----------
     files : mapping
-        For each path, a function that returns the contents. It is called just
-        before writing, to limit the number of masks in memory.
+        For each path, a function that writes the contents to an open file.
     jobs : int
         Number of files to write at a time.
 
@@ -82,8 +67,8 @@ def staged(files: Mapping[Path, Callable[[], Writable]], jobs: int) -> Iterator[
     tasks: list[Future[None]] = []
     try:
         try:
-            for path, make in files.items():
-                tasks.append(threads.submit(_stage, parts[path], path, make))
+            for path, write in files.items():
+                tasks.append(threads.submit(_stage, parts[path], path, write))
             wait(tasks)
         finally:
             # After an interrupt, no thread may create a part once parts are removed.
@@ -153,7 +138,7 @@ def _overtaken(path: Path, before: State) -> list[str]:
 
 def part_of(path: Path) -> Path:
     """Return a unique temporary name for a file, in its folder."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
 
 
 def clear_parts(folder: Path) -> None:
@@ -165,16 +150,15 @@ def clear_parts(folder: Path) -> None:
                     (folder / name).unlink()
 
 
-def _stage(part: Path, path: Path, make: Callable[[], Writable]) -> None:
+def _stage(part: Path, path: Path, write: Callable[[Sink], None]) -> None:
     """Write a temporary file."""
     with _writing(path), part.open("xb") as file:
-        with _one_at_a_time:
-            make().writeto(_Sink(file))
+        write(Sink(file))
         file.flush()
         os.fsync(file.fileno())  # otherwise a power failure could leave an empty file
 
 
-class _Sink:
+class Sink:
     """A file object that astropy does not recognise, so that it writes through Python.
 
     `numpy.ndarray.tofile` does not report why it failed.

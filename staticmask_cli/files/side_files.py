@@ -10,8 +10,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from staticmask_cli.errors import OutputError
 from staticmask_cli.files.atomic import created_folder, folder_problems, part_of
@@ -25,8 +25,7 @@ _FITS_BEGINNINGS = (b"SIMPLE", b"\x1f\x8b")  # plain or gzipped
 _DESCRIPTORS = (Path("/dev"), Path(f"/proc/{os.getpid()}/fd"))
 
 
-@dataclass(frozen=True, slots=True)
-class SideFile:
+class SideFile(NamedTuple):
     """An output file other than a mask, named by an option.
 
     Attributes

@@ -78,7 +78,7 @@ def _recounted(paths: Iterable[Path], settings: Settings) -> list[MaskReport]:
             continue  # never happens: a mask with counts records both
         builder = MaskBuilder(old.shape, settings.min_exposures, counts=True)
         builder.add_mask(old, [record.unique for record in old.records if record.used])
-        recipe = replace(old.recipe, min_exposures=settings.min_exposures)
+        recipe = old.recipe._replace(min_exposures=settings.min_exposures)
         mask = builder.build(old.identity, recipe, old.records)
         reports.append(
             MaskReport(

@@ -24,11 +24,11 @@ from staticmask_cli.masks.duplicates import are_of_one_exposure
 from staticmask_cli.masks.existing import (
     ExistingMasks,
     find,
-    is_no_mask,
+    may_be_replaced,
     other_identity,
     read_existing,
 )
-from staticmask_cli.masks.fits_form import MaskTable, mask_hdus
+from staticmask_cli.masks.fits_form import MaskTable, write_mask
 from staticmask_cli.masks.naming import documented_name, mask_names, possible_names
 from staticmask_cli.masks.quality import check_quality
 from staticmask_cli.masks.records import ChipRecord, merged
@@ -163,7 +163,7 @@ def put_masks(
         If a mask cannot be written; lists those that were replaced.
     """
     files = {
-        path: partial(mask_hdus, report.mask)
+        path: partial(write_mask, report.mask)
         for path, report in targets.items()
         if report.state is MaskState.PLANNED and report.mask is not None
     }
@@ -305,7 +305,7 @@ def _names(
     names = mask_names(taken, prefix) | dict(kept)
     for identity, name in names.items():
         path = folder / name
-        if identity not in kept and os.path.lexists(path) and is_no_mask(path, identity):
+        if identity not in kept and may_be_replaced(path, identity, overwrite=settings.overwrite):
             run_record.warn(f"{path}: is not a static mask; replaced")
     for identity, name in names.items():
         documented = documented_name(identity, prefix)

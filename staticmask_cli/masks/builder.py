@@ -7,7 +7,6 @@ are stored as packed bits (`numpy.packbits`), as in `statistics.votes`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,11 +98,11 @@ class MaskBuilder:
         bad, n_chips = mask.bits, len(unique)
         self._n_chips += n_chips
         if mask.votes is not None:
-            count = mask.votes.count(mask.shape)
-            bad = pack(count.reshape(-1) > 0)
+            blocks = mask.votes.blocks(mask.total)
+            bad = np.concatenate([pack(count > 0) for count, _ in blocks])
             if self._bad is not None:
-                self._bad.add_counts(count)
-                self._not_finite.add_counts(np.uint32(n_chips) - mask.votes.coverage(mask.shape))
+                self._bad.add_counter(mask.votes.bad)
+                self._not_finite.add_counter(mask.votes.not_finite)
         # Pixels that are unique to no chip of that mask are bad in several.
         shared = bad.copy()
         for places in unique:
@@ -142,8 +141,7 @@ class MaskBuilder:
         """Return the pixels that are bad in enough exposures."""
         if self._min_exposures == ONCE:
             return self._once
-        least: Any = self._min_exposures.number
-        if self._min_exposures.share is not None:
-            table = [self._min_exposures.needed(n) for n in range(self._n_chips + 1)]
-            least = np.array(table, dtype=np.uint32)[votes.coverage(self._shape)]
-        return pack(votes.count(self._shape) >= least)
+        # By the coverage of a pixel.
+        least = np.array([self._min_exposures.needed(n) for n in range(self._n_chips + 1)])
+        blocks = votes.blocks(self._shape[0] * self._shape[1])
+        return np.concatenate([pack(count >= least[coverage]) for count, coverage in blocks])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -119,7 +118,7 @@ def find(identity: ChipIdentity, settings: Settings) -> tuple[Path, MaskTable] |
     for path in (folder / name for name in possible_names(identity, settings.prefix)):
         if not os.path.lexists(path):
             continue
-        if is_empty(path) or (settings.overwrite and is_no_mask(path, identity)):
+        if may_be_replaced(path, identity, overwrite=settings.overwrite):
             continue
         other = other_identity(path, identity)
         if other is None:
@@ -138,10 +137,12 @@ def find(identity: ChipIdentity, settings: Settings) -> tuple[Path, MaskTable] |
     return None
 
 
-def is_no_mask(path: Path, identity: ChipIdentity) -> bool:
-    """Return whether a file is not a static mask and may be replaced."""
+def may_be_replaced(path: Path, identity: ChipIdentity, *, overwrite: bool) -> bool:
+    """Return whether a file is empty or, with `overwrite`, is not a static mask."""
     if is_empty(path):
         return True
+    if not overwrite:
+        return False
     try:
         other_identity(path, identity)
     except OutputError:
@@ -153,12 +154,12 @@ def _check_settings(path: Path, table: MaskTable, settings: Settings) -> None:
     """Refuse a mask that was made with other settings that determine its pixels."""
     names = DQ_BITS.get(table.identity.instrument, {})
     differ = []
-    for key in fields(Recipe):
-        values = [getattr(recipe, key.name) for recipe in (table.recipe, settings.recipe)]
-        made, wanted = (_bits(v, names) for v in values) if key.name == "final_bits" else values
+    for name in Recipe._fields:
+        values = [getattr(recipe, name) for recipe in (table.recipe, settings.recipe)]
+        made, wanted = (_bits(v, names) for v in values) if name == "final_bits" else values
         if made != wanted:
             shown = [f"{v:.12g}" if isinstance(v, float) else str(v) for v in values]
-            differ.append(f"{key.name} {', not '.join(shown)}")
+            differ.append(f"{name} {', not '.join(shown)}")
     if settings.keeps_counts and not table.has_counts:
         differ.append("no counts")
     if differ:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -51,24 +50,24 @@ RECIPE: tuple[tuple[str, str, type, str], ...] = (
 )
 #: Represents None in a header.
 _NONE = "None"
+_BLOCK = 2880  # bytes, of which headers and data of a FITS file are multiples
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
+class _Column(NamedTuple):
     """A column of the table: its name, the record's attribute, FITS format, unit and meaning."""
 
     name: str
     attribute: str
     format: str
+    unit: str | None
     meaning: str
-    unit: str | None = None
 
 
 # Represents the unit of the exposures' pixels.
 _PIXEL_UNIT = "as the exposures"
 COLUMNS = tuple(
-    _Column(name=name, attribute=attribute, format=letter, unit=unit, meaning=meaning)
-    for name, attribute, letter, unit, meaning in (
+    _Column(*column)
+    for column in (
         ("FILE", "file", "A", None, "file of the exposure"),
         ("EXTVER", "extver", "J", None, "version of its SCI extension"),
         ("MODE", "mode", "D", _PIXEL_UNIT, "mode of the sky, in UNIT"),
@@ -95,18 +94,14 @@ COLUMNS = tuple(
         ("REASON", "reason", "A", None, "why not, or what was missing"),
     )
 )
-_FAILED = _Column(
-    name="QCFAILED", attribute="", format="A", meaning="quality checks that the chip failed"
-)
-_UNIQUE = _Column(
-    name="UNIQUE",
-    attribute="unique",
-    format="PJ()",
-    meaning="0-based y * NAXIS1 + x of pixels bad only here",
-)
+_FAILED = _Column("QCFAILED", "", "A", None, "quality checks that the chip failed")
+_UNIQUE = _Column("UNIQUE", "unique", "PJ", None, "0-based y * NAXIS1 + x of pixels bad only here")
 _ALL = (*COLUMNS, _FAILED, _UNIQUE)
-#: NumPy kind of the values of a column, by its format.
+#: NumPy kind of the values of a column after reading, by its format.
 _KINDS = {"A": "U", "J": "i", "K": "i", "D": "f", "L": "b"}
+# NumPy type of a column as stored in the file, by its format; the width of text varies. Of a
+# variable-length array (PJ), a row holds the number of elements and the offset in the heap.
+_STORED = {"J": ">i4", "K": ">i8", "D": ">f8", "L": "S1", "PJ": np.dtype((">i4", 2))}
 #: FITS standard names of Hubble's pixel units. The standard has no electron.
 _UNITS = {"COUNTS": "count", "DN": "adu"}
 
@@ -120,6 +115,12 @@ class MaskFormError(Exception):
 
 
 # Writing.
+
+
+def write_mask(mask: StaticMask, file: Any) -> None:
+    """Write a mask with its identity and recipe to a file opened for writing."""
+    # Not verified: each card was valid when it was made, and verifying takes a millisecond.
+    mask_hdus(mask).writeto(file, output_verify="ignore")
 
 
 def mask_hdus(mask: StaticMask) -> fits.HDUList:
@@ -141,8 +142,7 @@ def mask_hdus(mask: StaticMask) -> fits.HDUList:
     """
     hdus = fits.HDUList([fits.PrimaryHDU(mask.pixels), _table(mask)])
     if mask.votes is not None and mask.keeps_counts:
-        arrays = mask.votes.count(mask.shape), mask.votes.coverage(mask.shape)
-        hdus += [_counts(name, array) for name, array in zip(COUNTS, arrays, strict=True)]
+        hdus += _counts(mask.votes, mask.shape)
     _fill(hdus[0].header, mask, len(hdus) - 1)
     for hdu in hdus:
         # "HDU checksum updated by staticmask", where astropy would put the time.
@@ -179,7 +179,8 @@ def _fill(header: fits.Header, mask: StaticMask, n_extensions: int) -> None:
             ("QCFAILED", " ".join(names) or "none", "quality checks that failed"),
             ("NQCFAIL", len(quality.failed), "failed checks of the mask and its chips"),
         ]
-    header.extend(_card(*card) for card in cards)
+    for card in cards:
+        header.append(_card(*card))
     for check in failed(quality.mask):
         header.add_comment(as_text(f"check failed: {check.short()}: {check.text}"))
 
@@ -247,34 +248,47 @@ def _card(keyword: str, value: Any, comment: str) -> fits.Card:
 
 
 def _table(mask: StaticMask) -> fits.BinTableHDU:
+    """Return the table of exposures in the state in which astropy reads it from a file.
+
+    Building it from columns takes ten times as long, and the checksums that astropy then
+    computes do not match the bytes that it writes, because of the variable-length arrays.
+    """
     records = mask.records
     of_chips = mask.quality.chips if mask.quality else ((),) * len(records)
-    failures = ["; ".join(check.short() for check in failed(checks)) for checks in of_chips]
-    unique = np.empty(len(records), dtype=object)
-    for number, record in enumerate(records):
-        unique[number] = record.unique.astype(np.int32)
-    unit = _unit(records)
-    values = [[getattr(r, column.attribute) for r in records] for column in COLUMNS]
-    columns = [
-        _fits_column(column, array, unit)
-        for column, array in zip(_ALL, (*values, failures, unique), strict=True)
+    heap = np.concatenate([np.empty(0, np.uint32), *(r.unique for r in records)]).astype(">i4")
+    sizes = np.array([record.unique.size for record in records], dtype=np.int64)
+    values: dict[str, Any] = {c.name: [getattr(r, c.attribute) for r in records] for c in COLUMNS}
+    values["USED"] = ["T" if used else "F" for used in values["USED"]]
+    values[_FAILED.name] = ["; ".join(c.short() for c in failed(checks)) for checks in of_chips]
+    values[_UNIQUE.name] = np.stack([sizes, heap.itemsize * (sizes.cumsum() - sizes)], axis=1)
+    widths = {c.name: max([1, *map(len, values[c.name])]) for c in _ALL if c.format == "A"}
+    types = _STORED | {name: f"S{width}" for name, width in widths.items()}
+    rows = np.empty(len(records), [(c.name, types.get(c.name, types.get(c.format))) for c in _ALL])
+    for column in _ALL:
+        rows[column.name] = values[column.name]
+    pixel_unit = _unit(records)
+    cards: list[tuple[str, Any, str | None]] = [
+        ("XTENSION", "BINTABLE", "binary table extension"),
+        ("BITPIX", 8, "array data type"),
+        ("NAXIS", 2, "number of array dimensions"),
+        ("NAXIS1", rows.itemsize, "length of dimension 1"),
+        ("NAXIS2", rows.size, "length of dimension 2"),
+        ("PCOUNT", heap.nbytes, "number of group parameters"),
+        ("GCOUNT", 1, "number of groups"),
+        ("TFIELDS", len(_ALL), "number of table fields"),
     ]
-    # Not BinTableHDU.from_columns(), which needlessly imports astropy.table: 0.1 s.
-    table = fits.BinTableHDU(name=TABLE)
-    table.data = fits.FITS_rec.from_columns(fits.ColDefs(columns))
-    for number, column in enumerate(_ALL, start=1):
-        table.header.comments[f"TTYPE{number}"] = column.meaning
-    return _as_written(table)
-
-
-def _fits_column(column: _Column, values: Any, pixel_unit: str | None) -> fits.Column:
-    width = str(max([1, *map(len, values)])) if column.format == "A" else ""
-    return fits.Column(
-        name=column.name,
-        format=width + column.format,
-        unit=pixel_unit if column.unit == _PIXEL_UNIT else column.unit,
-        array=values,
-    )
+    longest = f"({sizes.max(initial=0)})"
+    for n, (name, _, letter, unit, meaning) in enumerate(_ALL, start=1):
+        end = longest if name == _UNIQUE.name else ""
+        cards += [
+            (f"TTYPE{n}", name, meaning),
+            (f"TFORM{n}", f"{widths.get(name, '')}{letter}{end}", None),
+        ]
+        if (shown := pixel_unit if unit == _PIXEL_UNIT else unit) is not None:
+            cards.append((f"TUNIT{n}", shown, None))
+    header = fits.Header([*cards, ("EXTNAME", TABLE, "extension name")])
+    data = header.tostring().encode() + rows.tobytes() + heap.tobytes()
+    return fits.BinTableHDU.fromstring(data + bytes(-len(data) % _BLOCK))
 
 
 def _unit(records: Iterable[ChipRecord]) -> str | None:
@@ -288,36 +302,32 @@ def _unit(records: Iterable[ChipRecord]) -> str | None:
     return _UNITS[name] + ("/s" if slash else "")
 
 
-def _counts(name: str, array: NDArray[np.uint32]) -> fits.ImageHDU:
-    """Return counts in the smallest sufficient FITS type.
+def _counts(votes: Votes, shape: tuple[int, int]) -> list[fits.ImageHDU]:
+    """Return COUNT and COVERAGE, each in the smallest sufficient FITS type.
 
     Not tile-compressed: astropy's fitscheck finds no checksums of such images.
     """
-    types = (np.uint8, np.int16, np.int32)
-    largest = array.max(initial=0)
-    return fits.ImageHDU(
-        array.astype(next(t for t in types if largest <= np.iinfo(t).max)), name=name
-    )
+    size = shape[0] * shape[1]
+    arrays = [np.empty(size, _count_type(votes.n_chips)) for _ in COUNTS]
+    begin = 0
+    for blocks in votes.blocks(size):
+        for array, block in zip(arrays, blocks, strict=True):
+            array[begin : begin + block.size] = block
+        begin += blocks[0].size
+    return [
+        fits.ImageHDU(array.astype(_count_type(array.max()), copy=False).reshape(shape), name=name)
+        for name, array in zip(COUNTS, arrays, strict=True)
+    ]
 
 
-def _as_written(hdu: fits.BinTableHDU) -> fits.BinTableHDU:
-    """Return a table after writing it once.
-
-    For tables with variable-length arrays, the checksums that astropy computes
-    before writing do not match the bytes that it writes.
-    """
-    file = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
-    file.seek(0)
-    # Left open: the table reads its data from here when it is written.
-    return fits.open(file, memmap=False)[1]
+def _count_type(largest: int) -> np.dtype[Any]:
+    return next(t for t in map(np.dtype, ("u1", ">i2", ">i4")) if largest <= np.iinfo(t).max)
 
 
 # Reading.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MaskTable:
+class MaskTable(NamedTuple):
     """The contents of a mask's file except its pixels.
 
     Attributes
@@ -514,7 +524,7 @@ def _mask(hdus: fits.HDUList, table: MaskTable) -> StaticMask:
     if counts:
         votes = Votes(bad=BitCounter(), not_finite=BitCounter(), n_chips=most)
         votes.bad.add_counts(counts[0])
-        votes.not_finite.add_counts(most - counts[1].astype(np.int64))
+        votes.not_finite.add_counts(np.int32(most) - counts[1])
     return StaticMask(
         shape=shape,
         bits=pack(pixels == 0),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,7 @@ _FEWEST = 30_000
 _FEWEST_FOR_SHARE = 2_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QualityCheck:
+class QualityCheck(NamedTuple):
     """One quality check of a mask, or of one chip in it.
 
     Attributes
@@ -75,8 +74,7 @@ class QualityCheck:
         return f"{self.name} {self.value:.3g} > {self.limit:g}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
+class Quality(NamedTuple):
     """The quality checks of one mask.
 
     Attributes

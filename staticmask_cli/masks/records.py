@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,20 +132,18 @@ class ChipRecord:
 
     def in_table(self) -> ChipRecord:
         """Return it as stored in a mask's table: texts in printable ASCII."""
-        return replace(
-            self,
-            file=file_text(self.file),
-            datasum=as_text(self.datasum),
-            reason=as_text(self.reason),
-            unit=as_text(self.unit),
-            target=as_text(self.target),
-            filter=as_text(self.filter),
-        )
+        texts: dict[str, Any] = {"file": file_text(self.file)}
+        for name in ("datasum", "reason", "unit", "target", "filter"):
+            texts[name] = as_text(getattr(self, name))
+        # Most are in that form, and there may be thousands.
+        is_changed = any(getattr(self, name) != text for name, text in texts.items())
+        return replace(self, **texts) if is_changed else self
 
 
 def as_text(text: str) -> str:
     """Return text as stored in FITS tables; text in that form is not changed."""
-    return printable(text).encode("ascii", "backslashreplace").decode().rstrip()
+    text = printable(text)
+    return (text if text.isascii() else text.encode("ascii", "backslashreplace").decode()).rstrip()
 
 
 def file_text(file: str) -> str:
@@ -198,7 +197,8 @@ def merged(
         if record.has_sky and not allow_duplicates:
             original = originals.setdefault(record.pixel_hash, record)
             reason = "" if original is record else same_pixels(original.name)
-            rows[number] = replace(record, used=not reason, reason=reason)
+            if (record.used, record.reason) != (not reason, reason):
+                rows[number] = replace(record, used=not reason, reason=reason)
     return rows
 
 

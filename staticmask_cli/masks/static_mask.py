@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from astropy.nddata import CCDData
 
     from staticmask_cli.masks.quality import Quality
+
+
+_BLOCK = 1 << 16  # pixels
+
+# The eight pixels that each value of a byte stands for: unlike numpy.unpackbits and a
+# conversion, a look-up makes only one large array.
+_PIXELS = (1 - np.unpackbits(np.arange(256, dtype=np.uint8))).astype(">i2").view("V16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +47,13 @@ class Votes:
     not_finite: BitCounter
     n_chips: int
 
+    def blocks(self, size: int) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
+        """Yield the count and the coverage of `size` pixels in blocks, which take little memory."""
+        for begin in range(0, size, _BLOCK):
+            n = min(_BLOCK, size - begin)
+            coverage = np.uint32(self.n_chips) - self.not_finite.counts(n, begin)
+            yield self.bad.counts(n, begin), coverage
+
     def count(self, shape: tuple[int, int]) -> NDArray[np.uint32]:
         """Return the number of chips in which each pixel was bad."""
         return self.bad.counts(shape[0] * shape[1]).reshape(shape)
@@ -48,7 +64,7 @@ class Votes:
         return (np.uint32(self.n_chips) - not_finite).reshape(shape)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class StaticMask:
     """A static bad-pixel mask.
 
@@ -108,7 +124,7 @@ class StaticMask:
         """Number of pixels."""
         return self.shape[0] * self.shape[1]
 
-    @property
+    @cached_property
     def n_bad(self) -> int:
         """Number of bad pixels."""
         return int(np.bitwise_count(self.bits).sum(dtype=np.int64))
@@ -121,8 +137,7 @@ class StaticMask:
     @property
     def pixels(self) -> NDArray[np.int16]:
         """The mask as FITS files store it: big-endian int16, rows x columns, 1 good, 0 bad."""
-        good = np.unpackbits(~self.bits, count=self.total)
-        return good.astype(">i2").reshape(self.shape)
+        return _PIXELS.take(self.bits).view(">i2")[: self.total].reshape(self.shape)
 
     @property
     def count(self) -> NDArray[np.uint32] | None:

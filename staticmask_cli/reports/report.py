@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import logging
 import time
 from collections.abc import Iterator
@@ -216,6 +215,8 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Return a table of the masks for notebooks."""
+        import html  # noqa: PLC0415 - not for a run
+
         heading = "".join(f"<th>{name}</th>" for name in HEADING)
         cells = [[html.escape(printable(cell)) for cell in mask.cells()] for mask in self.masks]
         rows = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in cells)

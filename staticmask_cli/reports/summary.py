@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -99,6 +98,8 @@ class Summary:
         file = self._file
         if file is None:
             return
+        import json  # noqa: PLC0415 - seldom needed
+
         text = json.dumps(_as_json(self.document(status, errors)), indent=1, allow_nan=False) + "\n"
         self.forget()
         unfinished = self.run_record.unfinished if self.run_record else []

@@ -88,11 +88,16 @@ class BitCounter:
         """Add an array of counts: non-negative integers."""
         flat = counts.reshape(-1)
         for power in range(int(flat.max(initial=0)).bit_length()):
-            self.add(np.packbits((flat >> power) & 1 != 0), power)
+            self.add(np.packbits((flat >> power) & 1), power)
 
-    def counts(self, size: int) -> NDArray[np.uint32]:
-        """Return the counts of the first `size` bits."""
+    def add_counter(self, other: BitCounter) -> None:
+        """Add the counts of another counter of the same bits."""
+        for power, plane in enumerate(other._planes):
+            self.add(plane, power)
+
+    def counts(self, size: int, begin: int = 0) -> NDArray[np.uint32]:
+        """Return the counts of `size` bits from bit `begin`, a multiple of 8."""
         total = np.zeros(size, dtype=np.uint32)
         for power, plane in enumerate(self._planes):
-            total |= np.unpackbits(plane, count=size).astype(np.uint32) << power
+            total |= np.unpackbits(plane[begin // 8 :], count=size).astype(np.uint32) << power
         return total

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from staticmask_cli import ConfigError, OutputError, create_masks, recount
 from staticmask_cli.masks.builder import MaskBuilder
-from staticmask_cli.masks.static_mask import Votes
 from staticmask_cli.settings import MinExposures
 from staticmask_cli.statistics.sky import low_pixels, sky_statistics
 from staticmask_cli.statistics.votes import BitCounter, pack
@@ -296,12 +295,13 @@ def test_a_gzipped_mask_is_not_recounted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [-1, 9])
-def test_counts_that_cannot_be_are_damage(
-    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counts_that_cannot_be_are_damage(count: int, tmp_path: Path) -> None:
     # Written by somebody else, with checksums that are right.
-    monkeypatch.setattr(Votes, "count", lambda _, shape: np.full(shape, count))
-    create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path, counts=True)
+    create_masks(small(tmp_path / "a_flt.fits"), output_dir=tmp_path / "m", counts=True)
+    with fits.open(tmp_path / "m" / NAME) as hdus:
+        hdus["COUNT"].data = np.full(hdus["COUNT"].shape, count, np.int16)
+        hdus["COUNT"].add_checksum()
+        hdus.writeto(tmp_path / NAME)
     with pytest.raises(OutputError, match="is damaged"):
         recount(tmp_path / NAME, 2)
 
