@@ -7,6 +7,10 @@ import re
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+#: Environment variable that switches the C kernel off; it is not an option, because
+#: results do not depend on it.
+KERNEL_VARIABLE = "STATICMASK_KERNEL"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
