@@ -52,7 +52,7 @@ _SAMPLE = 4096
 # Half width of the core, in units of half the sample's 16 to 84 % range: inside
 # the last round's limits of 3 rms for all usable data. If it were wider, limits
 # would cut it and require whole passes; if narrower, the tails would get long.
-_CORE = 2.5
+_CORE = 2.6
 # With a larger share of pixels in the tails, using a core does not pay.
 _LONGEST_TAILS = 0.125
 

@@ -101,7 +101,7 @@ def count(values: Float32s, bins: Bins) -> Counter[int]:
     dense = np.zeros(bins.n + 1 if bins.n < _DENSE_BINS else 0, dtype=np.int64)
     sparse = []
     for block in blocks(values):
-        inside = block[(block >= bins.origin) & (block < bins.edge)]
+        inside = block.take(np.flatnonzero((block >= bins.origin) & (block < bins.edge)))
         found = bins.of(inside).astype(np.int64)
         if dense.size:
             dense += np.bincount(found, minlength=dense.size)

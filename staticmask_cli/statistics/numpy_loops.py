@@ -89,20 +89,23 @@ def split(
     >>> tails.tolist(), total, squares
     ([1.0, 7.0], 15.0, 59.0)
     """
-    tails, totals, squares = [], [], []
+    tails, n_tails = np.empty(longest, dtype=np.float32), 0
+    totals, squares = [], []
     for block in blocks(pixels):
         clipped, doubles, small = _scratch(block.size)
         np.clip(block, low, high, out=clipped)
         # Clipping changes only the tails; a NaN differs from itself.
         is_tail = np.not_equal(clipped, block, out=small.view(np.bool_))
-        tails.append(block.take(np.flatnonzero(is_tail)))  # twice as fast as block[is_tail]
-        longest -= tails[-1].size
-        if longest < 0:
+        places = np.flatnonzero(is_tail)
+        if n_tails + places.size > longest:
             return None
+        # Twice as fast as block[is_tail]; mode="clip" writes without a copy.
+        block.take(places, out=tails[n_tails : n_tails + places.size], mode="clip")
+        n_tails += places.size
         np.copyto(doubles, clipped)
         totals.append(float(doubles.sum()))
         squares.append(_sum_of_squares(doubles))
-    return np.concatenate(tails), math.fsum(totals), math.fsum(squares)
+    return tails[:n_tails], math.fsum(totals), math.fsum(squares)
 
 
 def squares_and_counts(
