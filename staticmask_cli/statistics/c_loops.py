@@ -23,7 +23,6 @@ _DIGEST = hashlib.sha256().digest_size
 
 _ARRAY, _INTEGER, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _SIGNATURES = {
-    "runs_here": (ctypes.c_int32, []),
     "mix": (None, [_ARRAY, _INTEGER, _INTEGER, _ARRAY]),
     "split": (_INTEGER, [_ARRAY, _INTEGER, _FLOAT, _FLOAT, _ARRAY, _INTEGER, _ARRAY]),
     "squares_and_counts": (
@@ -64,13 +63,13 @@ def load(path: Path = LIBRARY) -> CLoops:
         library = ctypes.CDLL(str(path))
         if library.staticmask_version() != _VERSION:
             raise NotUsableError(f"{path} is of another version")
+        if not library.staticmask_runs_here():
+            raise NotUsableError("this processor has no AVX2")
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(library, f"staticmask_{name}")
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as error:
         raise NotUsableError(f"{path} cannot be loaded: {error}") from None
-    if not library.staticmask_runs_here():
-        raise NotUsableError("this processor has no AVX2")
     return CLoops(library)
 
 

@@ -136,6 +136,7 @@ def squares_and_counts(
     -------
     squares : float
         Sum of (pixel - mean)**2: difference and square in float32, sum in double.
+        Not finite if any of them overflows.
     counts : ndarray of int64
         Number of pixels in each bin.
 

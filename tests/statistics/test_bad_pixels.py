@@ -12,6 +12,8 @@ from staticmask_cli.statistics.votes import positions
 from tests.support.makers import sky
 from tests.support.plain import plain_statistics
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 SHAPE = (64, 80)
 
 

@@ -16,6 +16,8 @@ from staticmask_cli.statistics.sky import low_pixels, sky_statistics
 from tests.support.makers import sky
 from tests.support.plain import plain_statistics
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 DIFFICULT = (
     "normal",
     "heavy_tails",
