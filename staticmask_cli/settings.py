@@ -8,6 +8,10 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
 
+#: Environment variable that switches the C kernel off; it is not an option, because
+#: results do not depend on it.
+KERNEL_VARIABLE = "STATICMASK_KERNEL"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:

@@ -31,6 +31,38 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.fixture(scope="session")
+def kernel_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compile the C kernel: the installed package may have an older one, or none."""
+    build = pytest.importorskip("staticmask_cli.statistics._build_kernel", exc_type=ImportError)
+    library = tmp_path_factory.mktemp("kernel") / "_kernel.so"
+    if not build.compile_kernel(Path(build.__file__).with_name("_kernel.c"), library):
+        pytest.skip("the C kernel cannot be compiled here")
+    return library
+
+
+@pytest.fixture(scope="session")
+def kernel(kernel_library: Path) -> object:
+    """Return the inner loops in C."""
+    from staticmask_cli.statistics import c_loops  # noqa: PLC0415 - not before tests need it
+
+    try:
+        return c_loops.load(kernel_library)
+    except c_loops.NotUsableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module", params=["NumPy", "C"])
+def implementation(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run the tests of a module with the inner loops in NumPy, then with those in C."""
+    from staticmask_cli.statistics import loops, numpy_loops  # noqa: PLC0415
+
+    found = numpy_loops if request.param == "NumPy" else request.getfixturevalue("kernel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loops, "chosen", lambda: found)
+        yield
+
+
 def reset_logging() -> None:
     """Undo what the command does to logging when it runs in this process."""
     log = logging.getLogger("staticmask_cli")

@@ -15,7 +15,7 @@ from configobj.validate import ValidateError
 from staticmask_cli.config.checks import RefusedError, is_given, native, validator
 from staticmask_cli.config.spec import DEFAULT, DEFAULTS_FILE, Layer, default, keys
 from staticmask_cli.errors import ConfigError
-from staticmask_cli.settings import Settings
+from staticmask_cli.settings import KERNEL_VARIABLE, Settings
 
 ENVIRONMENT_PREFIX = "STATICMASK_"
 #: Origin of an argument of a Python function.
@@ -340,7 +340,7 @@ def _environment(environment: Mapping[str, str]) -> Source:
     found = Source()
     for variable, value in environment.items():
         name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-        if not variable.startswith(ENVIRONMENT_PREFIX) or not value:
+        if not variable.startswith(ENVIRONMENT_PREFIX) or not value or variable == KERNEL_VARIABLE:
             continue
         if name in keys():
             found.layer[name] = (value, variable)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from staticmask_cli.statistics import loops
+
 # Number of 64-bit lanes: 256 KiB, which fits in cache. Fewer lanes mean more and
 # shorter operations, between which threads wait for each other.
 _LANES = 32768
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplication is invertible
-_HALF = np.uint64(32)
 
 
 def fingerprint(pixels: NDArray[Any]) -> str:
@@ -48,15 +48,8 @@ def fingerprint(pixels: NDArray[Any]) -> str:
         return digest.hexdigest()[:32]
     flat = np.ascontiguousarray(pixels).reshape(-1).view(np.uint8)
     whole = flat.size // (8 * _LANES) * (8 * _LANES)
-    lanes = np.zeros(_LANES, dtype="<u8")
-    high = np.empty_like(lanes)
-    for words in flat[:whole].view("<u8").reshape(-1, _LANES):
-        np.add(lanes, words, out=lanes)
-        np.multiply(lanes, _FACTOR, out=lanes)
-        # Products do not carry high bits down, so that two words could be exchanged.
-        np.right_shift(lanes, _HALF, out=high)
-        np.bitwise_xor(lanes, high, out=lanes)
     if whole:
-        digest.update(lanes.tobytes())
+        words = flat[:whole].view("<u8").reshape(-1, _LANES)
+        digest.update(loops.chosen().mix(words).astype("<u8", copy=False).tobytes())
     digest.update(flat[whole:].tobytes())
     return digest.hexdigest()[:32]

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError
@@ -22,6 +23,7 @@ from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.reports.report import RunRecord
 from staticmask_cli.settings import Settings
 from staticmask_cli.statistics.bad_pixels import BadPixels, Criteria, find_bad_pixels
+from staticmask_cli.statistics.votes import is_set
 
 #: Column and row of a pixel, counted from 1, as in DS9.
 Place = tuple[int, int]
@@ -249,6 +251,7 @@ def _pixel(
 ) -> PixelInChip:
     """Return the pixel at a row and column."""
     dq = None if flags is None else int(flags[at]) & 0xFFFF
+    place = np.array(np.ravel_multi_index(at, pixels.shape), dtype=np.uint32)
     return PixelInChip(
         file=chip.file,
         extver=chip.extver,
@@ -256,9 +259,9 @@ def _pixel(
         mode=record.mode,
         rms=record.rms,
         threshold=record.threshold,
-        low=bool(found.low[at]),
-        flagged=found.flagged is not None and bool(found.flagged[at]),
-        is_finite=found.not_finite is None or not found.not_finite[at],
+        low=bool(is_set(found.low, place)),
+        flagged=found.flagged is not None and bool(is_set(found.flagged, place)),
+        is_finite=found.not_finite is None or not is_set(found.not_finite, place),
         used=found.used,
         dq=dq,
         dq_names=() if dq is None else flag_names(dq, chip.identity.instrument),

@@ -16,7 +16,7 @@ from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.statistics.bad_pixels import BadPixels, Criteria, find_bad_pixels
 from staticmask_cli.statistics.clusters import n_clustered
 from staticmask_cli.statistics.sky import sky_statistics
-from staticmask_cli.statistics.votes import Bits, pack, positions
+from staticmask_cli.statistics.votes import Bits, positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +70,8 @@ def measure_at(chip: Chip, sigmas: Sequence[float]) -> list[Measured]:
         for static_sig in sigmas:
             criteria = Criteria(static_sig=static_sig, good_bits=chip.good_bits)
             found = find_bad_pixels(pixels, flags, criteria, statistics=statistics)
-            bad = pack(found.low)
-            if found.flagged is not None:  # as bits: another array of bool costs memory
-                bad |= pack(found.flagged)
-            not_finite = None if found.not_finite is None else pack(found.not_finite)
             record = record_of(chip, found, hashed)
-            measured.append(Measured(record=record, bad=bad, not_finite=not_finite))
+            measured.append(Measured(record=record, bad=found.bad, not_finite=found.not_finite))
         return measured
 
 
@@ -106,7 +102,7 @@ def wrong_sums(chip: Chip) -> list[str]:
 def record_of(chip: Chip, found: BadPixels, pixel_hash: str) -> ChipRecord:
     """Return the record of a measured chip."""
     sky = found.statistics
-    low = positions(pack(found.low))
+    low = positions(found.low)
     return replace(
         unmeasured(chip),
         mode=sky.mode,
@@ -114,12 +110,12 @@ def record_of(chip: Chip, found: BadPixels, pixel_hash: str) -> ChipRecord:
         nbins=sky.nbins,
         threshold=found.threshold,
         n_low=low.size,
-        n_flagged=0 if found.flagged is None else int(np.count_nonzero(found.flagged)),
+        n_flagged=0 if found.flagged is None else int(np.bitwise_count(found.flagged).sum()),
         n_finite=sky.n_finite,
         lowest=sky.lowest,
         median=sky.median,
         noise=sky.noise,
-        n_clustered=n_clustered(low, found.low.shape[1]),
+        n_clustered=n_clustered(low, chip.science.shape[1]),
         pixel_hash=pixel_hash,
         used=found.used,
         reason=found.reason,

@@ -26,8 +26,9 @@ from staticmask_cli.reports.pictures import (
     paletted,
     stretched,
 )
+from staticmask_cli.statistics.histogram import BIN_WIDTH
 from staticmask_cli.statistics.rounds import BLOCK, CLIP
-from staticmask_cli.statistics.sky import BIN_WIDTH, SkyStatistics
+from staticmask_cli.statistics.sky import SkyStatistics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

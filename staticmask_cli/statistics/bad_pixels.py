@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,9 @@ from staticmask_cli.statistics.sky import (
     not_finite_pixels,
     sky_statistics,
 )
+from staticmask_cli.statistics.votes import Bits, pack
 
-_BLOCK = 131072  # pixels per pass, so that intermediate arrays stay in cache
+_BLOCK = 131072  # pixels per pass, so that intermediate arrays stay in cache; a multiple of 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,23 +47,23 @@ class BadPixels:
         Statistics of the chip's sky.
     threshold : float
         Pixels below this value are low; NaN if the sky cannot be measured.
-    low : ndarray of bool
-        Low pixels, rows x columns.
-    flagged : ndarray of bool or None
+    low : ndarray of uint8
+        Low pixels, as bits (see `votes`), like the next two.
+    flagged : ndarray of uint8 or None
         Pixels with a DQ bit that does not count as good; None if flags are
         ignored.
-    not_finite : ndarray of bool or None
+    not_finite : ndarray of uint8 or None
         Pixels that are NaN or infinite; None if all are finite.
     """
 
     statistics: SkyStatistics
     threshold: float
-    low: NDArray[np.bool_]
-    flagged: NDArray[np.bool_] | None
-    not_finite: NDArray[np.bool_] | None
+    low: Bits
+    flagged: Bits | None
+    not_finite: Bits | None
 
     @property
-    def bad(self) -> NDArray[np.bool_]:
+    def bad(self) -> Bits:
         """Pixels that are low or flagged."""
         return self.low if self.flagged is None else self.low | self.flagged
 
@@ -108,23 +110,33 @@ def find_bad_pixels(
     Examples
     --------
     >>> import numpy as np
+    >>> from staticmask_cli.statistics.votes import positions
     >>> pixels = np.random.default_rng(1).normal(40, 6, (64, 64)).astype("f4")
     >>> pixels[3, 5] = -60
     >>> found = find_bad_pixels(pixels, None, Criteria(static_sig=4.0))
-    >>> np.argwhere(found.bad).tolist()
-    [[3, 5]]
+    >>> np.divmod(positions(found.bad), 64)
+    (array([3], dtype=uint32), array([5], dtype=uint32))
     """
     sky = sky_statistics(pixels) if statistics is None else statistics
     flagged = None
     if flags is not None and criteria.good_bits is not None:
-        flagged = flagged_pixels(flags, criteria.good_bits)
+        flagged = pack(flagged_pixels(flags, criteria.good_bits))
     return BadPixels(
         statistics=sky,
         threshold=sky.threshold(criteria.static_sig),
-        low=low_pixels(pixels, sky, criteria.static_sig),
+        low=_low_bits(pixels, sky, criteria.static_sig),
         flagged=flagged,
-        not_finite=None if sky.all_finite else not_finite_pixels(pixels),
+        not_finite=None if sky.all_finite else pack(not_finite_pixels(pixels)),
     )
+
+
+def _low_bits(pixels: NDArray[Any], sky: SkyStatistics, static_sig: float) -> Bits:
+    """Return the low pixels as bits, without an array of bool for the whole chip."""
+    if not sky.is_usable:
+        return np.zeros(math.ceil(pixels.size / 8), dtype=np.uint8)
+    flat = pixels.reshape(-1)
+    parts = (flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK))
+    return np.concatenate([pack(low_pixels(part, sky, static_sig)) for part in parts])
 
 
 def flagged_pixels(flags: NDArray[Any], good_bits: int) -> NDArray[np.bool_]:

@@ -65,20 +65,19 @@ def n_clustered(pixels: NDArray[np.integer[Any]], columns: int) -> int:
 def _is_solid(pixels: NDArray[np.int64], columns: int) -> NDArray[np.bool_]:
     """Find the pixels that lie in long runs along both axes."""
     rows, places = np.divmod(pixels, columns)
-    across = _run_lengths(rows * (columns + 2) + places)
-    keys = places * (rows[-1] + 2) + rows
-    order = np.argsort(keys, kind="stable")
-    down = np.empty_like(across)
-    down[order] = _run_lengths(keys[order])
-    solid: NDArray[np.bool_] = (across > _WIDEST_DEFECT) & (down > _WIDEST_DEFECT)
+    solid = _in_long_run(rows * (columns + 2) + places)
+    if solid.any():
+        keys = places * (rows[-1] + 2) + rows
+        order = np.argsort(keys, kind="stable")
+        solid[order] &= _in_long_run(keys[order])
     return solid
 
 
-def _run_lengths(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each of some ascending integers the length of the consecutive run it is in."""
-    is_start = np.diff(keys, prepend=-2) > 1
-    lengths = np.diff(np.flatnonzero(np.append(is_start, True)))
-    return np.repeat(lengths, lengths)
+def _in_long_run(keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which of some ascending integers are in a long run of consecutive ones."""
+    ends = np.append(np.flatnonzero(np.diff(keys) > 1), keys.size - 1)
+    lengths = np.diff(ends, prepend=-1)
+    return np.repeat(lengths > _WIDEST_DEFECT, lengths)
 
 
 def _runs(pixels: NDArray[np.int64], columns: int) -> tuple[NDArray[np.int64], ...]:

@@ -17,22 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from staticmask_cli.statistics.clipping import clip
-from staticmask_cli.statistics.rounds import BLOCK, Clipped, Float32s, blocks
+from staticmask_cli.statistics.clipping import Clipping, clip
+from staticmask_cli.statistics.histogram import BIN_WIDTH, peak
+from staticmask_cli.statistics.rounds import Float32s
 
-BIN_WIDTH = 0.1  # rms
-_SMALLEST_WIDTH = np.float32(10.0) * np.finfo(np.float32).eps
-
-# With more bins, imagestats overflows a C int.
-_MOST_BINS = 2**31 - 1
-# With more bins, only those that contain pixels are stored.
-_DENSE_BINS = 2**20
 # Size of the strided sample from which median and noise are estimated, to 0.5 % of the noise.
 _SAMPLE = 65536
+# One in so many values of it shows which of them are near a quantile: those between
+# so many places before it and after it, five times the error of its place in 4096.
+_FEWER = 16
+_NEAR = 160
 _BELOW_ONE_SIGMA = 0.5 * math.erfc(math.sqrt(0.5))
-
-# Up to this number of bins, a bin index fits in 8 bits and a pair of them in 16.
-_PAIRED_BINS = 254
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +102,8 @@ def sky_statistics(pixels: NDArray[Any]) -> SkyStatistics:
     """
     with np.errstate(all="ignore"):  # 1e30 squared is inf in float32, there and here
         values = np.ascontiguousarray(pixels, dtype=np.float32).reshape(-1)
-        last, finite, lowest = clip(values)
-        return _with_mode(finite, last, lowest, all_finite=finite.size == values.size)
+        clipping = clip(values)
+        return _with_mode(clipping, all_finite=clipping.finite.size == values.size)
 
 
 def low_pixels(
@@ -178,34 +173,23 @@ def _float32_threshold(threshold: float, *, exact: bool) -> np.float32:
     return rounded
 
 
-def _with_mode(
-    values: Float32s, last: Clipped, lowest: float, *, all_finite: bool
-) -> SkyStatistics:
-    width = BIN_WIDTH * last.rms
-    span = last.highest - last.lowest
-    is_one_bin = (
-        np.float32(width) < _SMALLEST_WIDTH
-        or np.float32(span) < _SMALLEST_WIDTH
-        or width > span
-        or not math.isfinite(width)
-        or span / width >= _MOST_BINS
-    )
-    nbins = 1 if is_one_bin else int(span / width) + 1
+def _with_mode(clipping: Clipping, *, all_finite: bool) -> SkyStatistics:
+    last, bins = clipping.last, clipping.bins
     mode, is_interpolated = math.nan, False
-    if nbins > 1:
-        place, is_interpolated = _peak(_histogram(values, last.lowest, span, nbins), nbins)
-        mode = last.lowest + place * width
-    median, noise = _sampled(values)
+    if bins is not None:
+        place, is_interpolated = peak(clipping.counts, bins.n)
+        mode = last.lowest + place * (BIN_WIDTH * last.rms)
+    median, noise = _sampled(clipping.finite)
     return SkyStatistics(
         n=last.n,
         mean=last.mean,
         rms=last.rms,
-        nbins=nbins,
+        nbins=1 if bins is None else bins.n,
         mode=mode,
         is_interpolated=is_interpolated,
         all_finite=all_finite,
-        n_finite=values.size,
-        lowest=lowest,
+        n_finite=clipping.finite.size,
+        lowest=clipping.lowest,
         median=median,
         noise=noise,
     )
@@ -216,127 +200,45 @@ def _sampled(values: Float32s) -> tuple[float, float]:
     if not values.size:
         return math.nan, math.nan
     # An odd stride samples all columns of a chip, whose width is even.
-    sample = np.sort(values[:: (values.size // _SAMPLE) | 1])
+    sample = np.ascontiguousarray(values[:: (values.size // _SAMPLE) | 1])
+    few = np.sort(sample[::_FEWER])
     # Quantized pixels, such as counts, share values: a value represents the
     # interval from half a step below it to half a step above. The noise extends
     # another half step down, because the mode of such pixels may be off by as
     # much. Without repeated values, both are ordinary quantiles.
-    lower, value, upper, share = _around(sample, 0.5)
+    lower, value, upper, share = _around(sample, few, 0.5)
     median = (lower + value) / 2 + share * (upper - lower) / 2
-    lower, value, _, share = _around(sample, _BELOW_ONE_SIGMA)
+    lower, value, _, share = _around(sample, few, _BELOW_ONE_SIGMA)
     return median, median - (lower + share * (value - lower))
 
 
-def _around(sample: Float32s, quantile: float) -> tuple[float, float, float, float]:
+def _around(sample: Float32s, few: Float32s, quantile: float) -> tuple[float, float, float, float]:
     """Return the next lower value, the value at a quantile, the next higher, and a share.
 
     The share is the fraction of the pixels of that value that lies below the
     quantile. A missing neighbour is replaced by the mirror image of the other.
+    `few` is a sorted part of the sample.
     """
     place = quantile * sample.size
-    value = float(sample[int(place)])
-    first, end = (int(np.searchsorted(sample, value, side)) for side in ("left", "right"))
-    lower = float(sample[first - 1]) if first else 2 * value - float(sample[end % sample.size])
-    upper = float(sample[end]) if end < sample.size else 2 * value - lower
-    return lower, value, upper, (place - first) / (end - first)
+    n_lower, near = _sorted_near(sample, few, quantile)
+    value = float(near[int(place) - n_lower])
+    first, end = (int(np.searchsorted(near, value, side)) for side in ("left", "right"))
+    lower = float(near[first - 1]) if first else 2 * value - float(near[end % near.size])
+    upper = float(near[end]) if end < near.size else 2 * value - lower
+    return lower, value, upper, (place - n_lower - first) / (end - first)
 
 
-def _histogram(values: Float32s, lowest: float, span: float, nbins: int) -> dict[int, int]:
-    """Count the pixels in bins of width dz = span / (nbins - 1), starting at `lowest`.
+def _sorted_near(sample: Float32s, few: Float32s, quantile: float) -> tuple[int, Float32s]:
+    """Return the sorted values near a quantile, and the number of lower values.
 
-    bin = int((1 / dz) * (value - lowest)), all in float32, for values from
-    `lowest` up to, but not including, lowest + dz * nbins. All pixels are
-    counted, even beyond the limits of the last round; a bin index of `nbins`,
-    possible because of rounding, is dropped.
-
-    Returns
-    -------
-    dict
-        Count for each bin index; empty bins may be absent. The counts of the
-        first and last bin may be too high if neither is the peak or next to it.
+    They contain the next lower and the next higher value than that at the quantile,
+    if there are any. Sorting the whole sample would take half of a small chip's time.
     """
-    low = np.float32(lowest)
-    dz = np.float32(span / (nbins - 1))
-    if nbins <= _PAIRED_BINS:
-        counts = _count_in_pairs(values, low, np.float32(1.0) / dz, nbins)
-        if 2 <= np.argmax(counts) <= nbins - 3:  # noqa: PLR2004 - neighbours are correct
-            return dict(enumerate(counts.tolist()))
-    return _count(values, low, dz, nbins)
-
-
-def _count(values: Float32s, low: np.float32, dz: np.float32, nbins: int) -> dict[int, int]:
-    """Count the pixels in bins exactly as `_histogram` defines it."""
-    edge = low + dz * np.float32(nbins)
-    scale = np.float32(1.0) / dz
-    dense = np.zeros(nbins + 1 if nbins < _DENSE_BINS else 0, dtype=np.int64)
-    sparse = []
-    for block in blocks(values):
-        inside = block[(block >= low) & (block < edge)]
-        bins = (scale * (inside - low)).astype(np.int64)
-        if dense.size:
-            dense += np.bincount(bins, minlength=dense.size)
-        else:
-            sparse.append(bins)
-    if dense.size:
-        numbers = np.flatnonzero(dense)
-        counts = dense[numbers]
-    else:
-        numbers, counts = np.unique(np.concatenate(sparse), return_counts=True)
-    pairs = zip(numbers.tolist(), counts.tolist(), strict=True)
-    return {number: count for number, count in pairs if number < nbins}
-
-
-def _count_in_pairs(
-    values: Float32s, low: np.float32, scale: np.float32, nbins: int
-) -> NDArray[np.int64]:
-    """Count with fewer operations; the counts of the first and last bin may be too high.
-
-    Bin indices are clipped instead of selected: pixels below the range count in
-    bin 0, and those just above its end count in the last bin if rounding puts
-    them there. Bin indices are counted in pairs, each pair as one integer.
-    """
-    radix = nbins + 1  # the additional bin collects all higher values
-    table = np.zeros(radix * radix, dtype=np.int64)
-    work = np.empty(BLOCK, np.float32)
-    bins = np.empty(BLOCK, np.uint8)
-    pairs = np.empty(BLOCK // 2, np.uint16)
-    numbers = np.empty(BLOCK // 2, np.intp)
-    for block in blocks(values):
-        part = work[: block.size]
-        np.subtract(block, low, out=part)
-        np.multiply(part, scale, out=part)
-        np.clip(part, 0, nbins, out=part)
-        np.copyto(bins[: block.size], part, casting="unsafe")
-        half = (block.size + 1) // 2
-        bins[block.size : 2 * half] = nbins
-        np.multiply(bins[:half], np.uint16(radix), out=pairs[:half], dtype=np.uint16)
-        # Converted to the integer type of bincount() here: bincount() itself would
-        # convert them while holding the GIL.
-        np.add(pairs[:half], bins[half : 2 * half], out=numbers[:half], casting="unsafe")
-        table += np.bincount(numbers[:half], minlength=table.size)
-    square = table.reshape(radix, radix)
-    counts: NDArray[np.int64] = (square.sum(axis=0) + square.sum(axis=1))[:nbins]
-    return counts
-
-
-def _peak(counts: dict[int, int], nbins: int) -> tuple[float, bool]:
-    """Return the position of the peak, in bins, and whether it was interpolated.
-
-    The peak is the first of the highest bins. Unless it is an end of the
-    histogram, a parabola through it and its neighbours gives the position, with
-    imagestats' order of operations.
-    """
-    # `counts` may be empty, if all pixels are outside the histogram.
-    k = min(counts, key=lambda number: (-counts[number], number), default=0)
-    count = counts.get(k, 0)
-    if nbins == 2:  # noqa: PLR2004 - neither bin has two neighbours
-        return (1.0 if count == counts.get(1 - k, 0) else k + 0.5), False
-    if k == 0:
-        return 0.5, False
-    if k == nbins - 1:
-        return nbins - 0.5, False
-    rise = count - counts.get(k - 1, 0)
-    fall = count - counts.get(k + 1, 0)
-    if rise + fall == 0:
-        return k + 0.5, False
-    return (k + 1 + 0.5 * (rise - fall) / (rise + fall)) - 0.5, True
+    at = int(quantile * few.size)
+    low, high = few[max(0, at - _NEAR)], few[min(few.size - 1, at + _NEAR)]
+    n_lower = int(np.count_nonzero(sample < low))
+    near = np.sort(sample.take(np.flatnonzero((sample >= low) & (sample <= high))))
+    place = int(quantile * sample.size) - n_lower
+    if 0 < place < near.size and near[0] < near[place] < near[-1]:
+        return n_lower, near
+    return 0, np.sort(sample)

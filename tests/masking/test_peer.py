@@ -13,6 +13,8 @@ from staticmask_cli import create_masks
 from tests.benchmarks.peer_cases import NUMBERS, PIXELS
 from tests.support.makers import DATA, REAL, exposure
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 CASES = json.loads(NUMBERS.read_text(encoding="utf-8"))
 
 

@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.support.makers import exposure, sky
 from tests.support.runs import expected, flagged, only, run
+
+pytestmark = pytest.mark.usefixtures("implementation")
 
 SHAPE = (9, 11)
 EXAMPLES = settings(max_examples=15)

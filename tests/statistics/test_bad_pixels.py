@@ -7,9 +7,12 @@ import pytest
 
 from staticmask_cli.statistics import bad_pixels
 from staticmask_cli.statistics.bad_pixels import Criteria, find_bad_pixels
-from staticmask_cli.statistics.sky import sky_statistics
+from staticmask_cli.statistics.sky import low_pixels, sky_statistics
+from staticmask_cli.statistics.votes import positions
 from tests.support.makers import sky
 from tests.support.plain import plain_statistics
+
+pytestmark = pytest.mark.usefixtures("implementation")
 
 SHAPE = (64, 80)
 
@@ -26,15 +29,15 @@ def test_low_flagged_and_not_finite_pixels_match_the_definition(
     mode, rms, _ = plain_statistics(pixels)
     assert found.threshold == mode - static_sig * rms
     low = pixels.astype("f8") < found.threshold
-    assert np.array_equal(found.low, low)
-    assert np.array_equal(found.not_finite, np.isnan(pixels))
+    assert np.array_equal(found.low, np.packbits(low))
+    assert np.array_equal(found.not_finite, np.packbits(np.isnan(pixels)))
     if good_bits is None:
         assert found.flagged is None
-        assert np.array_equal(found.bad, low)
+        assert np.array_equal(found.bad, np.packbits(low))
     else:
         flagged = (flags.astype(int) & 0xFFFF & ~good_bits) != 0
-        assert np.array_equal(found.flagged, flagged)
-        assert np.array_equal(found.bad, low | flagged)
+        assert np.array_equal(found.flagged, np.packbits(flagged))
+        assert np.array_equal(found.bad, np.packbits(low | flagged))
     assert (found.used, found.reason) == (True, "")
 
 
@@ -65,4 +68,13 @@ def test_a_chip_without_measurable_sky_contributes_only_its_flags(
     assert (without.used, without.reason, without.bad.any()) == (False, reason, False)
     found = find_bad_pixels(pixels, flags, criteria)
     assert (found.used, found.reason) == (True, reason)
-    assert np.argwhere(found.bad).tolist() == [[3, 5]]
+    assert positions(found.bad).tolist() == [3 * SHAPE[1] + 5]
+
+
+@pytest.mark.parametrize("size", [1, 7, 9, bad_pixels._BLOCK - 1, 2 * bad_pixels._BLOCK + 3])
+def test_arrays_of_any_size_are_packed_as_a_whole(size: int) -> None:
+    pixels = sky(3, (1, size))
+    pixels[0, :: max(1, size // 9)] -= 100
+    statistics = sky_statistics(pixels)
+    found = find_bad_pixels(pixels, None, Criteria(static_sig=2.0), statistics=statistics)
+    assert np.array_equal(found.low, np.packbits(low_pixels(pixels, statistics, 2.0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from staticmask_cli.statistics import clipping, rounds
-from staticmask_cli.statistics import sky as statistics
+from staticmask_cli.statistics import clipping, histogram, rounds
 from staticmask_cli.statistics.sky import low_pixels, sky_statistics
 from tests.support.makers import sky
 from tests.support.plain import plain_statistics
+
+pytestmark = pytest.mark.usefixtures("implementation")
 
 DIFFICULT = (
     "normal",
@@ -138,31 +140,43 @@ def test_a_sky_needs_no_passes_over_the_whole_array(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("kind", DIFFICULT)
-def test_the_bounds_of_the_rms_contain_the_rms(kind: str) -> None:
+def test_the_bounds_of_mean_and_rms_contain_them(kind: str) -> None:
     pixels = difficult(kind, 8, (61, 67)).ravel()
     with np.errstate(all="ignore"):
         core = clipping._split(pixels)
         limits = core.lower, core.upper
         if not core.is_inside(limits):
             pytest.skip("these data have no core")
-        mean, smallest, largest = clipping._mean_and_rms_range(core, limits)
+        means, rms_range = clipping._ranges(core, core.tails_inside(limits))
         exact = rounds.measure_round(pixels, limits, float(pixels[0]))
-    assert mean == exact.mean
-    assert smallest <= exact.rms <= largest or not math.isfinite(largest)
+    assert means[0] <= exact.mean <= means[1]
+    assert rms_range[0] <= exact.rms <= rms_range[1] or not math.isfinite(rms_range[1])
 
 
 @pytest.mark.parametrize("nbins", [5, 60, 254])
-@pytest.mark.parametrize("size", [1, 2, 999, rounds.BLOCK + 1, 2 * rounds.BLOCK])
-def test_counting_in_pairs_equals_the_definition(nbins: int, size: int) -> None:
+@pytest.mark.parametrize("size", [31, 32, 999, rounds.BLOCK + 1, 2 * rounds.BLOCK])
+def test_counting_the_core_and_its_tails_equals_counting_everything(nbins: int, size: int) -> None:
     rng = np.random.default_rng(nbins + size)
     values = rng.normal(0, 1, size).astype(np.float32)
-    low, dz = np.float32(-3), np.float32(6 / (nbins - 1))
-    counts = statistics._count(values, low, dz, nbins)
-    pairs = statistics._count_in_pairs(values, low, np.float32(1) / dz, nbins)
-    assert [counts.get(k, 0) for k in range(1, nbins - 1)] == pairs[1:-1].tolist()
-    # The counts of the first and last bin may only be too high.
-    assert pairs[0] >= counts.get(0, 0)
-    assert pairs[-1] >= counts.get(nbins - 1, 0)
+    last = rounds.Clipped(n=size, mean=0.0, rms=60 / nbins, lowest=-3.0, highest=3.0)
+    bins = histogram.bins_of(last)
+    core = clipping._split(values)
+    _, counts = clipping._pass_over(core, np.float32(0), bins)
+    expected = histogram.count(values, bins)
+    assert {k: n for k, n in counts.items() if n} == expected
+
+
+def test_a_wrong_estimate_of_the_rms_only_costs_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = sky(1, (401, 517))
+    right = sky_statistics(pixels)
+    original = clipping.bins_of
+    first = iter([True])
+    monkeypatch.setattr(
+        clipping,
+        "bins_of",
+        lambda last: original(replace(last, rms=last.rms * 0.9) if next(first, False) else last),
+    )
+    assert sky_statistics(pixels) == right
 
 
 def test_histograms_larger_than_memory_are_counted_sparsely() -> None:
@@ -174,7 +188,7 @@ def test_histograms_larger_than_memory_are_counted_sparsely() -> None:
     pixels = np.concatenate([outliers, core]).astype(np.float32)[None]
     found = sky_statistics(pixels)
     mode, rms, nbins = plain_statistics(pixels)
-    assert nbins > statistics._DENSE_BINS
+    assert nbins > histogram._DENSE_BINS
     assert (found.mode, found.rms, found.nbins) == (mode, rms, nbins)
 
 
