@@ -6,8 +6,9 @@ import stat
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -250,14 +251,24 @@ def _read_hdu(
     return Hdu(index=index, name=name, version=version, header=header, array=array)
 
 
-def _values(cards: bytes) -> dict[str, Any]:
+def _values(cards: Iterable[bytes]) -> dict[str, Any]:
     """Return the values of header cards; the first, if a keyword is repeated."""
     values: dict[str, Any] = {}
-    for card in fits.Header.fromstring(cards).cards:
-        value = card.value
-        if value is not None and not isinstance(value, fits.card.Undefined):
-            values.setdefault(card.keyword, value)
+    for keyword, value in map(_value, cards):
+        if value is not None:
+            values.setdefault(keyword, value)
     return values
+
+
+@lru_cache(maxsize=4096)
+def _value(card: bytes) -> tuple[str, Any]:
+    """Return keyword and value of a card; None if it has none.
+
+    Most cards are the same in many exposures.
+    """
+    (parsed,) = fits.Header.fromstring(card).cards
+    value = parsed.value
+    return parsed.keyword, None if isinstance(value, fits.card.Undefined) else value
 
 
 def _constant_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
