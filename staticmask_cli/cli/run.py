@@ -187,9 +187,10 @@ def _run(function: Callable[[Run], Outcome], options: dict[str, Any], summary: S
 
         gc.freeze()
         gc.enable()  # `__main__` turned it off
-    # While this thread reads headers, threads wait for the GIL after each block of
-    # pixels; with Python's default of 5 ms, that took 4 % of a long run.
-    sys.setswitchinterval(2e-4)
+    # NumPy needs the GIL before each operation on a block of pixels, for which threads wait
+    # this long while another one decompresses an image. With Python's default of 5 ms, that
+    # took longer than the operations.
+    sys.setswitchinterval(5e-5)
     with shown_progress(quiet=options["quiet"]) as progress:
         run_record = summary.run_record = RunRecord(warnings=list(merged.warnings))
         is_printed = not options["quiet"] and not summary.takes_standard_output
