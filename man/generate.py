@@ -11,6 +11,7 @@ from staticmask_cli._version import __version__
 from staticmask_cli.cli.commands import SYNOPSIS
 from staticmask_cli.cli.main import main
 from staticmask_cli.config.spec import default, keys
+from staticmask_cli.settings import KERNEL_VARIABLE
 
 HERE = Path(__file__).parent
 DEFAULT_COMMAND = "make"
@@ -69,6 +70,7 @@ def man_page() -> str:
         "COMMANDS": "\n".join(entries),
         "OPTIONS": "\n".join(map(option_entry, options_of(make))),
         "ENVIRONMENT": ".BR " + ' ", " '.join(variables),
+        "KERNEL": KERNEL_VARIABLE,
         "EXAMPLES": "\n".join(map(roff, examples)),
     }
     template = (HERE / "staticmask.1.in").read_text(encoding="utf-8")

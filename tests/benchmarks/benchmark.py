@@ -23,7 +23,6 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.machinery import EXTENSION_SUFFIXES
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,14 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-import staticmask_cli
+from staticmask_cli.settings import KERNEL_VARIABLE
+from staticmask_cli.statistics.c_loops import LIBRARY
 
 Shape = tuple[int, int]
 
 DISTINCT = 4  # large exposures of a case; any others are hard links to these
 SMALL = (256, 256)
-KERNEL_OFF = {"STATICMASK_KERNEL": "off"}
+KERNEL_OFF = {KERNEL_VARIABLE: "off"}
 
 # Programs, by their names in the tables.
 FLOOR, OURS, NUMPY, PEER = "floor", "staticmask", "staticmask in NumPy", "DrizzlePac"
@@ -133,8 +133,7 @@ def commands(case: Case, paths: list[Path], folder: Path, peer: str | None) -> d
         FLOOR: [sys.executable, "-c", FLOOR_PROGRAM, folder, *paths],
         OURS: make_masks(OURS, "-j2"),
     }
-    package = Path(staticmask_cli.__file__).parent
-    if any(path.name.endswith(tuple(EXTENSION_SUFFIXES)) for path in package.rglob("*")):
+    if LIBRARY.exists():
         found[NUMPY] = make_masks(NUMPY, "-j2")
     if not case.label:
         found[ONE_CORE] = make_masks(ONE_CORE, "-j1")

@@ -45,8 +45,7 @@ def test_the_benchmark_runs() -> None:
 def test_the_benchmark_compares_with_numpy_if_there_is_a_kernel(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(benchmark, "EXTENSION_SUFFIXES", [".so"])
-    monkeypatch.setattr(benchmark.staticmask_cli, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(benchmark, "LIBRARY", tmp_path / "kernel.so")
     assert NUMPY not in benchmark.commands(CASES["1"], [], tmp_path, None)
     (tmp_path / "kernel.so").touch()
     found = benchmark.commands(CASES["1"], [], tmp_path, None)
