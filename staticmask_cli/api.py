@@ -49,6 +49,7 @@ def create_masks(
     group: str | int | None = None,
     static: bool | None = None,
     static_sig: float | None = None,
+    background: str | None = None,
     final_bits: str | int | Iterable[int] | None = None,
     output_dir: str | os.PathLike[str] | None = None,
     prefix: str | None = None,
@@ -71,6 +72,7 @@ def create_masks(
     max_rms_ratio: float | None = None,
     max_clustered: float | None = None,
     max_single_exposure: float | None = None,
+    max_unrepeated: float | None = None,
     max_threshold_depth: float | None = None,
     max_bad: float | None = None,
     dry_run: bool = False,
@@ -94,6 +96,9 @@ def create_masks(
         False to make no mask.
     static_sig : float, optional
         A pixel is bad if it is more than this many rms below the mode.
+    background : str, optional
+        ``"chip"``: compare pixels with mode and rms of their chip; ``"local"``: with
+        background and noise of their place, for crowded and nebulous fields.
     final_bits : str, int or iterable of int, optional
         DQ bits that count as good; pixels with others are bad. ``"None"``
         overrides a value from `config`.
@@ -131,7 +136,8 @@ def create_masks(
         Log failed quality checks as errors, not as warnings. The masks are
         written and nothing is raised; see ``report.failed_checks``.
     max_low_excess, max_mode_offset, max_rms_ratio : float, optional
-    max_clustered, max_single_exposure, max_threshold_depth, max_bad : float, optional
+    max_clustered, max_single_exposure, max_unrepeated : float, optional
+    max_threshold_depth, max_bad : float, optional
         Limits of the quality checks.
     dry_run : bool
         Find the masks that would be made; read no pixels and write nothing.
@@ -184,6 +190,7 @@ def sweep(
     *,
     config: Name | None = None,
     group: str | int | None = None,
+    background: str | None = None,
     final_bits: str | int | Iterable[int] | None = None,
     prefix: str | None = None,
     jobs: int | None = None,
@@ -205,8 +212,8 @@ def sweep(
         As for `create_masks`.
     sigmas : iterable of float
         Values of ``static_sig``.
-    config, group, final_bits, prefix, jobs, include_empty, allow_duplicates
-    keep_going, any_product, min_exposures, executor, progress
+    config, group, background, final_bits, prefix, jobs, include_empty
+    allow_duplicates, keep_going, any_product, min_exposures, executor, progress
         As for `create_masks`.
 
     Returns
@@ -242,6 +249,7 @@ def explain(
     config: Name | None = None,
     group: str | int | None = None,
     static_sig: float | None = None,
+    background: str | None = None,
     final_bits: str | int | Iterable[int] | None = None,
     prefix: str | None = None,
     jobs: int | None = None,
@@ -261,8 +269,8 @@ def explain(
         As for `create_masks`.
     x, y : int
         Column and row, counted from 1, as in DS9.
-    config, group, static_sig, final_bits, prefix, jobs, include_empty, allow_duplicates
-    keep_going, any_product, min_exposures, executor, progress
+    config, group, static_sig, background, final_bits, prefix, jobs, include_empty
+    allow_duplicates, keep_going, any_product, min_exposures, executor, progress
         As for `create_masks`.
 
     Returns
@@ -294,6 +302,7 @@ def compare(
     config: Name | None = None,
     group: str | int | None = None,
     static_sig: float | None = None,
+    background: str | None = None,
     final_bits: str | int | Iterable[int] | None = None,
     output_dir: str | os.PathLike[str] | None = None,
     prefix: str | None = None,
@@ -314,8 +323,9 @@ def compare(
         Exposures, whose masks are made but not written; or masks.
     old : str or path
         The older mask, or a folder of masks, also DrizzlePac's.
-    config, group, static_sig, final_bits, output_dir, prefix, jobs, include_empty
-    allow_duplicates, keep_going, any_product, min_exposures, executor, progress
+    config, group, static_sig, background, final_bits, output_dir, prefix, jobs
+    include_empty, allow_duplicates, keep_going, any_product, min_exposures, executor
+    progress
         As for `create_masks`.
 
     Returns
@@ -355,6 +365,7 @@ def recount(
     max_rms_ratio: float | None = None,
     max_clustered: float | None = None,
     max_single_exposure: float | None = None,
+    max_unrepeated: float | None = None,
     max_threshold_depth: float | None = None,
     max_bad: float | None = None,
 ) -> tuple[MaskReport, ...]:
@@ -369,7 +380,7 @@ def recount(
     min_exposures : float or str
         As for `create_masks`.
     config, jobs, lock_timeout, max_low_excess, max_mode_offset, max_rms_ratio
-    max_clustered, max_single_exposure, max_threshold_depth, max_bad
+    max_clustered, max_single_exposure, max_unrepeated, max_threshold_depth, max_bad
         As for `create_masks`.
 
     Returns

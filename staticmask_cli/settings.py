@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -104,12 +105,20 @@ class AmbiguousError(ValueError):
     """A value that has two meanings."""
 
 
+class Background(StrEnum):
+    """The background and noise with which pixels are compared."""
+
+    CHIP = "chip"
+    LOCAL = "local"
+
+
 class Recipe(NamedTuple):
     """The settings that determine the pixels of a mask, as recorded in its header.
 
     Attributes
     ----------
     static_sig : float
+    background : Background
     final_bits : str or None
         None if no flags were read.
     group : str or None
@@ -120,6 +129,7 @@ class Recipe(NamedTuple):
     """
 
     static_sig: float
+    background: Background
     final_bits: str | None
     group: str | None
     include_empty: bool
@@ -143,7 +153,9 @@ class Settings:
     static : bool
         Whether to make masks.
     static_sig : float
-        A pixel is low if it is more than this many rms below the mode.
+        A pixel is low if it is more than this many times the noise below the background.
+    background : Background
+        Whether background and noise are the mode and the rms of the chip, or local.
     final_bits : str or None
         DQ bits that count as good; None if the DQ arrays are not read.
     output_dir : str
@@ -177,7 +189,7 @@ class Settings:
     strict : bool
         Whether a failed quality check sets the exit status.
     max_low_excess, max_mode_offset, max_rms_ratio : float
-    max_clustered, max_single_exposure, max_threshold_depth, max_bad : float
+    max_clustered, max_single_exposure, max_unrepeated, max_threshold_depth, max_bad : float
         The limits of the quality checks.
     changed : frozenset of str
         The keys whose values differ from their defaults.
@@ -187,6 +199,7 @@ class Settings:
     group: Group | None
     static: bool
     static_sig: float
+    background: Background
     final_bits: str | None
     output_dir: str
     prefix: str | None
@@ -209,6 +222,7 @@ class Settings:
     max_rms_ratio: float
     max_clustered: float
     max_single_exposure: float
+    max_unrepeated: float
     max_threshold_depth: float
     max_bad: float
     changed: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
@@ -218,6 +232,7 @@ class Settings:
         """The settings that determine the pixels of a mask."""
         return Recipe(
             static_sig=self.static_sig,
+            background=self.background,
             final_bits=self.final_bits,
             group=None if self.group is None else str(self.group),
             include_empty=self.include_empty,

@@ -28,11 +28,11 @@ from staticmask_cli.exposures.inputs import are_masks
 # The keys that select exposures and define how to read them.
 _READING = (
     *("group", "include_empty", "allow_duplicates", "keep_going", "any_product"),
-    *("final_bits", "min_exposures", "prefix", "jobs"),
+    *("background", "final_bits", "min_exposures", "prefix", "jobs"),
 )
 _CHECKS = (
     *("strict", "max_low_excess", "max_mode_offset", "max_rms_ratio", "max_clustered"),
-    *("max_single_exposure", "max_threshold_depth", "max_bad"),
+    *("max_single_exposure", "max_unrepeated", "max_threshold_depth", "max_bad"),
 )
 
 # The texts are not docstrings, which python -OO removes.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SHORT = {"output_dir": "-o", "jobs": "-j", "keep_going": "-k", "min_exposures": "-m"}
 # Metavar of an option, by the check of its key; switches have none.
 _METAVARS = {
+    "background": "METHOD",
     "bits": "BITS",
     "folder": "DIR",
     "group": "GROUP",

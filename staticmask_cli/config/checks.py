@@ -14,13 +14,14 @@ from typing import Any, SupportsIndex
 from configobj.validate import ValidateError, Validator, VdtTypeError, VdtValueError
 
 from staticmask_cli.errors import ConfigError
-from staticmask_cli.settings import AmbiguousError, Group, MinExposures
+from staticmask_cli.settings import AmbiguousError, Background, Group, MinExposures
 
 #: Values that mean "not given" in DrizzlePac's configuration files.
 NOT_GIVEN = frozenset({"", "none", "indef"})
 
 #: The values that each check of the configspec allows, for messages, with {min} and {max}.
 ALLOWED = {
+    "background": "chip or local",
     "bits": "None, a sum of DQ bits such as 96, '64,32' or 64+32, ~ before it for all others, "
     "or names of bits such as HOT,WARM",
     "boolean": "True or False, yes or no, on or off, 1 or 0",
@@ -127,6 +128,13 @@ def _votes(value: Any) -> MinExposures:
         raise VdtValueError(value) from None
 
 
+def _background(value: Any) -> Background:
+    try:
+        return Background(_plain(value).lower())
+    except ValueError:
+        raise VdtValueError(value) from None
+
+
 def _prefix(value: Any) -> str | None:
     if not is_given(value):
         return None
@@ -167,6 +175,7 @@ def validator() -> Validator:
     """Return configobj's validator with the checks of this module."""
     return Validator(
         {
+            "background": _background,
             "bits": _bits,
             "group": _group,
             "number": _number,

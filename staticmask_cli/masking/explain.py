@@ -41,8 +41,9 @@ class PixelInChip:
         EXTVER of the SCI extension.
     value : float
         Value of the pixel, in the exposure's units.
-    mode, rms, threshold : float
-        Statistics of the sky; NaN if it cannot be measured.
+    background, noise, threshold : float
+        What it is compared with: mode and rms of the chip, or local values, and the
+        threshold; NaN if the sky cannot be measured.
     low, flagged : bool
         Whether the pixel is below the threshold, and whether ``final_bits``
         makes its flags bad.
@@ -59,8 +60,8 @@ class PixelInChip:
     file: str
     extver: int
     value: float
-    mode: float
-    rms: float
+    background: float
+    noise: float
     threshold: float
     low: bool
     flagged: bool
@@ -71,8 +72,8 @@ class PixelInChip:
 
     @property
     def sigmas_below(self) -> float:
-        """Distance of the pixel below the mode, in rms."""
-        return (self.mode - self.value) / self.rms if self.rms > 0 else math.nan
+        """Distance of the pixel below the background, in units of the noise."""
+        return (self.background - self.value) / self.noise if self.noise > 0 else math.nan
 
     def state(self) -> str:
         """Return the result in a word or two, such as ``low+DQ``."""
@@ -87,7 +88,8 @@ class PixelInChip:
         dq = "-" if self.dq is None else " ".join([str(self.dq), *self.dq_names])
         return (
             f"  {self.file} SCI,{self.extver}: {self.state()}  value {self.value:.6g}  "
-            f"mode {self.mode:.6g}  rms {self.rms:.6g}  threshold {self.threshold:.6g}  "
+            f"background {self.background:.6g}  noise {self.noise:.6g}  "
+            f"threshold {self.threshold:.6g}  "
             f"sigmas below {self.sigmas_below:.3g}  DQ {dq}"
         )
 
@@ -228,12 +230,16 @@ def explain(
 def _chip_pixels(settings: Settings, places: Sequence[Place], chip: Chip) -> _ChipPixels:
     """Read a chip and return the requested pixels in it."""
     rows, columns = chip.identity.shape
-    criteria = Criteria(static_sig=settings.static_sig, good_bits=chip.good_bits)
+    criteria = Criteria(
+        static_sig=settings.static_sig,
+        background=settings.background,
+        good_bits=chip.good_bits,
+    )
     with chip_arrays(chip) as (pixels, flags):
         found = find_bad_pixels(pixels, flags, criteria)
         record = record_of(chip, found, pixel_hash(chip, pixels, flags))
         found_at = [
-            _pixel(chip, record, found, pixels, flags, (y - 1, x - 1))
+            _pixel(chip, found, criteria, pixels, flags, (y - 1, x - 1))
             if x <= columns and y <= rows
             else None
             for x, y in places
@@ -243,22 +249,23 @@ def _chip_pixels(settings: Settings, places: Sequence[Place], chip: Chip) -> _Ch
 
 def _pixel(
     chip: Chip,
-    record: ChipRecord,
     found: BadPixels,
+    criteria: Criteria,
     pixels: NDArray[Any],
     flags: NDArray[Any] | None,
     at: tuple[int, int],
 ) -> PixelInChip:
     """Return the pixel at a row and column."""
     dq = None if flags is None else int(flags[at]) & 0xFFFF
-    place = np.array(np.ravel_multi_index(at, pixels.shape), dtype=np.uint32)
+    place = np.array([np.ravel_multi_index(at, pixels.shape)], dtype=np.uint32)
+    background, noise = (float(of_one[0]) for of_one in found.sky.at(pixels, place, found.low))
     return PixelInChip(
         file=chip.file,
         extver=chip.extver,
         value=float(pixels[at]),
-        mode=record.mode,
-        rms=record.rms,
-        threshold=record.threshold,
+        background=background,
+        noise=noise,
+        threshold=background - criteria.static_sig * noise,
         low=bool(is_set(found.low, place)),
         flagged=found.flagged is not None and bool(is_set(found.flagged, place)),
         is_finite=found.not_finite is None or not is_set(found.not_finite, place),

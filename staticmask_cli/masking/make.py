@@ -162,7 +162,9 @@ def _make_once(
     with run_record.timed("measure"), workers_of(settings, executor) as workers:
         loop: ExposureLoop[Measured] = ExposureLoop(
             settings,
-            None if dry_run or closed else partial(measure, static_sig=settings.static_sig),
+            None
+            if dry_run or closed
+            else partial(measure, static_sig=settings.static_sig, background=settings.background),
             workers,
             run_record,
             existing=existing,

@@ -13,9 +13,9 @@ from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.fingerprint import fingerprint
 from staticmask_cli.exposures.pixels import chip_arrays, matches_datasum
 from staticmask_cli.masks.records import ChipRecord
+from staticmask_cli.settings import Background
 from staticmask_cli.statistics.bad_pixels import BadPixels, Criteria, find_bad_pixels
 from staticmask_cli.statistics.clusters import n_clustered
-from staticmask_cli.statistics.sky import sky_statistics
 from staticmask_cli.statistics.votes import Bits, positions
 
 
@@ -38,12 +38,12 @@ class Measured:
     not_finite: Bits | None = None
 
 
-def measure(chip: Chip, static_sig: float) -> Measured:
+def measure(chip: Chip, static_sig: float, background: Background) -> Measured:
     """Read a chip and find its bad pixels; as `measure_at` for one sigma."""
-    return measure_at(chip, [static_sig])[0]
+    return measure_at(chip, [static_sig], background)[0]
 
 
-def measure_at(chip: Chip, sigmas: Sequence[float]) -> list[Measured]:
+def measure_at(chip: Chip, sigmas: Sequence[float], background: Background) -> list[Measured]:
     """Read a chip once and find its bad pixels at several sigmas.
 
     Parameters
@@ -51,7 +51,9 @@ def measure_at(chip: Chip, sigmas: Sequence[float]) -> list[Measured]:
     chip : Chip
         The chip to read.
     sigmas : sequence of float
-        Values of ``static_sig``: thresholds, in rms below the mode.
+        Values of ``static_sig``: thresholds, in units of the noise below the background.
+    background : Background
+        Which background and noise.
 
     Returns
     -------
@@ -64,12 +66,15 @@ def measure_at(chip: Chip, sigmas: Sequence[float]) -> list[Measured]:
         If its file cannot be read.
     """
     with chip_arrays(chip) as (pixels, flags):
-        statistics = sky_statistics(pixels)
+        sky = None
         hashed = pixel_hash(chip, pixels, flags)
         measured = []
         for static_sig in sigmas:
-            criteria = Criteria(static_sig=static_sig, good_bits=chip.good_bits)
-            found = find_bad_pixels(pixels, flags, criteria, statistics=statistics)
+            criteria = Criteria(
+                static_sig=static_sig, background=background, good_bits=chip.good_bits
+            )
+            found = find_bad_pixels(pixels, flags, criteria, sky=sky)
+            sky = found.sky
             record = record_of(chip, found, hashed)
             measured.append(Measured(record=record, bad=found.bad, not_finite=found.not_finite))
         return measured
@@ -101,13 +106,11 @@ def wrong_sums(chip: Chip) -> list[str]:
 
 def record_of(chip: Chip, found: BadPixels, pixel_hash: str) -> ChipRecord:
     """Return the record of a measured chip."""
-    sky = found.statistics
+    sky = found.sky
     low = positions(found.low)
     return replace(
         unmeasured(chip),
-        mode=sky.mode,
-        rms=sky.rms,
-        nbins=sky.nbins,
+        **sky.recorded,
         threshold=found.threshold,
         n_low=low.size,
         n_flagged=0 if found.flagged is None else int(np.bitwise_count(found.flagged).sum()),

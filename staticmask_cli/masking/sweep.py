@@ -16,7 +16,7 @@ from staticmask_cli.masks.builder import MaskBuilder
 from staticmask_cli.masks.naming import mask_names
 from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.reports.report import RunRecord
-from staticmask_cli.settings import Settings
+from staticmask_cli.settings import Background, Settings
 from staticmask_cli.statistics.chance import bad_by_chance
 
 
@@ -31,7 +31,7 @@ class SweepRow:
     identity : ChipIdentity
         The silicon that the mask belongs to.
     static_sig : float
-        Threshold, in rms below the mode.
+        Threshold, in units of the noise below the background.
     bad, total : int
         Number of bad pixels, and of all pixels.
     expected : float
@@ -109,7 +109,7 @@ def sweep(
     """
     run_record = RunRecord() if run_record is None else run_record
     builders: dict[ChipIdentity, list[MaskBuilder]] = {}
-    work = partial(_swept, sigmas=sigmas)
+    work = partial(_swept, sigmas=sigmas, background=settings.background)
     for one in read_exposures(settings, work, run_record, executor=executor, progress=progress):
         identity = one.chip.identity
         if identity not in builders:
@@ -130,7 +130,10 @@ def sweep(
             bad=builder.build().n_bad,
             total=identity.rows * identity.columns,
             expected=bad_by_chance(
-                of_one[0].build().coverage_histogram(), sigma, settings.min_exposures
+                of_one[0].build().coverage_histogram(),
+                sigma,
+                settings.min_exposures,
+                settings.background,
             ),
         )
         for identity, of_one in builders.items()
@@ -139,5 +142,5 @@ def sweep(
     return tuple(sorted(rows, key=lambda row: row.mask))
 
 
-def _swept(chip: Chip, sigmas: Sequence[float]) -> _Swept:
-    return _Swept(measure_at(chip, sigmas))
+def _swept(chip: Chip, sigmas: Sequence[float], background: Background) -> _Swept:
+    return _Swept(measure_at(chip, sigmas, background))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.quality import Quality, failed
 from staticmask_cli.masks.records import ChipRecord, as_text, count_chips, count_exposures
 from staticmask_cli.masks.static_mask import StaticMask, Votes
-from staticmask_cli.settings import MinExposures, Recipe
+from staticmask_cli.settings import Background, MinExposures, Recipe
 from staticmask_cli.statistics.votes import BitCounter, pack
 
 CREATOR = f"staticmask {__version__}"
@@ -41,13 +41,16 @@ IDENTITY: tuple[tuple[str, str, type, str], ...] = (
 )
 #: Keyword, attribute of the recipe, its type in the header, comment.
 RECIPE: tuple[tuple[str, str, type, str], ...] = (
-    ("STATSIG", "static_sig", float, "threshold, in rms below the mode"),
+    ("STATSIG", "static_sig", float, "threshold: background - STATSIG * noise"),
+    ("BACKGRND", "background", Background, "mode and rms of the chip, or local values"),
     ("FINBITS", "final_bits", str, "DQ bits that count as good"),
     ("GROUP", "group", str, "extensions that were selected"),
     ("INCEMPTY", "include_empty", bool, "exposures without exposure time are used"),
     ("MINEXPOS", "min_exposures", MinExposures, "number or share of exposures to be bad in"),
     ("DUPLICAT", "allow_duplicates", bool, "all exposures with the same pixels are used"),
 )
+# How values of our own types are read.
+_READ: dict[type, Callable[[Any], Any]] = {MinExposures: MinExposures.of, Background: Background}
 #: Represents None in a header.
 _NONE = "None"
 _BLOCK = 2880  # bytes, of which headers and data of a FITS file are multiples
@@ -73,6 +76,8 @@ COLUMNS = tuple(
         ("MODE", "mode", "D", _PIXEL_UNIT, "mode of the sky, in UNIT"),
         ("RMS", "rms", "D", _PIXEL_UNIT, "clipped rms of the sky, in UNIT"),
         ("NBINS", "nbins", "K", None, "bins of the histogram; no mode below 2"),
+        ("LOCBACK", "local_background", "D", _PIXEL_UNIT, "median local background, in UNIT"),
+        ("LOCNOISE", "local_noise", "D", _PIXEL_UNIT, "median local noise, in UNIT"),
         ("THRESH", "threshold", "D", _PIXEL_UNIT, "MODE - STATSIG * RMS: lower pixels are bad"),
         ("LOWPIX", "n_low", "K", "pixel", "pixels below the threshold"),
         ("DQPIX", "n_flagged", "K", "pixel", "pixels that the DQ array flags as bad"),
@@ -238,6 +243,8 @@ def _stored(value: Any) -> Any:
     """Return a value of the recipe as stored in a header."""
     if value is None:
         return _NONE
+    if isinstance(value, Background):
+        return value.value
     return value.plain if isinstance(value, MinExposures) else value
 
 
@@ -422,19 +429,15 @@ def identity_of(header: fits.Header) -> ChipIdentity:
 def _recipe(header: fits.Header) -> Recipe:
     values: dict[str, Any] = {}
     for keyword, attribute, kind, _ in RECIPE:
-        if kind is MinExposures:
-            value: Any = _min_exposures(header, keyword)
+        if kind in _READ:
+            try:
+                value: Any = _READ[kind](header.get(keyword))
+            except ValueError:
+                raise MaskFormError(_NO_TABLE) from None
         else:
             value = as_float(header, keyword) if kind is float else _value(header, keyword, kind)
         values[attribute] = None if value == _NONE else value
     return Recipe(**values)
-
-
-def _min_exposures(header: fits.Header, keyword: str) -> MinExposures:
-    try:
-        return MinExposures.of(header.get(keyword))
-    except ValueError:
-        raise MaskFormError(_NO_TABLE) from None
 
 
 def _value(header: fits.Header, keyword: str, kind: type) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.records import ChipRecord, count_chips
 from staticmask_cli.masks.static_mask import StaticMask
-from staticmask_cli.settings import ONCE, Recipe, Settings
+from staticmask_cli.settings import ONCE, Background, Recipe, Settings
 from staticmask_cli.statistics.chance import low_probability
 from staticmask_cli.statistics.clusters import n_clustered
 from staticmask_cli.statistics.votes import is_set, positions
@@ -25,6 +25,11 @@ from staticmask_cli.statistics.votes import is_set, positions
 _HANDFUL = 100
 # With fewer pixels, the mode of a chip is too uncertain to be checked.
 _FEWEST = 30_000
+# Advice if a check failed that crowding and nebulosity fail.
+_ADVICE = {
+    Background.CHIP: "; --background local compares pixels with their surroundings",
+    Background.LOCAL: "",
+}
 # In a smaller mask, a few percent are only a handful of pixels.
 _FEWEST_FOR_SHARE = 2_000
 
@@ -36,7 +41,7 @@ class QualityCheck(NamedTuple):
     ----------
     name : str
         ``low_excess``, ``mode_offset``, ``rms_ratio``, ``clustered``,
-        ``single_exposure``, ``votes``, ``bad`` or ``threshold_depth``.
+        ``single_exposure``, ``unrepeated``, ``votes``, ``bad`` or ``threshold_depth``.
     subject : str
         Exposure and extension, or the mask's file name.
     value, limit : float
@@ -119,14 +124,12 @@ def check_quality(name: str, mask: StaticMask, settings: Settings) -> Quality:
             *mask_checks(name, mask, recipe, settings),
             *use_checks(name, mask, identity, recipe, settings),
         ),
-        chips=tuple(
-            chip_checks(identity, record, recipe.static_sig, settings) for record in mask.records
-        ),
+        chips=tuple(chip_checks(identity, record, recipe, settings) for record in mask.records),
     )
 
 
 def chip_checks(
-    identity: ChipIdentity, record: ChipRecord, static_sig: float, settings: Settings
+    identity: ChipIdentity, record: ChipRecord, recipe: Recipe, settings: Settings
 ) -> tuple[QualityCheck, ...]:
     """Check one chip of one exposure.
 
@@ -136,8 +139,8 @@ def chip_checks(
         Identity of the chip.
     record : ChipRecord
         Its statistics.
-    static_sig : float
-        Threshold, in rms below the mode.
+    recipe : Recipe
+        The settings by which the mask was made.
     settings : Settings
         The limits.
 
@@ -149,7 +152,8 @@ def chip_checks(
     if not (record.used and record.has_sky) or record.n_finite < _FEWEST:
         return ()
     subject = record.name
-    chance = record.n_finite * low_probability(static_sig)
+    chance = record.n_finite * low_probability(recipe.static_sig, recipe.background)
+    advice = _ADVICE[recipe.background]
     excess = 100 * (record.n_low - chance) / record.n_finite
     share = _percent(record.n_clustered, record.n_low)
     found = [
@@ -159,7 +163,7 @@ def chip_checks(
             excess,
             settings,
             f"{record.n_low} low pixels, {chance:.0f} expected from noise; excess {excess:.3g} % "
-            "of the chip; shadows, nebulosity or a wrong sky may be masked",
+            f"of the chip; shadows, nebulosity or a wrong sky may be masked{advice}",
         ),
         _check(
             "clustered",
@@ -167,10 +171,11 @@ def chip_checks(
             share,
             settings,
             f"{record.n_clustered} of {record.n_low} low pixels are clustered, which is rare for "
-            "defects; holes of stars or nebulosity may be masked",
+            f"defects; holes of stars or nebulosity may be masked{advice}",
         ),
     ]
-    if record.noise > 0 and not _counts_few_photons(identity, record):
+    is_chips = recipe.background is Background.CHIP
+    if is_chips and record.noise > 0 and not _counts_few_photons(identity, record):
         offset = abs(record.mode - record.median) / record.noise
         ratio = record.rms / record.noise
         found += [
@@ -180,7 +185,7 @@ def chip_checks(
                 offset,
                 settings,
                 f"the mode {record.mode:.6g} is {offset:.3g} times the noise from the median "
-                f"{record.median:.6g}; in a crowded or nebulous field it is not the sky",
+                f"{record.median:.6g}; in a crowded or nebulous field it is not the sky{advice}",
             ),
             _check(
                 "rms_ratio",
@@ -188,7 +193,7 @@ def chip_checks(
                 ratio,
                 settings,
                 f"the rms {record.rms:.6g} is {ratio:.3g} times the noise {record.noise:.6g}; "
-                "stars or nebulosity widen it, and bad pixels are missed",
+                f"stars or nebulosity widen it, and bad pixels are missed{advice}",
             ),
         ]
     return tuple(found)
@@ -220,11 +225,13 @@ def mask_checks(
     # If more than one vote is required, no pixel depends on a single exposure.
     if count_chips(records) > 1 and recipe.min_exposures == ONCE:
         parts = [int(is_set(mask.bits, record.unique).sum()) for record in records]
+        by_chance = low_probability(recipe.static_sig, recipe.background)
+        expected = [record.n_finite * by_chance for record in records]
         worst = records[parts.index(max(parts))]
         alone, *others = sorted(parts, reverse=True)[: count_chips(records)]
         # Every exposure has some unique pixels, by chance or from flagged cosmic rays;
         # only an excess over the others counts.
-        usual = max(float(np.median(others)), worst.n_finite * low_probability(recipe.static_sig))
+        usual = max(float(np.median(others)), expected[parts.index(alone)])
         excess = max(0.0, alone - usual)
         found.append(
             _check(
@@ -236,6 +243,20 @@ def mask_checks(
                 f"without it the mask would have {bad - alone}",
             )
         )
+        # Flagged pixels, such as cosmic rays, seldom repeat.
+        if recipe.background is Background.LOCAL and recipe.final_bits is None:
+            once, noise = sum(parts), sum(expected)
+            found.append(
+                _check(
+                    "unrepeated",
+                    name,
+                    _percent(max(0.0, once - noise), bad),
+                    settings,
+                    f"{once} of {bad} bad pixels are low in a single exposure only, {noise:.0f} "
+                    "expected from noise; small structures of the sky may be masked; "
+                    "use --min-exposures 2",
+                )
+            )
     return tuple(found)
 
 
@@ -277,7 +298,7 @@ def use_checks(
         text = (
             f"no exposure has a low pixel: every threshold is at least {depth:.3g} times the noise "
             f"below the lowest pixel; static_sig {recipe.static_sig:g} is too large, or stars or "
-            "nebulosity widen the rms"
+            f"nebulosity widen the rms{_ADVICE[recipe.background]}"
         )
         found.append(_check("threshold_depth", name, depth, settings, text))
     return tuple(found)

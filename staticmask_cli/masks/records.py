@@ -29,9 +29,11 @@ class ChipRecord:
     mode, rms : float
         Statistics of the sky, in the exposure's units; NaN if not measured.
     nbins : int
-        Number of bins of the histogram.
+        Number of bins of the histogram; 0 if not measured.
+    local_background, local_noise : float
+        Medians of the local background and of its noise; NaN if not measured.
     threshold : float
-        mode - static_sig x rms; NaN if not measured.
+        mode - static_sig x rms; NaN if not measured, or if it depends on the place.
     n_low : int
         Number of pixels below the threshold.
     n_flagged : int
@@ -75,6 +77,8 @@ class ChipRecord:
     mode: float = math.nan
     rms: float = math.nan
     nbins: int = 0
+    local_background: float = math.nan
+    local_noise: float = math.nan
     threshold: float = math.nan
     n_low: int = 0
     n_flagged: int = 0
@@ -118,7 +122,8 @@ class ChipRecord:
     @property
     def has_sky(self) -> bool:
         """Whether its sky was measured; its noise then makes its pixels unique."""
-        return bool(self.pixel_hash) and self.nbins >= 2  # noqa: PLR2004 - `SkyStatistics.is_usable`
+        has_mode = self.nbins >= 2  # noqa: PLR2004 - `SkyStatistics.is_usable`
+        return bool(self.pixel_hash) and (has_mode or self.local_noise > 0)
 
     @property
     def gives(self) -> bool:

@@ -19,12 +19,17 @@ from staticmask_cli.masks.records import ChipRecord, count_chips
 from staticmask_cli.reports import figures, pictures
 from staticmask_cli.reports.pictures import Bools, Window
 from staticmask_cli.reports.report import MaskReport, Report
-from staticmask_cli.statistics.bad_pixels import flagged_pixels
+from staticmask_cli.settings import Background
+from staticmask_cli.statistics.bad_pixels import Criteria, find_bad_pixels, flagged_pixels
 from staticmask_cli.statistics.chance import bad_by_chance
-from staticmask_cli.statistics.sky import SkyStatistics, sky_statistics
 
 _TOOK_PART = ("read", "known", "verified")
 _FEWEST_OF_TREND = 3  # exposures
+#: The columns of a mask's table about its sky: the attribute of a record for each heading.
+SKY_COLUMNS = {
+    Background.CHIP: {"mode": "mode", "rms": "rms", "threshold": "threshold"},
+    Background.LOCAL: {"background": "local_background", "local noise": "local_noise"},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +40,8 @@ class Exhibit:
     ----------
     record : ChipRecord
         Record of the chip.
-    statistics : SkyStatistics
-        Statistics of its sky.
+    n_finite : int
+        Number of its finite pixels.
     inside : int
         Number of bad pixels of the mask in `window`.
     window : tuple of slice
@@ -47,7 +52,7 @@ class Exhibit:
         `window` with the bad pixels filled, and without the mask; for light and dark
         pages, or only for light ones if no page is requested.
     counts : Histogram or None
-        Data of the histogram; None if the statistics are not usable.
+        Data of the histogram; None if the sky was not measured.
     histogram : tuple of bytes
         As `zoom`; empty if `counts` is None.
     flags : tuple of tuple of int, or None
@@ -56,7 +61,7 @@ class Exhibit:
     """
 
     record: ChipRecord
-    statistics: SkyStatistics
+    n_finite: int
     inside: int
     window: Window
     overview: bytes
@@ -152,7 +157,9 @@ def draw(mask: MaskReport, report: Report) -> MaskPictures:
     return MaskPictures(
         mask=mask,
         records=tuple(records),
-        expected=bad_by_chance(coverage, settings.static_sig, settings.min_exposures),
+        expected=bad_by_chance(
+            coverage, settings.static_sig, settings.min_exposures, settings.background
+        ),
         exhibit=_exhibit(mask, mask.mask.bad, report),
         count_map=_count_map(mask.mask.count, count_chips(mask.chips)),
         trend=_trend(records, report),
@@ -203,10 +210,14 @@ def _drawn(
     bad: Bools,
     report: Report,
 ) -> Exhibit:
-    sky = sky_statistics(pixels)
+    settings = report.settings
+    criteria = Criteria(
+        static_sig=settings.static_sig, background=settings.background, good_bits=chip.good_bits
+    )
+    sky = find_bad_pixels(pixels, flags, criteria).sky
     window = pictures.zoom_window(bad)
     schemes = _schemes(report)
-    counts = figures.count(pixels, sky, report.settings.static_sig) if sky.is_usable else None
+    counts = figures.count(pixels, sky, settings.static_sig) if sky.is_usable else None
     zooms, zooms_exposure = (
         tuple(
             figures.zoom(pixels, filled, sky.median, sky.noise, window, dark=dark)
@@ -216,7 +227,7 @@ def _drawn(
     )
     return Exhibit(
         record=record,
-        statistics=sky,
+        n_finite=sky.n_finite,
         inside=int(np.count_nonzero(bad[window])),
         window=window,
         overview=pictures.overview(pixels, bad, sky.median, sky.noise, window),
@@ -261,13 +272,15 @@ def _count_map(counts: NDArray[np.integer[Any]] | None, most: int) -> CountMap |
 
 
 def _trend(records: list[tuple[ChipRecord, tuple[str, ...]]], report: Report) -> tuple[bytes, ...]:
-    series: dict[str, list[float]] = {"mode": [], "rms": [], "low pixels": []}
+    shown = SKY_COLUMNS[report.settings.background]
+    level, noise = list(shown)[:2]
+    series: dict[str, list[float]] = {level: [], noise: [], "low pixels": []}
     for record, _ in records:
-        measured = (record.mode, record.rms, record.n_low)
+        measured = (*(getattr(record, shown[name]) for name in (level, noise)), record.n_low)
         is_shown = record.used and record.has_sky
         for values, value in zip(series.values(), measured, strict=True):
             values.append(value if is_shown else math.nan)
-    if np.count_nonzero(np.isfinite(series["mode"])) < _FEWEST_OF_TREND:
+    if np.count_nonzero(np.isfinite(series[level])) < _FEWEST_OF_TREND:
         return ()
     marked = [bool(checks) for _, checks in records]
     return tuple(figures.trend(series, marked, dark=dark) for dark in _schemes(report))

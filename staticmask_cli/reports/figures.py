@@ -26,9 +26,12 @@ from staticmask_cli.reports.pictures import (
     paletted,
     stretched,
 )
+from staticmask_cli.settings import Background
 from staticmask_cli.statistics.histogram import BIN_WIDTH
+from staticmask_cli.statistics.measured_sky import MeasuredSky
 from staticmask_cli.statistics.rounds import BLOCK, CLIP
 from staticmask_cli.statistics.sky import SkyStatistics
+from staticmask_cli.statistics.votes import Bits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +60,7 @@ _SCHEMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """The number of pixels by value, and the levels of the statistic.
+    """The number of pixels by value, and the levels with which they are compared.
 
     Attributes
     ----------
@@ -67,65 +70,92 @@ class Histogram:
         Edges of the bins: one more than `counts`.
     below, above : int
         Pixels outside the bins, infinite ones included.
-    mode : float
-        Peak of the histogram of the sky.
-    limits : tuple of float
-        Limits of the last round of clipping.
+    background : Background
+        LOCAL if the values are distances from the background of each place, in units of
+        its noise; CHIP if they are pixels.
+    centre : float
+        The background: the mode, or 0 for distances.
+    limits : tuple of float or None
+        Limits of the last round of clipping; None for distances.
     threshold : float
         Pixels below it are low.
     static_sig : float
-        Distance of the threshold from the mode, in rms.
+        Distance of the threshold from the background, in units of the noise.
     """
 
     counts: NDArray[np.int64]
     edges: NDArray[np.float64]
     below: int
     above: int
-    mode: float
-    limits: tuple[float, float]
+    background: Background
+    centre: float
+    limits: tuple[float, float] | None
     threshold: float
     static_sig: float
 
 
-def count(pixels: Pixels, statistics: SkyStatistics, static_sig: float) -> Histogram:
-    """Count the pixels of an exposure around the mode, the clip limits and the threshold.
+def count(pixels: Pixels, sky: MeasuredSky, static_sig: float) -> Histogram:
+    """Count the pixels of an exposure around the levels with which they are compared.
 
     Parameters
     ----------
     pixels : ndarray
-        The exposure, of any shape and real type.
-    statistics : SkyStatistics
+        The exposure, rows x columns, of any real type.
+    sky : MeasuredSky
         Of these pixels; usable.
     static_sig : float
-        Distance of the threshold from the mode, in rms.
+        Distance of the threshold from the background, in units of the noise.
 
     Returns
     -------
     Histogram
+        Of the pixels, or for a local background of their distances from it.
     """
-    rms, threshold = statistics.rms, statistics.threshold(static_sig)
-    limits = (statistics.mean - CLIP * rms, statistics.mean + CLIP * rms)
-    low, high = min(threshold, limits[0]) - _MARGINS[0] * rms, limits[1] + _MARGINS[1] * rms
-    bins = max(1, min(_MOST_BINS, math.ceil((high - low) / (BIN_WIDTH * rms))))
-    width = (high - low) / bins
-    counts = np.zeros(bins + 2, dtype=np.int64)  # the first and the last for pixels outside
     flat = pixels.reshape(-1)
+    blocks = range(0, flat.size, BLOCK)
+    if isinstance(sky, SkyStatistics):
+        centre, noise, threshold = sky.mode, sky.rms, sky.threshold(static_sig)
+        limits = (sky.mean - CLIP * noise, sky.mean + CLIP * noise)
+        values = (flat[start : start + BLOCK].astype(np.float64) for start in blocks)
+        background = Background.CHIP
+    else:
+        centre, noise, threshold, limits = 0.0, 1.0, -static_sig, None
+        low = sky.low(pixels, static_sig)
+        places = (np.arange(start, min(start + BLOCK, flat.size)) for start in blocks)
+        values = (_distances(pixels, sky, of_block, low) for of_block in places)
+        background = Background.LOCAL
+    lowest, highest = limits or (-CLIP, CLIP)
+    first = min(threshold, lowest) - _MARGINS[0] * noise
+    last = highest + _MARGINS[1] * noise
+    bins = max(1, min(_MOST_BINS, math.ceil((last - first) / (BIN_WIDTH * noise))))
+    width = (last - first) / bins
+    counts = np.zeros(bins + 2, dtype=np.int64)  # the first and the last for pixels outside
     with np.errstate(all="ignore"):
-        for start in range(0, flat.size, BLOCK):
-            values = flat[start : start + BLOCK].astype(np.float64)
-            place = (values[~np.isnan(values)] - low) / width
+        for block in values:
+            place = (block[~np.isnan(block)] - first) / width
             numbers = np.clip(np.floor(place) + 1, 0, bins + 1).astype(np.intp)
             counts += np.bincount(numbers, minlength=bins + 2)
     return Histogram(
         counts=counts[1:-1],
-        edges=np.linspace(low, high, bins + 1),
+        edges=np.linspace(first, last, bins + 1),
         below=int(counts[0]),
         above=int(counts[-1]),
-        mode=statistics.mode,
+        background=background,
+        centre=centre,
         limits=limits,
         threshold=threshold,
         static_sig=static_sig,
     )
+
+
+def _distances(
+    pixels: Pixels, sky: MeasuredSky, places: NDArray[np.intp], low: Bits
+) -> NDArray[np.float64]:
+    """Return how far pixels lie above the background, in units of the noise; NaN if not known."""
+    background, noise = sky.at(pixels, places, low)
+    distances = (pixels.reshape(-1)[places].astype(np.float64) - background) / noise
+    distances[~np.isfinite(noise)] = np.nan
+    return np.asarray(distances, np.float64)
 
 
 def in_words(value: float, digits: int = 5) -> str:
@@ -174,7 +204,7 @@ def _rgb(colour: str) -> NDArray[np.float32]:
 
 
 def histogram(data: Histogram, unit: str, *, dark: bool) -> bytes:
-    """Draw the number of pixels by value, with mode, clip limits and threshold.
+    """Draw the number of pixels by value, with background, clip limits and threshold.
 
     Parameters
     ----------
@@ -190,8 +220,13 @@ def histogram(data: Histogram, unit: str, *, dark: bool) -> bytes:
     bytes
         A PNG.
     """
-    threshold, mode, *limits = map(in_words, (data.threshold, data.mode, *data.limits))
+    threshold, centre = in_words(data.threshold), in_words(data.centre)
     low, high = data.edges[0], data.edges[-1]
+    if data.background is Background.LOCAL:
+        level, noise, label = "background", "noise", "distance from the background (noise)"
+    else:
+        level, noise = "mode", "rms"
+        label = f"pixel value ({printable(unit)})" if unit else "pixel value"
     with _drawing(5.3, [_ABOVE_LEGEND], dark=dark) as ((axes,), colours, out):
         axes.stairs(
             data.counts, data.edges, fill=True, baseline=_LEAST, color=colours["fill"], linewidth=0
@@ -204,13 +239,14 @@ def histogram(data: Histogram, unit: str, *, dark: bool) -> bytes:
             data.threshold,
             color=BAD_COLOUR,
             linewidth=2.2,
-            label=f"threshold {threshold} (mode {MINUS} {data.static_sig:g} rms)",
+            label=f"threshold {threshold} ({level} {MINUS} {data.static_sig:g} {noise})",
         )
-        axes.axvline(data.mode, color=colours["ink"], linewidth=1.8, label=f"mode {mode}")
-        dashed: dict[str, Any] = {"color": colours["faint"], "linewidth": 1.6, "linestyle": "--"}
-        axes.axvline(data.limits[0], label=f"clip limits {' and '.join(limits)}", **dashed)
-        axes.axvline(data.limits[1], **dashed)
-        label = f"pixel value ({printable(unit)})" if unit else "pixel value"
+        axes.axvline(data.centre, color=colours["ink"], linewidth=1.8, label=f"{level} {centre}")
+        if data.limits:
+            dashed: dict[str, Any] = {"color": colours["faint"], "lw": 1.6, "linestyle": "--"}
+            limits = " and ".join(map(in_words, data.limits))
+            axes.axvline(data.limits[0], label=f"clip limits {limits}", **dashed)
+            axes.axvline(data.limits[1], **dashed)
         axes.set_xlabel(label, parse_math=False)
         axes.set_ylabel("pixels per bin")
         axes.locator_params(axis="x", nbins=5)
@@ -219,7 +255,7 @@ def histogram(data: Histogram, unit: str, *, dark: bool) -> bytes:
 
 
 def trend(series: Mapping[str, Sequence[float]], failed: Sequence[bool], *, dark: bool) -> bytes:
-    """Draw the mode, the rms and the low pixels of exposures one below the other.
+    """Draw the background, the noise and the low pixels of exposures one below the other.
 
     Parameters
     ----------

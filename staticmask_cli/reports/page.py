@@ -17,9 +17,10 @@ from staticmask_cli.errors import printable
 from staticmask_cli.exposures.instruments import flag_names
 from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.reports import pictures
-from staticmask_cli.reports.exhibits import MaskPictures
+from staticmask_cli.reports.exhibits import SKY_COLUMNS, MaskPictures
 from staticmask_cli.reports.figures import MINUS, in_words
 from staticmask_cli.reports.report import MaskReport, Report
+from staticmask_cli.settings import Background
 from staticmask_cli.statistics.rounds import CLIP
 
 #: Start of every page, by which older pages are recognized, so that they can be replaced.
@@ -121,6 +122,7 @@ def page(report: Report, masks: Sequence[MaskPictures], versions: Mapping[str, s
         parts=masks,
         pictures=pictures,
         report=report,
+        sky_columns=SKY_COLUMNS[settings.background],
         status=status,
         unchanged=[(name, values[name]) for name in names if name not in settings.changed],
         unchecked=[name for part in masks for name in unchecked(part.mask)],
@@ -170,11 +172,13 @@ def _embedded(png: bytes) -> dict[str, Any]:
     }
 
 
-def _rows(part: MaskPictures) -> Iterable[tuple[ChipRecord, tuple[str, ...], list[str]]]:
+def _rows(
+    part: MaskPictures, background: Background
+) -> Iterable[tuple[ChipRecord, tuple[str, ...], list[str]]]:
     """Yield each record with its failed checks and its numbers, for the table."""
     columns = [
         decimals([getattr(record, name) for record, _ in part.records])
-        for name in ("mode", "rms", "threshold", "median", "noise")
+        for name in (*SKY_COLUMNS[background].values(), "median", "noise")
     ]
     for row, (record, checks) in enumerate(part.records):
         time = record.exposure_time

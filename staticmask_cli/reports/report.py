@@ -66,6 +66,8 @@ _OF_RECORD = {
     "extver": int,
     "mode": float,
     "rms": float,
+    "local_background": float,
+    "local_noise": float,
     "threshold": float,
     "n_low": int,
     "n_flagged": int,
@@ -231,9 +233,9 @@ class Report:
         Table
             One row for each chip of each exposure that could be opened, in the order
             of `exposures`: path, state of the exposure, mask (its path, or empty),
-            file, extver, mode, rms, threshold, n_low, n_flagged, n_finite, used and
-            reason. Mode, rms and threshold are in the units of the exposure; NaN if
-            not measured.
+            file, extver, mode, rms, local_background, local_noise, threshold, n_low,
+            n_flagged, n_finite, used and reason. Statistics of the sky are in the units
+            of the exposure; NaN if not measured.
 
         Examples
         --------
@@ -333,12 +335,13 @@ def _some(number: int, what: str) -> str:
 
 def chip_line(record: ChipRecord) -> str:
     """Return the statistics of one chip, as one line."""
-    if not record.nbins:
+    if record.nbins:
+        sky = f"mode {record.mode:.6g}  rms {record.rms:.6g}  threshold {record.threshold:.6g}"
+    elif record.local_noise > 0:
+        sky = f"background {record.local_background:.6g}  noise {record.local_noise:.6g}  (medians)"
+    else:
         return f"{record.name}: {record.reason or 'to be used'}"
-    line = (
-        f"{record.name}: mode {record.mode:.6g}  rms {record.rms:.6g}  "
-        f"threshold {record.threshold:.6g}  low pixels {record.n_low}"
-    )
+    line = f"{record.name}: {sky}  low pixels {record.n_low}"
     if record.n_flagged:
         line += f"  DQ pixels {record.n_flagged}"
     return f"{line}  ({record.reason})" if record.reason else line

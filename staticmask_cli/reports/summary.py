@@ -174,6 +174,8 @@ def _record(record: ChipRecord) -> dict[str, Any]:
         "reason": record.reason,
         "mode": record.mode,
         "rms": record.rms,
+        "local_background": record.local_background,
+        "local_noise": record.local_noise,
         "threshold": record.threshold,
         "nbins": record.nbins,
         "n_low": record.n_low,

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from staticmask_cli.statistics.sky import (
-    SkyStatistics,
-    low_pixels,
-    not_finite_pixels,
-    sky_statistics,
-)
+from staticmask_cli.settings import Background
+from staticmask_cli.statistics.local_sky import local_sky
+from staticmask_cli.statistics.measured_sky import MeasuredSky
+from staticmask_cli.statistics.sky import not_finite_pixels, sky_statistics
 from staticmask_cli.statistics.votes import Bits, pack
 
-_BLOCK = 131072  # pixels per pass, so that intermediate arrays stay in cache; a multiple of 8
+_BLOCK = 131072  # pixels per pass, so that intermediate arrays stay in cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +25,25 @@ class Criteria:
     Attributes
     ----------
     static_sig : float
-        Threshold, in rms below the mode: pixels below it are low.
+        Threshold, in units of the noise below the background: lower pixels are low.
+    background : Background
+        Which background and noise: one of `METHODS`.
     good_bits : int or None
         Sum of the DQ bits that count as good; negative for a complement. A
         pixel with any other bit set is flagged. None: flags are ignored.
     """
 
     static_sig: float
+    background: Background = Background.CHIP
     good_bits: int | None = None
+
+
+#: How the sky of a chip is measured: from its pixels, and from the flagged ones as bits.
+METHODS: dict[Background, Callable[[NDArray[Any], Bits | None], MeasuredSky]] = {
+    # DrizzlePac does not consider flags.
+    Background.CHIP: lambda pixels, _: sky_statistics(pixels),
+    Background.LOCAL: local_sky,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,10 +52,11 @@ class BadPixels:
 
     Attributes
     ----------
-    statistics : SkyStatistics
-        Statistics of the chip's sky.
+    sky : MeasuredSky
+        The chip's sky.
     threshold : float
-        Pixels below this value are low; NaN if the sky cannot be measured.
+        Pixels below this value are low; NaN if the sky cannot be measured, or if it
+        depends on the place.
     low : ndarray of uint8
         Low pixels, as bits (see `votes`), like the next two.
     flagged : ndarray of uint8 or None
@@ -56,7 +66,7 @@ class BadPixels:
         Pixels that are NaN or infinite; None if all are finite.
     """
 
-    statistics: SkyStatistics
+    sky: MeasuredSky
     threshold: float
     low: Bits
     flagged: Bits | None
@@ -70,16 +80,12 @@ class BadPixels:
     @property
     def used(self) -> bool:
         """Whether the chip contributes to a mask: it has a measurable sky or flags that count."""
-        return self.statistics.is_usable or self.flagged is not None
+        return self.sky.is_usable or self.flagged is not None
 
     @property
     def reason(self) -> str:
         """Why no low pixels could be found; empty if the sky was measured."""
-        if self.statistics.is_usable:
-            return ""
-        if self.statistics.n == 0:
-            return "no low pixels found: it has no finite pixel"
-        return "no low pixels found: its histogram has one bin"
+        return f"no low pixels found: {self.sky.reason}" if self.sky.reason else ""
 
 
 def find_bad_pixels(
@@ -87,7 +93,7 @@ def find_bad_pixels(
     flags: NDArray[Any] | None,
     criteria: Criteria,
     *,
-    statistics: SkyStatistics | None = None,
+    sky: MeasuredSky | None = None,
 ) -> BadPixels:
     """Find the bad pixels of one chip.
 
@@ -100,8 +106,8 @@ def find_bad_pixels(
         Its DQ array, of the same shape; None if it has none.
     criteria : Criteria
         Thresholds for low and flagged pixels.
-    statistics : SkyStatistics, optional
-        Statistics of `pixels`, if they have been computed already.
+    sky : MeasuredSky, optional
+        The sky of `pixels`, if it has been measured already.
 
     Returns
     -------
@@ -117,26 +123,18 @@ def find_bad_pixels(
     >>> np.divmod(positions(found.bad), 64)
     (array([3], dtype=uint32), array([5], dtype=uint32))
     """
-    sky = sky_statistics(pixels) if statistics is None else statistics
     flagged = None
     if flags is not None and criteria.good_bits is not None:
         flagged = pack(flagged_pixels(flags, criteria.good_bits))
+    if sky is None:
+        sky = METHODS[criteria.background](pixels, flagged)
     return BadPixels(
-        statistics=sky,
+        sky=sky,
         threshold=sky.threshold(criteria.static_sig),
-        low=_low_bits(pixels, sky, criteria.static_sig),
+        low=sky.low(pixels, criteria.static_sig),
         flagged=flagged,
         not_finite=None if sky.all_finite else pack(not_finite_pixels(pixels)),
     )
-
-
-def _low_bits(pixels: NDArray[Any], sky: SkyStatistics, static_sig: float) -> Bits:
-    """Return the low pixels as bits, without an array of bool for the whole chip."""
-    if not sky.is_usable:
-        return np.zeros(math.ceil(pixels.size / 8), dtype=np.uint8)
-    flat = pixels.reshape(-1)
-    parts = (flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK))
-    return np.concatenate([pack(low_pixels(part, sky, static_sig)) for part in parts])
 
 
 def flagged_pixels(flags: NDArray[Any], good_bits: int) -> NDArray[np.bool_]:

@@ -1,7 +1,8 @@
 """False positives: how many pixels of a sky without defects are bad by chance.
 
 Numbers in, numbers out. The noise is assumed to be Gaussian. Clipping slightly
-underestimates its rms, so that a threshold of 4 rms lies closer than 4 sigma.
+underestimates its rms, so that a threshold of 4 rms lies closer than 4 sigma. The local
+noise is that of the residuals, which includes the noise of the background.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from staticmask_cli.settings import MinExposures
+from staticmask_cli.settings import Background, MinExposures
 from staticmask_cli.statistics.rounds import CLIP, ROUNDS
 
 
@@ -33,24 +34,32 @@ def clipped_rms() -> float:
     return rms
 
 
-def low_probability(static_sig: float) -> float:
+def low_probability(static_sig: float, background: Background) -> float:
     """Return the probability that a pixel is low in one exposure from noise alone.
 
     Parameters
     ----------
     static_sig : float
-        Threshold, in rms below the mode.
+        Threshold, in units of the noise below the background.
+    background : Background
+        Which background and noise.
 
     Examples
     --------
-    >>> f"{low_probability(4.0):.2e}"
+    >>> f"{low_probability(4.0, Background.CHIP):.2e}"
     '4.08e-05'
+    >>> f"{low_probability(4.0, Background.LOCAL):.2e}"
+    '3.17e-05'
     """
-    return 0.5 * math.erfc(static_sig * clipped_rms() / math.sqrt(2))
+    noise = clipped_rms() if background is Background.CHIP else 1.0
+    return 0.5 * math.erfc(static_sig * noise / math.sqrt(2))
 
 
 def bad_by_chance(
-    coverage: Mapping[int, int], static_sig: float, min_exposures: MinExposures
+    coverage: Mapping[int, int],
+    static_sig: float,
+    min_exposures: MinExposures,
+    background: Background = Background.CHIP,
 ) -> float:
     """Return the number of bad pixels expected from noise alone.
 
@@ -63,9 +72,11 @@ def bad_by_chance(
         Number of pixels for each coverage (number of exposures in which a pixel
         is finite).
     static_sig : float
-        Threshold, in rms below the mode.
+        Threshold, in units of the noise below the background.
     min_exposures : MinExposures
         Number or share of exposures in which a pixel must be low.
+    background : Background
+        Which background and noise.
 
     Examples
     --------
@@ -76,7 +87,7 @@ def bad_by_chance(
     >>> round(bad_by_chance({2: 2048 * 4096}, 4.0, MinExposures(2)), 3)
     0.014
     """
-    p = low_probability(static_sig)
+    p = low_probability(static_sig, background)
     total = 0.0
     for exposures, pixels in coverage.items():
         least = min_exposures.needed(exposures)

@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 
 from staticmask_cli.statistics.clipping import Clipping, clip
 from staticmask_cli.statistics.histogram import BIN_WIDTH, peak
+from staticmask_cli.statistics.measured_sky import MeasuredSky
 from staticmask_cli.statistics.rounds import Float32s
+from staticmask_cli.statistics.votes import Bits, pack
 
+_BLOCK = 131072  # pixels per pass, so that intermediate arrays stay in cache; a multiple of 8
 # Size of the strided sample from which median and noise are estimated, to 0.5 % of the noise.
 _SAMPLE = 65536
 # One in so many values of it shows which of them are near a quantile: those between
@@ -31,8 +34,10 @@ _BELOW_ONE_SIGMA = 0.5 * math.erfc(math.sqrt(0.5))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SkyStatistics:
+class SkyStatistics(MeasuredSky):
     """Statistics of a chip's sky, from its clipped pixels, in the unit of the pixels.
+
+    The background is the mode, and the noise is the rms.
 
     Attributes
     ----------
@@ -46,17 +51,8 @@ class SkyStatistics:
         Peak of the histogram; NaN if there is no histogram.
     is_interpolated : bool
         Whether the peak was interpolated between bins with a parabola.
-    all_finite : bool
-        Whether all pixels are finite.
-    n_finite : int
-        Number of finite pixels.
-    lowest : float
-        The lowest finite pixel.
-    median, noise : float
-        Median of a sample of the finite pixels, and its distance to the 16th
-        percentile: one sigma for Gaussian noise. Stars and nebulae hardly
-        affect it, because they brighten pixels. For quantized pixels, half a
-        step is added to the noise.
+    all_finite, n_finite, lowest, median, noise
+        As in `MeasuredSky`.
     """
 
     n: int
@@ -65,20 +61,39 @@ class SkyStatistics:
     nbins: int
     mode: float
     is_interpolated: bool
-    all_finite: bool
-    n_finite: int
-    lowest: float
-    median: float
-    noise: float
 
     @property
-    def is_usable(self) -> bool:
-        """Whether the histogram has enough bins for a mode; without one, no pixel is low."""
-        return self.nbins >= 2  # noqa: PLR2004 - by definition
+    def reason(self) -> str:
+        """Why there is no mode; empty if there is one."""
+        if self.nbins >= 2:  # noqa: PLR2004 - by definition
+            return ""
+        return "it has no finite pixel" if self.n == 0 else "its histogram has one bin"
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The results that only this method has, by their names in records."""
+        return {"mode": self.mode, "rms": self.rms, "nbins": self.nbins}
 
     def threshold(self, static_sig: float) -> float:
         """Return the value below which a pixel is low: mode - static_sig x rms."""
         return self.mode - static_sig * self.rms
+
+    def low(self, pixels: NDArray[Any], static_sig: float) -> Bits:
+        """Find the low pixels, as `low_pixels` does, without an array of bool for the chip."""
+        if not self.is_usable:
+            return np.zeros(math.ceil(pixels.size / 8), dtype=np.uint8)
+        flat = pixels.reshape(-1)
+        parts = (flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK))
+        return np.concatenate([pack(low_pixels(part, self, static_sig)) for part in parts])
+
+    def at(
+        self,
+        pixels: NDArray[Any],  # noqa: ARG002 - other methods need them
+        places: NDArray[np.integer[Any]],
+        low: Bits,  # noqa: ARG002 - likewise
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mode and rms for each of some pixels."""
+        return np.full(places.size, self.mode), np.full(places.size, self.rms)
 
 
 def sky_statistics(pixels: NDArray[Any]) -> SkyStatistics:
@@ -179,7 +194,7 @@ def _with_mode(clipping: Clipping, *, all_finite: bool) -> SkyStatistics:
     if bins is not None:
         place, is_interpolated = peak(clipping.counts, bins.n)
         mode = last.lowest + place * (BIN_WIDTH * last.rms)
-    median, noise = _sampled(clipping.finite)
+    median, noise = sampled(clipping.finite)
     return SkyStatistics(
         n=last.n,
         mean=last.mean,
@@ -195,8 +210,8 @@ def _with_mode(clipping: Clipping, *, all_finite: bool) -> SkyStatistics:
     )
 
 
-def _sampled(values: Float32s) -> tuple[float, float]:
-    """Return `SkyStatistics.median` and `SkyStatistics.noise`."""
+def sampled(values: Float32s) -> tuple[float, float]:
+    """Return `MeasuredSky.median` and `MeasuredSky.noise` of finite pixels."""
     if not values.size:
         return math.nan, math.nan
     # An odd stride samples all columns of a chip, whose width is even.
