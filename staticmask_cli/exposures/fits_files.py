@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import stat
 import threading
 import traceback
@@ -228,6 +229,8 @@ def _read_hdu(
     if index and as_word(header, "XTENSION") != "IMAGE" and not is_compressed:
         return Hdu(index=index, name=name, version=version, header=header, array=None)
     bitpix, shape = place.bitpix, place.shape
+    if not is_compressed and place.size < math.prod(shape) * abs(bitpix) // 8 * bool(shape):
+        raise HeaderError(f"is damaged: HDU {index} has GCOUNT 0, but it is an image")
     constant = None
     if not shape and "PIXVALUE" in header:
         constant = as_float(header, "PIXVALUE")
@@ -243,7 +246,7 @@ def _read_hdu(
         # Only of extensions by which exposures are identified.
         header_hash=place.header_hash if name in ("SCI", "DQ") else "",
         datasum=str(header.get("DATASUM", "")),
-        offset=place.offset if as_it_is and constant is None else None,
+        offset=place.offset if as_it_is and place.shape else None,
         has_blank=bitpix > 0 and "BLANK" in header,
         gzipped=gzipped,
         constant=constant,

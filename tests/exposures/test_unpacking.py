@@ -179,3 +179,36 @@ def test_warnings_are_suppressed_until_no_thread_reads(tmp_path: Path) -> None:
     assert warnings.filters[:] == before
     with pytest.raises(UserWarning, match="after them"):
         warnings.warn("after them", stacklevel=1)
+
+
+@pytest.mark.parametrize("name", ["SCI", "DQ"])
+@pytest.mark.parametrize("flags", [{}, {"final_bits": 0}], ids=["", "flags"])
+def test_an_extension_without_data_between_others_is_that_of_the_plain_file(name, flags, tmp_path):
+    path = chips(tmp_path / "a_flt.fits")
+    with fits.open(path, memmap=False) as hdus:
+        empty = fits.ImageHDU(name=name, ver=3)
+        empty.header["BITPIX"] = -32
+        fits.HDUList([*hdus[:3], empty, *hdus[3:]]).writeto(path, overwrite=True)
+    results = []
+    for one in (path, packed(path, tmp_path / "packed")):
+        try:
+            results.append(masks(run(one, out=tmp_path / f"out_{len(results)}", **flags)))
+        except InputError as error:
+            results.append([str(line).partition(": ")[2] for line in error.problems])
+    plain, unpacked = results
+    if name == "SCI":
+        assert plain == unpacked
+        assert "is empty" in plain[0]
+    else:
+        np.testing.assert_equal(plain, unpacked)
+
+
+def test_an_image_with_gcount_0_is_damaged(tmp_path):
+    path = chips(tmp_path / "a_flt.fits")
+    content = path.read_bytes()
+    path.write_bytes(
+        content.replace(b"GCOUNT  =                    1", b"GCOUNT  =                    0")
+    )
+    for one in (path, packed(path, tmp_path / "packed")):
+        with pytest.raises(InputError, match="is damaged: HDU 1 has GCOUNT 0"):
+            run(one, out=tmp_path / "out")
