@@ -6,7 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from staticmask_cli.errors import printable
 from staticmask_cli.exposures.instruments import sci_name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChipRecord:
     """The statistics of one chip of one exposure: a row of a mask's table.
 
@@ -103,6 +103,19 @@ class ChipRecord:
     unique: NDArray[np.uint32] = field(
         default_factory=lambda: np.empty(0, np.uint32), repr=False, compare=False
     )
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all attributes but `unique`; NaN, for what was not measured, equals NaN."""
+        if not isinstance(other, ChipRecord):
+            return NotImplemented
+        return self._compared() == other._compared()
+
+    def __hash__(self) -> int:
+        return hash(self._compared())
+
+    def _compared(self) -> tuple[Any, ...]:
+        values = (getattr(self, one.name) for one in fields(self) if one.compare)
+        return tuple(None if isinstance(v, float) and math.isnan(v) else v for v in values)
 
     @property
     def key(self) -> tuple[str, int, str, str]:

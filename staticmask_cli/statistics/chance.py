@@ -34,7 +34,7 @@ def clipped_rms() -> float:
     return rms
 
 
-def low_probability(static_sig: float, background: Background) -> float:
+def low_probability(static_sig: float, background: Background = Background.CHIP) -> float:
     """Return the probability that a pixel is low in one exposure from noise alone.
 
     Parameters
@@ -46,7 +46,7 @@ def low_probability(static_sig: float, background: Background) -> float:
 
     Examples
     --------
-    >>> f"{low_probability(4.0, Background.CHIP):.2e}"
+    >>> f"{low_probability(4.0):.2e}"
     '4.08e-05'
     >>> f"{low_probability(4.0, Background.LOCAL):.2e}"
     '3.17e-05'

@@ -211,7 +211,13 @@ def _with_mode(clipping: Clipping, *, all_finite: bool) -> SkyStatistics:
 
 
 def sampled(values: Float32s) -> tuple[float, float]:
-    """Return `MeasuredSky.median` and `MeasuredSky.noise` of finite pixels."""
+    """Return `MeasuredSky.median` and `MeasuredSky.noise` of finite pixels.
+
+    Examples
+    --------
+    >>> sampled(np.arange(100, dtype=np.float32))
+    (49.5, 34.6344746068543)
+    """
     if not values.size:
         return math.nan, math.nan
     # An odd stride samples all columns of a chip, whose width is even.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from staticmask_cli.config.merging import Configuration, merge, parse
 from staticmask_cli.config.spec import DEFAULTS_FILE, default, dump, keys
 from staticmask_cli.errors import ConfigError
-from staticmask_cli.settings import Group, MinExposures, Settings
+from staticmask_cli.settings import Background, Group, MinExposures, Settings
 from tests.support.makers import DATA
 
 STATIC_MASK_CFG = DATA / "drizzlepac_staticMask.cfg"
@@ -32,6 +32,12 @@ VALUES = {
     # There are only two values: the flag repeats that of the file.
     "static": [("no", False), ("True", True), ("off", False)],
     "static_sig": [("3", 3.0), ("2.5", 2.5), ("1e1", 10.0)],
+    # There are only two values: the flag repeats that of the file.
+    "background": [
+        ("Local", Background.LOCAL),
+        ("chip", Background.CHIP),
+        ("local", Background.LOCAL),
+    ],
     "final_bits": [("0", "0"), ("64,32", "64,32"), ("~4096", "~4096")],
     "output_dir": [("masks", "masks"), ("/b/b", "/b/b"), ("c/d", "c/d")],
     "prefix": [("one", "one"), ("two-2", "two-2"), ("3.x_+", "3.x_+")],
@@ -54,6 +60,7 @@ VALUES = {
     "max_rms_ratio": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
     "max_clustered": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
     "max_single_exposure": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
+    "max_unrepeated": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
     "max_threshold_depth": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
     "max_bad": [("0", 0.0), ("2.5", 2.5), ("1e3", 1000.0)],
 }
@@ -137,6 +144,7 @@ def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
         group=Group(extver=1),
         static=True,
         static_sig=4.0,
+        background=Background.CHIP,
         final_bits=None,
         output_dir="masks",
         prefix="p",
@@ -159,6 +167,7 @@ def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
         max_rms_ratio=1.4,
         max_clustered=25.0,
         max_single_exposure=50.0,
+        max_unrepeated=50.0,
         max_threshold_depth=10.0,
         max_bad=5.0,
     )

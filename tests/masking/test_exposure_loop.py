@@ -24,7 +24,7 @@ from staticmask_cli.masking.measure import measure, unmeasured
 from staticmask_cli.masking.sweep import sweep
 from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.reports.report import RunRecord
-from staticmask_cli.settings import Settings
+from staticmask_cli.settings import Background, Settings
 from tests.support.makers import INSTRUMENTS, exposure, sky
 from tests.support.runs import small
 
@@ -113,7 +113,12 @@ def test_workers_do_not_receive_the_list_of_all_exposures(tmp_path: Path) -> Non
     given = settings(tmp_path)
     given = replace(given, input=(*given.input, *(f"{tmp_path}/missing{n}" for n in range(9999))))
     with Sending(2) as workers:
-        loop = ExposureLoop(given, partial(measure, static_sig=4.0), workers, RunRecord())
+        loop = ExposureLoop(
+            given,
+            partial(measure, static_sig=4.0, background=Background.CHIP),
+            workers,
+            RunRecord(),
+        )
         assert len(names(loop, paths)) == 3
     assert max(sizes) < 10000
 

@@ -131,11 +131,11 @@ def test_an_explanation_lists_every_exposure_of_every_mask(folder: Path) -> None
         assert explanation.is_bad == (mask.read()[10, 11] == 0)
         for told, record in zip(explanation.chips, mask.chips, strict=True):
             assert (told.file, told.extver) == (record.file, record.extver)
-            assert (told.mode, told.rms) == (record.mode, record.rms)
+            assert (told.background, told.noise) == (record.mode, record.rms)
             assert told.threshold == record.threshold
             array = fits.getdata(folder / told.file, ("SCI", told.extver))
             assert told.value == array[10, 11]
-            assert told.sigmas_below == (told.mode - told.value) / told.rms
+            assert told.sigmas_below == (told.background - told.value) / told.noise
             flags = fits.getdata(folder / told.file, ("DQ", told.extver))
             assert told.dq == flags[10, 11]
             assert told.flagged == (told.dq != 0)
@@ -394,7 +394,7 @@ def test_a_damaged_gzip_cannot_be_compared_with(
 
 
 @pytest.mark.parametrize(
-    "where", ["compare.StaticMask.read", "measure.sky_statistics", "make.plan_masks"]
+    "where", ["compare.StaticMask.read", "measure.find_bad_pixels", "make.plan_masks"]
 )
 def test_a_comparison_without_memory_is_trouble(where: str, folder: Path) -> None:
     create_masks(folder / "*flt.fits", output_dir=folder / "m")

@@ -88,6 +88,7 @@ def test_the_header_records_identity_settings_and_counts(made: Path) -> None:
         "LTM1_1": 1.0,
         "LTM2_2": 1.0,
         "STATSIG": 4.0,
+        "BACKGRND": "chip",
         "FINBITS": "64,32",
         "GROUP": "None",
         "INCEMPTY": False,
@@ -140,6 +141,8 @@ def test_the_table_has_a_row_for_each_chip_of_each_exposure(made: Path) -> None:
             "MODE": "D",
             "RMS": "D",
             "NBINS": "K",
+            "LOCBACK": "D",
+            "LOCNOISE": "D",
             "THRESH": "D",
             "LOWPIX": "K",
             "DQPIX": "K",
@@ -172,6 +175,7 @@ def test_the_table_has_a_row_for_each_chip_of_each_exposure(made: Path) -> None:
             assert row["MODE"] == statistics.mode
             assert row["RMS"] == statistics.rms
             assert row["NBINS"] == statistics.nbins
+            assert np.isnan([row["LOCBACK"], row["LOCNOISE"]]).all()
             assert row["THRESH"] == statistics.mode - 4.0 * statistics.rms
             assert row["LOWPIX"] == (sky(seed) < row["THRESH"]).sum()
             assert row["NPIX"] == 64 * 80

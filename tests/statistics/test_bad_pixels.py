@@ -47,7 +47,7 @@ def test_given_statistics_are_not_computed_again(monkeypatch: pytest.MonkeyPatch
     criteria = Criteria(static_sig=4.0)
     first = find_bad_pixels(pixels, None, criteria)
     monkeypatch.setattr(bad_pixels, "sky_statistics", lambda _: pytest.fail("computed again"))
-    again = find_bad_pixels(pixels, None, criteria, statistics=statistics)
+    again = find_bad_pixels(pixels, None, criteria, sky=statistics)
     assert np.array_equal(first.low, again.low)
 
 
@@ -76,5 +76,5 @@ def test_arrays_of_any_size_are_packed_as_a_whole(size: int) -> None:
     pixels = sky(3, (1, size))
     pixels[0, :: max(1, size // 9)] -= 100
     statistics = sky_statistics(pixels)
-    found = find_bad_pixels(pixels, None, Criteria(static_sig=2.0), statistics=statistics)
+    found = find_bad_pixels(pixels, None, Criteria(static_sig=2.0), sky=statistics)
     assert np.array_equal(found.low, np.packbits(low_pixels(pixels, statistics, 2.0)))
