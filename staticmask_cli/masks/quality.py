@@ -50,6 +50,8 @@ class QualityCheck(NamedTuple):
         Explanation of a failure.
     setting : str
         The setting that defines the limit.
+    advice : str
+        What to do about a failure; the end of `text`.
     """
 
     name: str
@@ -58,6 +60,7 @@ class QualityCheck(NamedTuple):
     limit: float
     text: str
     setting: str
+    advice: str = ""
 
     @property
     def failed(self) -> bool:
@@ -72,7 +75,7 @@ class QualityCheck(NamedTuple):
         """The message that is common to all failures of this check."""
         if self.name == "votes":
             return "min_exposures exceeds the exposures available"
-        return f"{self.name} is above {self.setting}"
+        return f"{self.name} is above {self.setting}{self.advice}"
 
     def short(self) -> str:
         """Return name, value and limit."""
@@ -163,7 +166,8 @@ def chip_checks(
             excess,
             settings,
             f"{record.n_low} low pixels, {chance:.0f} expected from noise; excess {excess:.3g} % "
-            f"of the chip; shadows, nebulosity or a wrong sky may be masked{advice}",
+            "of the chip; shadows, nebulosity or a wrong sky may be masked",
+            advice,
         ),
         _check(
             "clustered",
@@ -171,7 +175,8 @@ def chip_checks(
             share,
             settings,
             f"{record.n_clustered} of {record.n_low} low pixels are clustered, which is rare for "
-            f"defects; holes of stars or nebulosity may be masked{advice}",
+            "defects; holes of stars or nebulosity may be masked",
+            advice,
         ),
     ]
     is_chips = recipe.background is Background.CHIP
@@ -185,7 +190,8 @@ def chip_checks(
                 offset,
                 settings,
                 f"the mode {record.mode:.6g} is {offset:.3g} times the noise from the median "
-                f"{record.median:.6g}; in a crowded or nebulous field it is not the sky{advice}",
+                f"{record.median:.6g}; in a crowded or nebulous field it is not the sky",
+                advice,
             ),
             _check(
                 "rms_ratio",
@@ -193,7 +199,8 @@ def chip_checks(
                 ratio,
                 settings,
                 f"the rms {record.rms:.6g} is {ratio:.3g} times the noise {record.noise:.6g}; "
-                f"stars or nebulosity widen it, and bad pixels are missed{advice}",
+                "stars or nebulosity widen it, and bad pixels are missed",
+                advice,
             ),
         ]
     return tuple(found)
@@ -253,8 +260,8 @@ def mask_checks(
                     _percent(max(0.0, once - noise), bad),
                     settings,
                     f"{once} of {bad} bad pixels are low in a single exposure only, {noise:.0f} "
-                    "expected from noise; small structures of the sky may be masked; "
-                    "use --min-exposures 2",
+                    "expected from noise; small structures of the sky may be masked",
+                    "; use --min-exposures 2",
                 )
             )
     return tuple(found)
@@ -298,9 +305,10 @@ def use_checks(
         text = (
             f"no exposure has a low pixel: every threshold is at least {depth:.3g} times the noise "
             f"below the lowest pixel; static_sig {recipe.static_sig:g} is too large, or stars or "
-            f"nebulosity widen the rms{_ADVICE[recipe.background]}"
+            "nebulosity widen the rms"
         )
-        found.append(_check("threshold_depth", name, depth, settings, text))
+        advice = _ADVICE[recipe.background]
+        found.append(_check("threshold_depth", name, depth, settings, text, advice))
     return tuple(found)
 
 
@@ -308,9 +316,16 @@ def _percent(part: float, bad: int) -> float:
     return 100 * part / max(bad, _HANDFUL)
 
 
-def _check(name: str, subject: str, value: float, settings: Settings, text: str) -> QualityCheck:
+def _check(
+    name: str, subject: str, value: float, settings: Settings, text: str, advice: str = ""
+) -> QualityCheck:
     limit = getattr(settings, f"max_{name}")
-    setting = f"max_{name} {limit:g}"
     return QualityCheck(
-        name=name, subject=subject, value=value, limit=limit, text=text, setting=setting
+        name=name,
+        subject=subject,
+        value=value,
+        limit=limit,
+        text=text + advice,
+        setting=f"max_{name} {limit:g}",
+        advice=advice,
     )

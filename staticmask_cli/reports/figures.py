@@ -223,7 +223,7 @@ def histogram(data: Histogram, unit: str, *, dark: bool) -> bytes:
     threshold, centre = in_words(data.threshold), in_words(data.centre)
     low, high = data.edges[0], data.edges[-1]
     if data.background is Background.LOCAL:
-        level, noise, label = "background", "noise", "distance from the background (noise)"
+        level, noise, label = "background", "noise", "distance from the background (noise = 1)"
     else:
         level, noise = "mode", "rms"
         label = f"pixel value ({printable(unit)})" if unit else "pixel value"
