@@ -77,7 +77,7 @@ class Accumulated:
     @property
     def contributes(self) -> bool:
         """Whether any chip contributes to the mask."""
-        return bool(self.known) or any(r.used or r.nbins for r in self.records)
+        return bool(self.known) or any(r.used or r.pixel_hash for r in self.records)
 
     @property
     def has_good(self) -> bool:

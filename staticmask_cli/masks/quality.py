@@ -6,6 +6,7 @@ checked like a new one.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -297,7 +298,7 @@ def use_checks(
     depths = [
         0.0 if record.n_low else max(0.0, (record.lowest - record.threshold) / record.noise)
         for record in mask.records
-        if record.used and record.has_sky and record.noise > 0
+        if record.used and math.isfinite(record.threshold) and record.noise > 0
         if not _counts_few_photons(identity, record)
     ]
     if depths:
