@@ -298,7 +298,7 @@ def use_checks(
     depths = [
         0.0 if record.n_low else max(0.0, (record.lowest - record.threshold) / record.noise)
         for record in mask.records
-        if record.used and math.isfinite(record.threshold) and record.noise > 0
+        if record.used and not math.isnan(record.threshold) and record.noise > 0
         if not _counts_few_photons(identity, record)
     ]
     if depths:

@@ -1085,7 +1085,8 @@ def test_many_failed_checks_are_one_line_with_the_range_of_values(invoke, tmp_pa
     assert result.exit_code == 4
     (line,) = (line for line in result.stderr.splitlines() if "low_excess" in line)
     match = re.fullmatch(
-        r"staticmask: error: low_excess is above max_low_excess 0.5: 5 times, "
+        r"staticmask: error: low_excess is above max_low_excess 0.5; --background local compares "
+        r"pixels with their surroundings: 5 times, "
         r"([\d.]+) to ([\d.]+); -v, --log-file and --summary list each",
         line,
     )
