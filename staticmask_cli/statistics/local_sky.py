@@ -39,9 +39,14 @@ NEAR, WIDE = 1, 2
 # Size of the sample, in whole rows, from which noises are measured. A noise is then
 # uncertain by 0.5 % on a blank chip, and by 10 % in the smallest bins.
 _SAMPLE = 131072
-# Every so many pixels of it are used for each step, and for the medians of the chip.
-_FEWER = {NEAR: 1, WIDE: 2}
-_FEWER_FOR_MEDIANS = 8
+# One in so many pixels of it is used for each step, and for the medians of the chip; odd
+# numbers, so that all columns take part.
+_FEWER = {NEAR: 1, WIDE: 3}
+_FEWER_FOR_MEDIANS = 7
+# Largest shares of pixels that are lower and higher than predicted in good rows and columns.
+# Predictions are rather low, so that more pixels are higher.
+_MOST_LOWER = 0.85
+_MOST_HIGHER = 0.97
 # With fewer pixels, the tail of the residuals is a guess.
 _FEWEST = 225
 # The pixels of a wide defect lie below their next neighbours as well, by half their depth,
@@ -198,7 +203,9 @@ def local_sky(pixels: NDArray[Any], excluded: Bits | None = None) -> LocalSky:
     """
     with np.errstate(all="ignore"):
         n_finite, lowest = _finite(pixels)
-        median, noise = sampled(pixels.reshape(-1))
+        flat = pixels.reshape(-1)
+        finite = flat if n_finite == flat.size else flat[np.isfinite(flat.astype(np.float32))]
+        median, noise = sampled(finite.astype(np.float32, copy=False))
         chip: dict[str, Any] = {
             "all_finite": n_finite == pixels.size,
             "n_finite": n_finite,
@@ -210,13 +217,15 @@ def local_sky(pixels: NDArray[Any], excluded: Bits | None = None) -> LocalSky:
             return LocalSky(**chip, reason="it has too few rows or columns")
         wide = padded(pixels, excluded, all_finite=chip["all_finite"])
         places = _sample(pixels.shape)
-        values = pixels.reshape(-1).take(places).astype(np.float32)
+        values = flat.take(places).astype(np.float32)
         predictions = {step: _predictions(wide, places, step) for step in (NEAR, WIDE)}
         usable = np.isfinite(values)
         for predicted in predictions.values():
             usable &= np.isfinite(predicted.level)
         if np.count_nonzero(usable) < _FEWEST:
             return LocalSky(**chip, reason="too few pixels have neighbours")
+        for predicted in predictions.values():
+            usable &= _in_good_lines(values - predicted.level, usable, pixels.shape[1])
         values = _spread(values[usable])
         kept = {
             step: Prediction(*(part[usable][::fewer] for part in predictions[step]))
@@ -264,6 +273,24 @@ def _sample(shape: tuple[int, ...]) -> Places:
 def _predictions(wide: Floats, places: Places, step: int) -> Prediction:
     parts = [predict(neighbours(wide, places[part], step)) for part in _parts(places.size)]
     return Prediction(*(np.concatenate(of_parts) for of_parts in zip(*parts, strict=True)))
+
+
+def _in_good_lines(
+    residuals: Floats, usable: NDArray[np.bool_], n_columns: int
+) -> NDArray[np.bool_]:
+    """Return which pixels of the sample are not in bad rows and columns or beside them.
+
+    Nearly all pixels of a bad column are lower, and nearly all beside it are higher than
+    their neighbours predict. They would widen the noise of the places that they share.
+    """
+    usable, residuals = usable.reshape(-1, n_columns), residuals.reshape(-1, n_columns)
+    lower, higher = usable & (residuals < 0), usable & (residuals > 0)
+    good = np.ones(usable.shape, bool)
+    for axis in (0, 1):
+        n = usable.sum(axis=axis, keepdims=True)
+        good &= lower.sum(axis=axis, keepdims=True) <= _MOST_LOWER * n
+        good &= higher.sum(axis=axis, keepdims=True) <= _MOST_HIGHER * n
+    return good.reshape(-1)
 
 
 def _parts(size: int) -> Iterator[slice]:

@@ -3,8 +3,8 @@
 The neighbours of a pixel are the next and the second pixel along both directions of its
 row, its column and its two diagonals, 16 in all. With a step of 2 they are the second
 and the fourth: further away, but the adjacent pixel of a wide defect is not among them.
-Beyond the edges of a chip its pixels are mirrored; a missing neighbour is replaced by
-the opposite one.
+A neighbour that is missing, or lies beyond the edge of the chip, is replaced by the
+opposite one.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ Places = NDArray[np.integer[Any]]
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 #: Distance of the farthest neighbours, for the largest step: the margin of a chip.
 MARGIN = 4
-# Represents a missing neighbour: sorted to the end.
-_MISSING = np.float32(np.inf)
 _HALF = np.float32(0.5)
 _THIRD = np.float32(1 / 3)
 # Comparisons of sorting networks for 4 and 8 values (Knuth, The Art of Computer
@@ -36,6 +34,24 @@ _NETWORKS = {
         *((0, 4), (3, 7), (1, 5), (2, 6), (1, 4), (3, 6), (2, 4), (3, 5), (3, 4)),
     ),
 }
+
+
+class Neighbours(NamedTuple):
+    """The neighbours of some pixels.
+
+    Attributes
+    ----------
+    values : ndarray of float32
+        4 x 4 x number of pixels: the next neighbours forwards and backwards, then the
+        farther ones; for each of `DIRECTIONS`. A missing one is replaced by the opposite
+        one, and infinite if both are missing.
+    one_sided : ndarray of bool or None
+        4 x number of pixels: whether one of the next neighbours is missing; None if
+        there is no such pixel.
+    """
+
+    values: Floats
+    one_sided: NDArray[np.bool_] | None
 
 
 class Prediction(NamedTuple):
@@ -63,12 +79,12 @@ class Prediction(NamedTuple):
 
 
 def padded(pixels: NDArray[Any], excluded: Bits | None, *, all_finite: bool) -> Floats:
-    """Return the pixels of a chip with a mirrored margin on all sides.
+    """Return the pixels of a chip with a margin on all sides.
 
     Parameters
     ----------
     pixels : ndarray
-        The chip's pixels, rows x columns, of any real type; more than `MARGIN` of each.
+        The chip's pixels, rows x columns, of any real type.
     excluded : ndarray of uint8 or None
         Pixels that are not used as neighbours, as bits.
     all_finite : bool
@@ -77,30 +93,27 @@ def padded(pixels: NDArray[Any], excluded: Bits | None, *, all_finite: bool) -> 
     Returns
     -------
     ndarray of float32
-        `MARGIN` rows and columns larger on each side; missing neighbours are -inf.
+        `MARGIN` rows and columns larger on each side; -inf in the margin and for pixels
+        that are missing or excluded.
 
     Examples
     --------
-    >>> padded(np.arange(25).reshape(5, 5), None, all_finite=True)[4, 2:6].tolist()
-    [2.0, 1.0, 0.0, 1.0]
+    >>> padded(np.arange(4).reshape(2, 2), None, all_finite=True)[3:6, 3:6].tolist()
+    [[-inf, -inf, -inf], [-inf, 0.0, 1.0], [-inf, 2.0, 3.0]]
     """
     shape = pixels.shape[0] + 2 * MARGIN, pixels.shape[1] + 2 * MARGIN
-    wide = np.empty(shape, np.float32)
+    wide = np.full(shape, -np.inf, np.float32)
     inside = wide[MARGIN:-MARGIN, MARGIN:-MARGIN]
     inside[:] = pixels
     if not all_finite:
         inside[~np.isfinite(inside)] = -np.inf
     if excluded is not None:
-        inside[
-            np.unpackbits(excluded, count=pixels.size).view(bool).reshape(pixels.shape)
-        ] = -np.inf
-    for lines in (wide, wide.T):  # rows, then columns with their corners
-        lines[:MARGIN] = lines[2 * MARGIN : MARGIN : -1]
-        lines[-MARGIN:] = lines[-MARGIN - 2 : -2 * MARGIN - 2 : -1]
+        missing = np.unpackbits(excluded, count=pixels.size).view(np.bool_)
+        inside[missing.reshape(pixels.shape)] = -np.inf
     return wide
 
 
-def neighbours(wide: Floats, places: Places, step: int) -> Floats:
+def neighbours(wide: Floats, places: Places, step: int) -> Neighbours:
     """Return the neighbours of some pixels.
 
     Parameters
@@ -114,14 +127,12 @@ def neighbours(wide: Floats, places: Places, step: int) -> Floats:
 
     Returns
     -------
-    ndarray of float32
-        4 x 4 x number of places: next neighbours forwards and backwards, then the
-        farther ones; for each of `DIRECTIONS`. Missing ones are infinite.
+    Neighbours
 
     Examples
     --------
     >>> wide = padded(np.arange(25).reshape(5, 5), None, all_finite=True)
-    >>> neighbours(wide, np.array([12]), 1)[:2, 0, 0].tolist()
+    >>> neighbours(wide, np.array([12]), 1).values[:2, 0, 0].tolist()
     [13.0, 11.0]
     """
     n_columns = wide.shape[1]
@@ -130,31 +141,29 @@ def neighbours(wide: Floats, places: Places, step: int) -> Floats:
     # Skips the margins beside all rows before a pixel, and on its left.
     starts = places + (2 * rows + n_columns + 1) * MARGIN
     flat = wide.reshape(-1)
-    found = np.empty((4, len(DIRECTIONS), places.size), np.float32)
+    values = np.empty((4, len(DIRECTIONS), places.size), np.float32)
     for which, distance in enumerate((step, -step, 2 * step, -2 * step)):
         for direction, (dy, dx) in enumerate(DIRECTIONS):
             offset = distance * (dy * n_columns + dx)
-            flat.take(starts + offset, out=found[which, direction], mode="clip")
-    if found.min(initial=np.inf) == -np.inf:
-        for one, opposite in ((0, 1), (1, 0), (2, 3), (3, 2)):
-            np.copyto(found[one], found[opposite], where=found[one] == -np.inf)
-        found[found == -np.inf] = _MISSING
-    return found
+            flat.take(starts + offset, out=values[which, direction], mode="clip")
+    missing = values == -np.inf
+    if not missing.any():
+        return Neighbours(values, None)
+    for one, opposite in ((0, 1), (1, 0), (2, 3), (3, 2)):
+        np.copyto(values[one], values[opposite], where=missing[one])
+    values[values == -np.inf] = np.inf
+    return Neighbours(values, missing[0] ^ missing[1])
 
 
-def predict(around: Floats) -> Prediction:
+def predict(around: Neighbours) -> Prediction:
     """Predict pixels from their neighbours.
 
     Along each direction, a pixel is interpolated between its neighbours: linearly
     between the next ones, and with a cubic polynomial through all four; the lower value
     counts, so that a cosmic ray seldom raises it. The mean of the middle two directions
     follows ridges and edges, and ignores a column or row of defects. It is limited by
-    the median of the next neighbours.
-
-    Parameters
-    ----------
-    around : ndarray of float32
-        As returned by `neighbours`.
+    the median of the next neighbours and, beside missing pixels and at the edges of the
+    chip, by what the pixels on the other side extrapolate to.
 
     Examples
     --------
@@ -163,13 +172,17 @@ def predict(around: Floats) -> Prediction:
     >>> predict(neighbours(wide, np.array([40]), 1)).level.tolist()
     [16.0]
     """
-    linear = (around[0] + around[1]) * _HALF
-    farther = (around[2] + around[3]) * _HALF
+    values = around.values
+    linear = (values[0] + values[1]) * _HALF
+    farther = (values[2] + values[3]) * _HALF
     cubic = linear + (linear - farther) * _THIRD
     along = _sorted(np.where(np.isfinite(cubic), np.minimum(linear, cubic), linear))
-    near = _sorted(around[:2].reshape(8, -1))
-    far = _sorted(around[2:].reshape(8, -1))
+    near = _sorted(values[:2].reshape(8, -1))
+    far = _sorted(values[2:].reshape(8, -1))
     level = np.minimum(_middle(along), _middle(near))
+    if around.one_sided is not None:
+        slopes = np.where(around.one_sided & np.isfinite(farther), 2 * linear - farther, np.inf)
+        level = np.minimum(level, _middle(_sorted(slopes.astype(np.float32))))
     contrast = np.maximum(level - _middle(far), 0)
     contrast[~np.isfinite(contrast)] = 0
     scatter = _ordered(near, 6) - _ordered(near, 3)

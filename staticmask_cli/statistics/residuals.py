@@ -8,7 +8,6 @@ neighbours (edges, stars, vignetting) and of the contrast (cosmic rays, stars, r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -17,10 +16,12 @@ from numpy.typing import NDArray
 
 from staticmask_cli.statistics.neighbours import Floats, Prediction
 
-# Bins of equal number by level, scatter and contrast. The last bin is halved until it
-# has the smallest number: the rare brightest and roughest places differ most.
+# Bins of equal number by level, scatter and contrast, and the smallest number. The last
+# bin of a large sample is halved until it has less: the rare brightest and roughest places,
+# such as those beside two cosmic rays, differ most.
 _BINS = (32, 32, 16)
-_SMALLEST_BIN = 32
+_SMALLEST_BIN = 256
+_SMALLEST_PART = 32
 # Quantiles: median, one and two sigma below it for Gaussian noise, and quartiles.
 _MEDIAN = 0.5
 _ONE_SIGMA = 0.5 * math.erfc(1 / math.sqrt(2))
@@ -208,7 +209,10 @@ def _fit(
         nodes.append(quantity[(start + end) // 2])
         centres.append(median - min(max(skew, 0.0), _LARGEST_OFFSET * noise))
         noises.append(noise)
-    rising = _rising(noises, np.diff(edges).tolist())
+    # Places without spread, such as those that were set to zero, are not pooled with others.
+    has_spread = np.array(noises) > 0
+    rising = np.zeros(len(noises))
+    rising[has_spread] = _rising(np.array(noises)[has_spread], np.diff(edges)[has_spread])
     curve = Curve(*np.array([nodes, np.minimum(centres, rising), rising], np.float32))
     at_each = np.empty((2, order.size), np.float32)
     at_each[:, order] = curve.at(quantity)  # in their order, which is several times faster
@@ -233,27 +237,29 @@ def _edges(quantity: Floats, bins: int) -> list[int]:
     size = quantity.size
     bins = max(1, min(bins, size // _SMALLEST_BIN))
     wanted = [size * number // bins for number in range(1, bins)]
+    is_large = size >= max(_BINS) * _SMALLEST_BIN
+    least = _SMALLEST_PART if is_large else _SMALLEST_BIN
     rest = size - wanted[-1] if wanted else size
-    while rest // 2 >= _SMALLEST_BIN:
+    while rest // 2 >= least:
         rest //= 2
         wanted.append(size - rest)
     edges = [0]
     for place in wanted:
         edge = int(np.searchsorted(quantity, quantity[place]))
-        if edge - edges[-1] >= _SMALLEST_BIN and size - edge >= _SMALLEST_BIN:
+        if edge - edges[-1] >= least and size - edge >= least:
             edges.append(edge)
     return [*edges, size]
 
 
-def _rising(values: Iterable[float], weights: Iterable[int]) -> NDArray[np.float64]:
+def _rising(values: NDArray[np.float64], weights: NDArray[np.int64]) -> list[float]:
     """Return the nearest sequence that never falls (pool adjacent violators).
 
     Robertson, Wright & Dykstra, Order Restricted Statistical Inference, section 1.2.
     """
     pools: list[tuple[float, int, int]] = []  # value, weight, number of values
-    for value, weight in zip(values, weights, strict=True):
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
         pools.append((value, weight, 1))
         while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
             (a, m, i), (b, n, j) = pools[-2:]
             pools[-2:] = [((a * m + b * n) / (m + n), m + n, i + j)]
-    return np.repeat([value for value, *_ in pools], [number for *_, number in pools])
+    return [value for value, _, number in pools for _ in range(number)]

@@ -43,3 +43,41 @@ def plain_statistics(pixels: np.ndarray) -> tuple[float, float, int]:
         d1, d2 = h[k] - h[k - 1], h[k] - h[k + 1]
         place = (k + 1 + 0.5 * (d1 - d2) / (d1 + d2)) - 0.5
     return float(least) + place * width, float(rms), nbins
+
+
+def plain_prediction(pixels: np.ndarray, y: int, x: int, step: int) -> tuple[float, ...]:
+    """Predict one pixel from its neighbours: level, between, scatter and contrast.
+
+    Missing neighbours are not finite. Written from the description in `neighbours.predict`,
+    pixel by pixel, in double precision.
+    """
+
+    def value(dy: int, dx: int) -> float:
+        inside = 0 <= y + dy < pixels.shape[0] and 0 <= x + dx < pixels.shape[1]
+        return float(pixels[y + dy, x + dx]) if inside else np.nan
+
+    def of_pair(dy: int, dx: int) -> tuple[list[float], bool]:
+        present = [v for v in (value(dy, dx), value(-dy, -dx)) if np.isfinite(v)]
+        return (present, False) if len(present) == 2 else (present * 2, len(present) == 1)
+
+    near, far, between, along, beyond = [], [], [], [], []
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        next_, is_one_sided = of_pair(step * dy, step * dx)
+        farther, _ = of_pair(2 * step * dy, 2 * step * dx)
+        near += next_
+        far += farther
+        if next_:
+            linear = sum(next_) / 2
+            between.append(linear)
+            cubic = (4 * linear - sum(farther) / 2) / 3 if farther else linear
+            along.append(min(linear, cubic))
+            if is_one_sided and farther:
+                beyond.append(2 * linear - sum(farther) / 2)
+    if not near:
+        return np.inf, np.inf, np.nan, 0.0
+    level = min(np.median(along), np.median(near), np.median(beyond) if beyond else np.inf)
+    near.sort()
+    n = len(near)
+    scatter = near[6 * (n - 1) // 7] - near[3 * (n - 1) // 7]
+    contrast = max(level - np.median(far), 0) if far else 0.0
+    return level, float(np.median(between)), scatter, contrast
