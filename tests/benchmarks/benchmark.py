@@ -42,6 +42,7 @@ KERNEL_OFF = {KERNEL_VARIABLE: "off"}
 # Programs, by their names in the tables.
 FLOOR, OURS, NUMPY, PEER = "floor", "staticmask", "staticmask in NumPy", "DrizzlePac"
 ONE_CORE, VOTES = "staticmask on one core", "staticmask with two votes"
+LOCAL = "with a local background"
 
 FLOOR_PROGRAM = """
 import sys
@@ -139,6 +140,7 @@ def commands(case: Case, paths: list[Path], folder: Path, peer: str | None) -> d
         found[ONE_CORE] = make_masks(ONE_CORE, "-j1")
         if len(paths) > 1:
             found[VOTES] = make_masks(VOTES, "-j2", "-m2")
+            found[LOCAL] = make_masks(LOCAL, "-j2", "--background", "local")
     if peer:
         script = Path(__file__).with_name("peer.py")
         found[PEER] = [peer, script, "--no-stats", "--out", folder / PEER, *paths]
@@ -209,10 +211,10 @@ def print_case(title: str, exposures: int, usages: Usages) -> None:
 def print_markdown(results: dict[str, Usages]) -> None:
     """Print the table of man/speed.md."""
     rows = {"exposures": [*results], "---": ["---"] * len(results)}
-    for name in (OURS, NUMPY, ONE_CORE):
+    for name in (OURS, NUMPY, ONE_CORE, LOCAL):
         rows[f"{name} / floor"] = [ratio(usages, name, FLOOR) for usages in results.values()]
     rows["DrizzlePac / staticmask"] = [ratio(usages, PEER, OURS) for usages in results.values()]
-    for name in (FLOOR, OURS, VOTES, PEER):
+    for name in (FLOOR, OURS, VOTES, LOCAL, PEER):
         rows[f"peak memory of {name}, MiB"] = [memory(usages, name) for usages in results.values()]
     print()
     for name, cells in rows.items():
