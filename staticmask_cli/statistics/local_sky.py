@@ -120,8 +120,9 @@ class LocalSky(MeasuredSky):
         background, noise = self._at(places, NEAR)
         wide_background, wide_noise = self._at(places, WIDE)
         values = pixels.reshape(-1).take(places)
-        sigmas, wide_sigmas = (background - values) / noise, (wide_background - values) / wide_noise
-        is_wide = is_set(low, places.astype(np.uint32)) & (wide_sigmas > sigmas)
+        with np.errstate(all="ignore"):
+            is_wide = (wide_background - values) / wide_noise > (background - values) / noise
+        is_wide &= is_set(low, places.astype(np.uint32))
         return np.where(is_wide, wide_background, background), np.where(is_wide, wide_noise, noise)
 
     def _at(self, places: Places, step: int) -> tuple[Floats, Floats]:
@@ -224,8 +225,11 @@ def local_sky(pixels: NDArray[Any], excluded: Bits | None = None) -> LocalSky:
             usable &= np.isfinite(predicted.level)
         if np.count_nonzero(usable) < _FEWEST:
             return LocalSky(**chip, reason="too few pixels have neighbours")
+        good = usable.copy()
         for predicted in predictions.values():
-            usable &= _in_good_lines(values - predicted.level, usable, pixels.shape[1])
+            good &= _in_good_lines(values - predicted.level, usable, pixels.shape[1])
+        if 2 * np.count_nonzero(good) > np.count_nonzero(usable):  # not with a striped sky
+            usable = good
         values = _spread(values[usable])
         kept = {
             step: Prediction(*(part[usable][::fewer] for part in predictions[step]))
@@ -265,7 +269,7 @@ def _finite(pixels: NDArray[Any]) -> tuple[int, float]:
 
 def _sample(shape: tuple[int, ...]) -> Places:
     """Return the flat indices of a chip's sample: evenly spaced rows."""
-    stride = max(1, shape[0] * shape[1] // _SAMPLE)
+    stride = shape[0] * shape[1] // _SAMPLE | 1  # odd: even rows may differ from odd ones
     rows = np.arange(stride // 2, shape[0], stride)
     return (rows[:, np.newaxis] * shape[1] + np.arange(shape[1])).reshape(-1)
 

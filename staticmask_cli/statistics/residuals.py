@@ -117,7 +117,7 @@ class Calibration(NamedTuple):
             for further, second in zip(*self.by_contrast[1:], strict=True)
         )
         # Bounds of levels may be higher than any level, by as much as neighbours differ.
-        span = 2 * (nodes[-1] - nodes[0]) + 10 * noises[-1]
+        span = 2 * (nodes[-1] - nodes[0]) + 10 * noises[-1] or 1.0
         edges = nodes[0] + np.linspace(0, span, _TABULATED)
         levels = np.sort(np.concatenate((edges, nodes)))
         limits = levels + np.interp(levels, nodes, centres + best * noises)

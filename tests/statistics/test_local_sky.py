@@ -344,6 +344,13 @@ def test_steps_between_amplifiers_are_not_low() -> None:
     few(low(pixels), 6)
 
 
+def test_a_striped_sky_is_not_low() -> None:
+    # Every row would count as bad.
+    pixels = observed(flat())
+    pixels[::2] += 60
+    few(low(pixels), 4)
+
+
 def test_a_background_that_was_subtracted_is_negative_without_harm() -> None:
     pixels = observed(flat()) - 45
     pixels[70, 80] = -160
