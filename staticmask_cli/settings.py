@@ -12,6 +12,8 @@ from typing import NamedTuple
 #: Environment variable that switches the C kernel off; it is not an option, because
 #: results do not depend on it.
 KERNEL_VARIABLE = "STATICMASK_KERNEL"
+#: Its values, for switching the kernel off and on, in any case.
+KERNEL_OFF, KERNEL_ON = ("off", "no", "false", "0"), ("on", "yes", "true", "1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

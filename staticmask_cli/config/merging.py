@@ -15,7 +15,7 @@ from configobj.validate import ValidateError
 from staticmask_cli.config.checks import RefusedError, is_given, native, validator
 from staticmask_cli.config.spec import DEFAULT, DEFAULTS_FILE, Layer, default, keys
 from staticmask_cli.errors import ConfigError
-from staticmask_cli.settings import KERNEL_VARIABLE, Settings
+from staticmask_cli.settings import KERNEL_OFF, KERNEL_ON, KERNEL_VARIABLE, Settings
 
 ENVIRONMENT_PREFIX = "STATICMASK_"
 #: Origin of an argument of a Python function.
@@ -340,9 +340,12 @@ def _environment(environment: Mapping[str, str]) -> Source:
     found = Source()
     for variable, value in environment.items():
         name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-        if not variable.startswith(ENVIRONMENT_PREFIX) or not value or variable == KERNEL_VARIABLE:
+        if not variable.startswith(ENVIRONMENT_PREFIX) or not value:
             continue
-        if name in keys():
+        if variable == KERNEL_VARIABLE:
+            if value.strip().lower() not in ("", *KERNEL_OFF, *KERNEL_ON):
+                found.warnings.append(f"{variable} is '{value}', not on or off; it is ignored")
+        elif name in keys():
             found.layer[name] = (value, variable)
         else:
             # An unknown variable must not stop a nightly run; it is only reported.

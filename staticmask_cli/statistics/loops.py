@@ -11,13 +11,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from staticmask_cli.settings import KERNEL_VARIABLE
+from staticmask_cli.settings import KERNEL_OFF, KERNEL_VARIABLE
 from staticmask_cli.statistics import c_loops, numpy_loops
 from staticmask_cli.statistics.rounds import Float32s
 
 log = logging.getLogger(__name__)
 
-_OFF = ("off", "no", "false", "0")
 _lock = threading.Lock()
 
 
@@ -61,7 +60,7 @@ def chosen() -> Loops:
 
 @cache
 def _choice() -> Loops:
-    if os.environ.get(KERNEL_VARIABLE, "").strip().lower() in _OFF:
+    if os.environ.get(KERNEL_VARIABLE, "").strip().lower() in KERNEL_OFF:
         reason = f"{KERNEL_VARIABLE} is off"
     else:
         try:

@@ -230,3 +230,13 @@ def test_a_compiler_that_fails_is_followed_by_the_next(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not _build_kernel.compile_kernel(source, tmp_path / "k.so")
     assert [path.name for path in tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(("value", "is_known"), [("ON", True), (" 0 ", True), ("offf", False)])
+def test_an_unknown_value_of_the_variable_is_a_warning(
+    value: str, is_known: bool, staticmask_process: Run
+) -> None:
+    result = staticmask_process(REAL, "-o", "out", **{KERNEL_VARIABLE: value})
+    assert result.returncode == 0
+    warning = f"staticmask: warning: {KERNEL_VARIABLE} is 'offf', not on or off; it is ignored\n"
+    assert result.stderr == ("" if is_known else warning)
