@@ -12,8 +12,8 @@ from staticmask_cli.statistics import local_sky as local
 from staticmask_cli.statistics.bad_pixels import Criteria, find_bad_pixels
 from staticmask_cli.statistics.chance import low_probability
 from staticmask_cli.statistics.local_sky import NEAR, WIDE, LocalSky, local_sky
-from staticmask_cli.statistics.neighbours import neighbours, padded, predict
-from staticmask_cli.statistics.residuals import Calibration, _order, _rising
+from staticmask_cli.statistics.neighbours import Prediction, neighbours, padded, predict
+from staticmask_cli.statistics.residuals import Calibration, _order, _rising, calibrate
 from staticmask_cli.statistics.votes import pack
 from tests.support import fields
 from tests.support.plain import plain_prediction
@@ -328,6 +328,16 @@ def test_the_edges_of_dust_lanes_are_not_low(angle: float) -> None:
     few(low(observed(light)), 12)
 
 
+@pytest.mark.parametrize("angle", [5, 85])
+def test_dark_lanes_as_wide_as_the_psf_are_not_low(angle: float) -> None:
+    yy, xx = np.mgrid[: SHAPE[0], : SHAPE[1]] - 110.0
+    across = yy * np.cos(np.deg2rad(angle)) + xx * np.sin(np.deg2rad(angle))
+    # Where it is brightest, few pixels show how much the lane differs from its surroundings.
+    light = 30 + 2500 * np.exp(-np.hypot(yy, xx) / 12)
+    light *= 1 - 0.6 * np.exp(-(across**2) / 2 / 1.4**2)
+    few(np.stack([low(observed(light, seed)) for seed in (1, 2, 3)]), 8)
+
+
 def test_gradients_and_vignetted_corners_are_not_low() -> None:
     yy, xx = np.mgrid[: SHAPE[0], : SHAPE[1]]
     light = 20 + 4.0 * xx + 1.0 * yy
@@ -507,4 +517,37 @@ def test_a_calibration_has_the_noise_of_each_kind_of_place() -> None:
         assert (np.diff(curve.noises) >= 0).all()
         assert (np.diff(curve.nodes) > 0).all()
         assert (curve.centres <= curve.noises).all()
+    assert (np.diff(found.by_contrast.centres) <= 0).all()
     assert found.by_scatter.noises[-1] > 1.5 * found.by_scatter.noises[0]
+
+
+@pytest.mark.parametrize(("shape", "offset"), [(None, 0.0), (400.0, 1 / 30), (9.0, 0.087)])
+def test_the_background_of_skewed_noise_is_near_its_mode(
+    shape: float | None, offset: float
+) -> None:
+    # A gamma distribution has the skewness 2 / sqrt(shape): its mode is a third of that,
+    # in units of the noise, below its median. It is limited to a tenth of the distance from
+    # the median to the 16 % quantile, which is 0.87 for the most skewed one.
+    rng = np.random.default_rng(5)
+    size = 400_000
+    noise = rng.normal(size=size) if shape is None else rng.gamma(shape, 1 / np.sqrt(shape), size)
+    same = np.full(size, 100, "f4")
+    values = (same + 10 * (noise - np.median(noise))).astype("f4")
+    background, _ = calibrate(values, Prediction(same, same, same, same)).at(
+        Prediction(*np.full((4, 1), 100, "f4"))
+    )
+    # The quartiles of 400,000 values are uncertain by 0.003.
+    assert 100 - background[0] == pytest.approx(10 * offset, abs=0.1)
+
+
+def test_the_noise_of_long_tails_is_that_of_two_sigma() -> None:
+    rng = np.random.default_rng(6)
+    size = 400_000
+    same = np.full(size, 100, "f4")
+    values = (same + rng.laplace(0, 1, size)).astype("f4")
+    _, noise = calibrate(values, Prediction(same, same, same, same)).at(
+        Prediction(*np.full((4, 1), 100, "f4"))
+    )
+    # Half the distance from the median to the quantile two sigma below it, 2.275 %; the
+    # quantile of 400,000 values is uncertain by 0.01.
+    assert noise[0] == pytest.approx(np.log(0.5 / 0.02275) / 2, abs=0.02)
