@@ -252,6 +252,7 @@ def test_defects_of_any_form_are_found(form: str, sky: str) -> None:
 def test_defects_beside_missing_and_excluded_pixels_are_found() -> None:
     pixels = observed(flat())
     pixels[50:60, 40:80] = np.nan
+    pixels[52, 43] = -np.inf
     excluded = np.zeros(SHAPE, bool)
     excluded[120:124, 100:160] = True
     pixels[excluded] = -1e4
@@ -435,7 +436,7 @@ def test_places_without_spread_have_no_low_pixels() -> None:
     # A region that was set to zero, as beyond the field of view.
     pixels = observed(flat(level=400.0))
     pixels[:60] = 0
-    pixels[30, 40] = -0.001
+    pixels[30, 40] = -1
     found = low(pixels)
     assert not found[:59].any()
     few(found, 8)
