@@ -252,7 +252,7 @@ def test_defects_of_any_form_are_found(form: str, sky: str) -> None:
 def test_defects_beside_missing_and_excluded_pixels_are_found() -> None:
     pixels = observed(flat())
     pixels[50:60, 40:80] = np.nan
-    pixels[52, 43] = -np.inf
+    pixels[80, 43] = -np.inf
     excluded = np.zeros(SHAPE, bool)
     excluded[120:124, 100:160] = True
     pixels[excluded] = -1e4
@@ -261,6 +261,7 @@ def test_defects_beside_missing_and_excluded_pixels_are_found() -> None:
     found = low(pixels, excluded=pack(excluded))
     assert found[beside].all()
     assert not found[50:60, 40:80].any()
+    assert not found[80, 43]
     found[beside] = False
     assert (found & ~excluded).sum() <= 2
     # As neighbours, the excluded pixels would hide what is beside them.
@@ -432,11 +433,12 @@ def test_half_a_chip_without_pixels_does_not_matter() -> None:
     few(found, 4)
 
 
-def test_places_without_spread_have_no_low_pixels() -> None:
+@pytest.mark.parametrize("subtracted", [0, 500])
+def test_places_without_spread_have_no_low_pixels(subtracted: float) -> None:
     # A region that was set to zero, as beyond the field of view.
-    pixels = observed(flat(level=400.0))
+    pixels = observed(flat(level=400.0)) - np.float32(subtracted)
     pixels[:60] = 0
-    pixels[30, 40] = -1
+    pixels[30, 40] = -100
     found = low(pixels)
     assert not found[:59].any()
     few(found, 8)
