@@ -37,7 +37,7 @@ from staticmask_cli.statistics.votes import Bits, is_set, pack
 #: Steps to the next neighbours: adjacent, and beyond the other half of a wide defect.
 NEAR, WIDE = 1, 2
 # Size of the sample, in whole rows, from which noises are measured. A noise is then
-# uncertain by 0.5 % on a blank chip, and by 10 % in the smallest bins.
+# uncertain by 0.5 % on a blank chip, and by a quarter in the smallest bins.
 _SAMPLE = 131072
 # One in so many pixels of it is used for each step, and for the medians of the chip; odd
 # numbers, so that all columns take part.
@@ -79,7 +79,7 @@ class LocalSky(MeasuredSky):
     local_noise: float = math.nan
     reason: str = ""
     calibrations: dict[int, Calibration] = field(default_factory=dict)
-    _wide: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False)
+    _framed: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False)
 
     @property
     def recorded(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class LocalSky(MeasuredSky):
         if self.is_usable:
             with np.errstate(all="ignore"):
                 for part in _parts(places.size):
-                    around = neighbours(self._wide, places[part], step)
+                    around = neighbours(self._framed, places[part], step)
                     background[part], noise[part] = self.calibrations[step].at(predict(around))
         return background, noise
 
@@ -142,7 +142,7 @@ class LocalSky(MeasuredSky):
         found = [np.empty(0, np.int64)]
         for start in range(0, pixels.shape[0], n_rows):
             values = pixels[start : start + n_rows]
-            bounds = _upper_bounds(self._wide[start : start + n_rows + 2 * MARGIN], step)
+            bounds = _upper_bounds(self._framed[start : start + n_rows + 2 * MARGIN], step)
             # Few pixels are so low that they must be predicted.
             candidates = np.flatnonzero(values < thresholds.below(bounds))
             found.append(candidates + start * pixels.shape[1])
@@ -163,7 +163,7 @@ class LocalSky(MeasuredSky):
     ) -> NDArray[np.bool_]:
         """Return which low pixels of wide defects also lie far below their next neighbours."""
         _, noise = self._at(places, WIDE)
-        between = _predictions(self._wide, places, NEAR).between
+        between = _predictions(self._framed, places, NEAR).between
         values = pixels.reshape(-1).take(places).astype(np.float32, copy=False)
         found: NDArray[np.bool_] = between - values > np.float32(_EDGE * static_sig) * noise
         return found
@@ -216,10 +216,10 @@ def local_sky(pixels: NDArray[Any], excluded: Bits | None = None) -> LocalSky:
         }
         if min(pixels.shape) <= 2 * MARGIN:
             return LocalSky(**chip, reason="it has too few rows or columns")
-        wide = padded(pixels, excluded, all_finite=chip["all_finite"])
+        framed = padded(pixels, excluded, all_finite=chip["all_finite"])
         places = _sample(pixels.shape)
         values = flat.take(places).astype(np.float32)
-        predictions = {step: _predictions(wide, places, step) for step in (NEAR, WIDE)}
+        predictions = {step: _predictions(framed, places, step) for step in (NEAR, WIDE)}
         usable = np.isfinite(values)
         for predicted in predictions.values():
             usable &= np.isfinite(predicted.level)
@@ -249,7 +249,7 @@ def local_sky(pixels: NDArray[Any], excluded: Bits | None = None) -> LocalSky:
             local_background=float(np.median(background[known])),
             local_noise=float(np.median(noises[known])),
             calibrations=calibrations,
-            _wide=wide,
+            _framed=framed,
         )
 
 
@@ -274,8 +274,8 @@ def _sample(shape: tuple[int, ...]) -> Places:
     return (rows[:, np.newaxis] * shape[1] + np.arange(shape[1])).reshape(-1)
 
 
-def _predictions(wide: Floats, places: Places, step: int) -> Prediction:
-    parts = [predict(neighbours(wide, places[part], step)) for part in _parts(places.size)]
+def _predictions(framed: Floats, places: Places, step: int) -> Prediction:
+    parts = [predict(neighbours(framed, places[part], step)) for part in _parts(places.size)]
     return Prediction(*(np.concatenate(of_parts) for of_parts in zip(*parts, strict=True)))
 
 
@@ -325,7 +325,7 @@ def _spread(values: Floats) -> Floats:
     return np.where(np.isin(values, repeated), values + (step * even).astype(np.float32), values)
 
 
-def _upper_bounds(wide: Floats, step: int) -> Floats:
+def _upper_bounds(framed: Floats, step: int) -> Floats:
     """Return upper bounds of the predicted levels of some rows with margin.
 
     The median of eight neighbours is at most the third of the four higher values of
@@ -335,7 +335,7 @@ def _upper_bounds(wide: Floats, step: int) -> Floats:
 
     def neighbour(dy: int, dx: int) -> Floats:
         y, x = MARGIN + step * dy, MARGIN + step * dx
-        return wide[y : wide.shape[0] - 2 * MARGIN + y, x : wide.shape[1] - 2 * MARGIN + x]
+        return framed[y : framed.shape[0] - 2 * MARGIN + y, x : framed.shape[1] - 2 * MARGIN + x]
 
     higher = [np.maximum(neighbour(dy, dx), neighbour(-dy, -dx)) for dy, dx in DIRECTIONS]
     for pair in higher:

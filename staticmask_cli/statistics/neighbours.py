@@ -2,7 +2,7 @@
 
 The neighbours of a pixel are the next and the second pixel along both directions of its
 row, its column and its two diagonals, 16 in all. With a step of 2 they are the second
-and the fourth: further away, but the adjacent pixel of a wide defect is not among them.
+and the fourth: further away, but the adjacent pixel of a framed defect is not among them.
 A neighbour that is missing, or lies beyond the edge of the chip, is replaced by the
 opposite one.
 """
@@ -102,23 +102,23 @@ def padded(pixels: NDArray[Any], excluded: Bits | None, *, all_finite: bool) -> 
     [[-inf, -inf, -inf], [-inf, 0.0, 1.0], [-inf, 2.0, 3.0]]
     """
     shape = pixels.shape[0] + 2 * MARGIN, pixels.shape[1] + 2 * MARGIN
-    wide = np.full(shape, -np.inf, np.float32)
-    inside = wide[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    framed = np.full(shape, -np.inf, np.float32)
+    inside = framed[MARGIN:-MARGIN, MARGIN:-MARGIN]
     inside[:] = pixels
     if not all_finite:
         inside[~np.isfinite(inside)] = -np.inf
     if excluded is not None:
         missing = np.unpackbits(excluded, count=pixels.size).view(np.bool_)
         inside[missing.reshape(pixels.shape)] = -np.inf
-    return wide
+    return framed
 
 
-def neighbours(wide: Floats, places: Places, step: int) -> Neighbours:
+def neighbours(framed: Floats, places: Places, step: int) -> Neighbours:
     """Return the neighbours of some pixels.
 
     Parameters
     ----------
-    wide : ndarray of float32
+    framed : ndarray of float32
         A chip with margin, as returned by `padded`.
     places : ndarray of int
         Flat indices of the pixels in the chip without margin.
@@ -131,16 +131,16 @@ def neighbours(wide: Floats, places: Places, step: int) -> Neighbours:
 
     Examples
     --------
-    >>> wide = padded(np.arange(25).reshape(5, 5), None, all_finite=True)
-    >>> neighbours(wide, np.array([12]), 1).values[:2, 0, 0].tolist()
+    >>> framed = padded(np.arange(25).reshape(5, 5), None, all_finite=True)
+    >>> neighbours(framed, np.array([12]), 1).values[:2, 0, 0].tolist()
     [13.0, 11.0]
     """
-    n_columns = wide.shape[1]
+    n_columns = framed.shape[1]
     places = places.astype(np.int64, copy=False)  # offsets may be negative
     rows = places // (n_columns - 2 * MARGIN)
     # Skips the margins beside all rows before a pixel, and on its left.
     starts = places + (2 * rows + n_columns + 1) * MARGIN
-    flat = wide.reshape(-1)
+    flat = framed.reshape(-1)
     values = np.empty((4, len(DIRECTIONS), places.size), np.float32)
     for which, distance in enumerate((step, -step, 2 * step, -2 * step)):
         for direction, (dy, dx) in enumerate(DIRECTIONS):
@@ -168,8 +168,8 @@ def predict(around: Neighbours) -> Prediction:
     Examples
     --------
     >>> pixels = np.outer(np.arange(9.0), np.ones(9)) ** 2  # curved along its columns
-    >>> wide = padded(pixels, None, all_finite=True)
-    >>> predict(neighbours(wide, np.array([40]), 1)).level.tolist()
+    >>> framed = padded(pixels, None, all_finite=True)
+    >>> predict(neighbours(framed, np.array([40]), 1)).level.tolist()
     [16.0]
     """
     values = around.values

@@ -77,9 +77,9 @@ def test_predictions_are_those_of_the_plain_rule(step: int, missing: float) -> N
     gone = rng.random(pixels.shape) < missing
     pixels[gone & (rng.random(gone.shape) < 0.5)] = np.nan
     excluded = pack(gone & np.isfinite(pixels))
-    wide = padded(pixels, excluded, all_finite=False)
+    framed = padded(pixels, excluded, all_finite=False)
     with np.errstate(invalid="ignore"):
-        found = predict(neighbours(wide, np.arange(pixels.size), step))
+        found = predict(neighbours(framed, np.arange(pixels.size), step))
     plain = [
         plain_prediction(np.where(gone, np.nan, pixels), y, x, step)
         for y, x in np.ndindex(pixels.shape)
