@@ -2,7 +2,7 @@
 
 The neighbours of a pixel are the next and the second pixel along both directions of its
 row, its column and its two diagonals, 16 in all. With a step of 2 they are the second
-and the fourth: further away, but the adjacent pixel of a framed defect is not among them.
+and the fourth: further away, but the adjacent pixel of a wide defect is not among them.
 A neighbour that is missing, or lies beyond the edge of the chip, is replaced by the
 opposite one.
 """
