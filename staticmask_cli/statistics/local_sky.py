@@ -80,6 +80,7 @@ class LocalSky(MeasuredSky):
     reason: str = ""
     calibrations: dict[int, Calibration] = field(default_factory=dict)
     _framed: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False)
+    _has_gaps: bool = field(default=False, repr=False)
 
     @property
     def recorded(self) -> dict[str, Any]:
@@ -142,7 +143,10 @@ class LocalSky(MeasuredSky):
         found = [np.empty(0, np.int64)]
         for start in range(0, pixels.shape[0], n_rows):
             values = pixels[start : start + n_rows]
-            bounds = _upper_bounds(self._framed[start : start + n_rows + 2 * MARGIN], step)
+            framed = self._framed[start : start + n_rows + 2 * MARGIN]
+            # Without other gaps, opposite neighbours are both missing only in the corners.
+            is_inside = step <= start <= pixels.shape[0] - n_rows - step
+            bounds = _upper_bounds(framed, step, has_gaps=self._has_gaps or not is_inside)
             # Few pixels are so low that they must be predicted.
             candidates = np.flatnonzero(values < thresholds.below(bounds))
             found.append(candidates + start * pixels.shape[1])
@@ -250,6 +254,7 @@ def local_sky(pixels: NDArray[Any], excluded: Bits | None = None) -> LocalSky:
             local_noise=float(np.median(noises[known])),
             calibrations=calibrations,
             _framed=framed,
+            _has_gaps=excluded is not None or not chip["all_finite"],
         )
 
 
@@ -325,12 +330,12 @@ def _spread(values: Floats) -> Floats:
     return np.where(np.isin(values, repeated), values + (step * even).astype(np.float32), values)
 
 
-def _upper_bounds(framed: Floats, step: int) -> Floats:
+def _upper_bounds(framed: Floats, step: int, *, has_gaps: bool) -> Floats:
     """Return upper bounds of the predicted levels of some rows with margin.
 
     The median of eight neighbours is at most the third of the four higher values of
     opposite neighbours, because at least six neighbours are not above that. The same holds
-    if a neighbour is missing.
+    if a neighbour is missing, and with `has_gaps` if opposite ones are both missing.
     """
 
     def neighbour(dy: int, dx: int) -> Floats:
@@ -338,7 +343,7 @@ def _upper_bounds(framed: Floats, step: int) -> Floats:
         return framed[y : framed.shape[0] - 2 * MARGIN + y, x : framed.shape[1] - 2 * MARGIN + x]
 
     higher = [np.maximum(neighbour(dy, dx), neighbour(-dy, -dx)) for dy, dx in DIRECTIONS]
-    for pair in higher:
+    for pair in higher if has_gaps else ():
         np.copyto(pair, np.inf, where=pair == -np.inf)
     a, b, c, d = higher
     low_one, low_other = np.minimum(a, b), np.minimum(c, d)

@@ -102,7 +102,9 @@ def padded(pixels: NDArray[Any], excluded: Bits | None, *, all_finite: bool) -> 
     [[-inf, -inf, -inf], [-inf, 0.0, 1.0], [-inf, 2.0, 3.0]]
     """
     shape = pixels.shape[0] + 2 * MARGIN, pixels.shape[1] + 2 * MARGIN
-    framed = np.full(shape, -np.inf, np.float32)
+    framed = np.empty(shape, np.float32)
+    for lines in (framed, framed.T):
+        lines[:MARGIN] = lines[-MARGIN:] = -np.inf
     inside = framed[MARGIN:-MARGIN, MARGIN:-MARGIN]
     inside[:] = pixels
     if not all_finite:
