@@ -144,7 +144,7 @@ class LocalSky(MeasuredSky):
         for start in range(0, pixels.shape[0], n_rows):
             values = pixels[start : start + n_rows]
             framed = self._framed[start : start + n_rows + 2 * MARGIN]
-            # Without other gaps, opposite neighbours are both missing only in the corners.
+            # Without other gaps, only the first and last rows lack neighbours in all columns.
             is_inside = step <= start <= pixels.shape[0] - n_rows - step
             bounds = _upper_bounds(framed, step, has_gaps=self._has_gaps or not is_inside)
             # Few pixels are so low that they must be predicted.
@@ -333,22 +333,30 @@ def _spread(values: Floats) -> Floats:
 def _upper_bounds(framed: Floats, step: int, *, has_gaps: bool) -> Floats:
     """Return upper bounds of the predicted levels of some rows with margin.
 
-    The median of eight neighbours is at most the third of the four higher values of
-    opposite neighbours, because at least six neighbours are not above that. The same holds
-    if a neighbour is missing, and with `has_gaps` if opposite ones are both missing.
+    A level is at most the mean of the middle two linear interpolations, hence at most
+    the third of four. With `has_gaps`, neighbours may be missing.
     """
 
     def neighbour(dy: int, dx: int) -> Floats:
         y, x = MARGIN + step * dy, MARGIN + step * dx
         return framed[y : framed.shape[0] - 2 * MARGIN + y, x : framed.shape[1] - 2 * MARGIN + x]
 
-    higher = [np.maximum(neighbour(dy, dx), neighbour(-dy, -dx)) for dy, dx in DIRECTIONS]
-    for pair in higher if has_gaps else ():
-        np.copyto(pair, np.inf, where=pair == -np.inf)
-    a, b, c, d = higher
+    linear = []
+    for dy, dx in DIRECTIONS:
+        one, other = neighbour(dy, dx), neighbour(-dy, -dx)
+        between = one + other
+        between *= np.float32(0.5)
+        if has_gaps:
+            np.copyto(between, np.maximum(one, other), where=between == -np.inf)
+            between[between == -np.inf] = np.inf
+        linear.append(between)
+    a, b, c, d = linear
     low_one, low_other = np.minimum(a, b), np.minimum(c, d)
     np.maximum(a, b, out=a)
     np.maximum(c, d, out=c)
     np.minimum(a, c, out=a)
     np.maximum(low_one, low_other, out=low_one)
-    return np.maximum(a, low_one, out=a)
+    bounds: Floats = np.maximum(a, low_one, out=a)
+    if not has_gaps:  # the neighbours beyond the columns' ends are missing
+        bounds[:, :step] = bounds[:, -step:] = np.inf
+    return bounds
