@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -90,6 +90,16 @@ class Found:
     chips: int = 0
     pixels: int = 0
 
+    @property
+    def recall(self) -> float:
+        """The share of the defects that a mask contains."""
+        return self.hits / self.defects
+
+    @property
+    def false_per_million(self) -> float:
+        """False pixels in a million pixels."""
+        return 1e6 * self.false / self.pixels
+
     def __add__(self, other: Found) -> Found:
         return Found(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
@@ -156,15 +166,15 @@ def summed(maps: Iterable[dict[Any, Any]]) -> dict[Any, Any]:
     return total
 
 
-def _in_order(
-    work: Callable[[Any], Any], jobs: list[tuple[Any, ...]], processes: int
+def in_order(
+    work: Callable[[Any], Any], jobs: Sequence[tuple[Any, ...]], processes: int
 ) -> Iterator[Any]:
     """Do the jobs in processes; threads would wait for each other."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         yield from pool.map(work, jobs)
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     head = list(head)
     for row in (head, ["---"] * len(head), *rows):
         print("| " + " | ".join(row) + " |")
@@ -175,7 +185,7 @@ def quality_checks(
 ) -> None:
     """Print how often the quality checks fail."""
     jobs = [(name, shape, seed, count, sigma) for name in FIELDS for seed in range(seeds)]
-    results = zip(jobs, _in_order(checked_field, jobs, processes), strict=True)
+    results = zip(jobs, in_order(checked_field, jobs, processes), strict=True)
     found = {
         name: summed(quality for _, quality in of_one)
         for name, of_one in groupby(results, key=lambda pair: pair[0][0])
@@ -183,7 +193,7 @@ def quality_checks(
     found |= {f"real: {_label(path)}": checked([path], sigma) for path in real}
     print(f"\n{seeds} fields of each kind, {count} exposures of {shape[0]} x {shape[1]}, ", end="")
     print(f"static_sig {sigma:g}\n")
-    _table(
+    table(
         ["field", *(f"{subject}: {name}" for subject, name in CHECKS)],
         ([name, *(str(row.get(key, "-")) for key in CHECKS)] for name, row in found.items()),
     )
@@ -207,7 +217,7 @@ def measured(real: list[Path]) -> None:
             name = f"{_label(path)}, SCI,{record.extver}"
             rows.append([name, *(f"{cell:.4g}" for cell in cells)])
     print("\nThe real exposures, in their units\n")
-    _table(
+    table(
         [
             *("exposure", "mode", "median", "noise", "rms", "lowest pixel of a sample"),
             *("(mode - median) / noise", "rms / noise"),
@@ -224,7 +234,7 @@ def votes(shape: Shape, seeds: int, counts: list[int], processes: int) -> None:
         "shadow": ("shadow", fields.DEEP),
     }
     jobs = [(*t, shape, seed, n) for n in counts for t in trials.values() for seed in range(seeds)]
-    results = list(zip(jobs, _in_order(found_in_field, jobs, processes), strict=True))
+    results = list(zip(jobs, in_order(found_in_field, jobs, processes), strict=True))
     rows = []
     for count in counts:
         of = {
@@ -238,9 +248,9 @@ def votes(shape: Shape, seeds: int, counts: list[int], processes: int) -> None:
                 [
                     f"{count}",
                     f"{n:g}",
-                    *(f"{100 * part.hits / part.defects:.2f} %" for part in (deep, shallow)),
+                    *(f"{100 * part.recall:.2f} %" for part in (deep, shallow)),
                     f"{plain.false / plain.chips:.1f}",
-                    f"{1e6 * plain.false / plain.pixels:.1f}",
+                    f"{plain.false_per_million:.1f}",
                     f"{plain.by_chance / plain.chips:.1f}",
                     f"{shadow.false / shadow.chips:.0f}",
                 ]
@@ -248,7 +258,7 @@ def votes(shape: Shape, seeds: int, counts: list[int], processes: int) -> None:
     print(f"\n{seeds} fields of each kind, exposures of {shape[0]} x {shape[1]}, ", end="")
     print(f"static_sig {SIGMA:g}; a defect is deep at {_range(fields.DEEP)} times the noise below")
     print(f"the sky, shallow at {_range(fields.SHALLOW)}\n")
-    _table(
+    table(
         [
             "exposures",
             "min_exposures",
