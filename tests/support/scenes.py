@@ -27,6 +27,7 @@ SKY = 40.0  # electrons
 FINE = 2  # samples of a scene per pixel, along each axis
 FARTHEST = 24  # pixels: the largest dither
 LEAST = 2  # pixels: the smallest distance of two exposures
+EDGE = 8  # pixels around a scene, from where light is blurred into it
 SATURATION = 80_000.0  # electrons
 
 # Fluxes of stars in electrons.
@@ -120,9 +121,11 @@ def field(
 
 def _light(kind: Kind, rng: Rng, shape: Shape) -> Image:
     """Return the light of a scene that covers `shape` pixels, in electrons per sample."""
-    y, x = np.ogrid[: FINE * shape[0], : FINE * shape[1]]
+    rows, columns = (FINE * (side + 2 * EDGE) for side in shape)
+    y, x = np.ogrid[:rows, :columns]
     surface, points = kind.draw(rng, y / FINE, x / FINE)
-    return _blurred(surface / FINE**2 + points, kind.fwhm, kind.wings)
+    image = _blurred(surface / FINE**2 + points, kind.fwhm, kind.wings)
+    return image[FINE * EDGE : -FINE * EDGE, FINE * EDGE : -FINE * EDGE]
 
 
 def _dithers(rng: Rng, count: int) -> list[tuple[int, int]]:
@@ -222,7 +225,7 @@ def _blank(rng: Rng, y: Image, x: Image) -> tuple[Image, Image]:
 def _galaxies(rng: Rng, y: Image, x: Image) -> tuple[Image, Image]:
     """Draw a cluster of galaxies, some of them discs with dust lanes."""
     surface, points = _blank(rng, y, x)
-    for _ in range(round(45 * surface.size / (FINE * 536) ** 2)):
+    for _ in range(round(45 * surface.size / (FINE * 552) ** 2)):
         v, u = _somewhere(rng, y, x)
         size, flatness = rng.uniform(4, 30), rng.uniform(0.2, 1)
         radius = np.hypot(u, v / flatness) / size
@@ -249,7 +252,7 @@ def _filaments(rng: Rng, y: Image, x: Image) -> tuple[Image, Image]:
 def _globules(rng: Rng, y: Image, x: Image) -> tuple[Image, Image]:
     """Draw a bright nebula with dark globules of 2 to 12 pixels."""
     surface = SKY + 800 * np.exp(0.5 * _fractal(rng, y, x, 3.0))
-    for _ in range(round(120 * surface.size / (FINE * 536) ** 2)):
+    for _ in range(round(120 * surface.size / (FINE * 552) ** 2)):
         v, u = _somewhere(rng, y, x)
         beyond = np.hypot(u, v / rng.uniform(0.5, 1)) - rng.uniform(2, 12)
         surface *= 1 - 0.85 / (1 + np.exp(np.minimum(beyond / 0.4, 50)))
