@@ -12,6 +12,7 @@ from astropy.io import fits
 
 from tests.benchmarks import benchmark
 from tests.benchmarks.benchmark import CASES, FLOOR, NUMPY, ONE_CORE, OURS, PEER, VOTES, Usage
+from tests.support.scenes import SHAPES
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,3 +100,17 @@ def test_the_evidence_has_a_value_for_every_field_and_check() -> None:
         (row,) = (line for line in tables.splitlines() if line.startswith(f"| {field} |"))
         values = [cell.strip() for cell in row.split("|")[2:-1]]
         assert "-" not in values, row
+
+
+@pytest.mark.slow
+def test_the_evidence_for_backgrounds_has_a_value_for_every_field_and_shape() -> None:
+    options = ("--seeds", "1", "--shape", "80", "80", "--kinds", "blank", "cluster")
+    tables = output("backgrounds", *options)
+    rows = [line.strip("| ").split(" | ") for line in tables.splitlines() if line[:2] == "| "]
+    names = [row[0] for row in rows]
+    assert {names.count(kind) for kind in ("blank", "cluster")} == {4}
+    assert all(names.count(shape) == 1 for shape in SHAPES)
+    assert "nan" not in tables
+    # The targets hold on this blank field, in both units.
+    blank = rows[names.index("blank")]
+    assert all(float(cell.split(", ")[0]) == 1 for cell in blank[1:])
