@@ -170,7 +170,7 @@ class LocalSky(MeasuredSky):
         between = _predictions(self._framed, places, NEAR).between
         values = pixels.reshape(-1).take(places).astype(np.float32, copy=False)
         found: NDArray[np.bool_] = between - values > np.float32(_EDGE * static_sig) * noise
-        return found
+        return found & np.isfinite(between)  # infinite without next neighbours
 
 
 def _n_around(places: Places, found: NDArray[np.bool_], n_columns: int) -> NDArray[np.intp]:
