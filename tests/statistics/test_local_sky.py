@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -554,3 +556,75 @@ def test_the_noise_of_long_tails_is_that_of_two_sigma() -> None:
     # Half the distance from the median to the quantile two sigma below it, 2.275 %; the
     # quantile of 400,000 values is uncertain by 0.01.
     assert noise[0] == pytest.approx(np.log(0.5 / 0.02275) / 2, abs=0.02)
+
+
+# Fields of more than one kind
+
+
+@pytest.mark.parametrize("good_bits", [0, 64])
+def test_pixels_with_flags_that_count_as_bad_are_not_neighbours(good_bits: int) -> None:
+    pixels = observed(flat())
+    flags = np.zeros(SHAPE, "i2")
+    flags[120:124, 100:160] = 4
+    flags[40:44, 20:60] = 64  # good, if so declared
+    pixels[120:124, 100:160] = -1e4
+    beside = ([119, 124, 122, 39], [130, 110, 160, 30])
+    pixels[beside] = -70
+    criteria = Criteria(static_sig=SIGMA, background=Background.LOCAL, good_bits=good_bits)
+    found = find_bad_pixels(pixels, flags, criteria)
+    is_bad = np.unpackbits(found.bad, count=pixels.size).view(bool).reshape(SHAPE)
+    assert is_bad[beside].all()
+    assert is_bad[120:124, 100:160].all()
+    assert is_bad[40:44, 20:60].all() == (good_bits == 0)
+    is_bad[beside] = False
+    few(is_bad & (flags == 0), 3)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2", "i4"])
+@pytest.mark.parametrize("subtracted", [0, 300])
+def test_defects_are_found_on_all_sides_of_amplifier_steps(dtype: str, subtracted: int) -> None:
+    light = flat(level=200.0)
+    pixels = observed(light)
+    pixels[:110, 120:] = pixels[:110, 120:] * np.float32(1.3) + 90
+    pixels[110:, :120] = pixels[110:, :120] * np.float32(0.7) - 60
+    defects = ([109, 110, 109, 110, 50, 0, 219], [119, 119, 120, 120, 119, 120, 119])
+    pixels[defects] -= 25 * noise_of(light)[0, 0]
+    found = low(np.rint(pixels - subtracted).astype(dtype))
+    assert found[defects].all()
+    found[defects] = False
+    # The rows and columns beside the steps have 2 x 460 pixels, with the noise of either side.
+    few(found, 8)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1 / 340, 512.0])
+@pytest.mark.parametrize("mean", [0.01, 0.5, 3.0])
+def test_counts_have_the_same_low_pixels_in_any_unit(mean: float, unit: float) -> None:
+    pixels = np.random.default_rng(8).poisson(mean, SHAPE).astype("f4")
+    defects = ([20, 100, 219], [30, 0, 239])
+    pixels[defects] = -10 - 10 * mean
+    found = low(pixels * np.float32(unit))
+    assert found[defects].all()
+    found[defects] = False
+    # Counts are not below zero: at this depth there is nothing but defects.
+    few(found, 0 if mean < 1 else 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 500), (500, 1), (0, 7), (7, 0), (0, 0)])
+def test_chips_without_room_for_neighbours_have_no_low_pixels(shape: tuple[int, int]) -> None:
+    sky = local_sky(np.zeros(shape, "f4"))
+    assert sky.reason == "it has too few rows or columns"
+    assert not sky.low(np.zeros(shape, "f4"), SIGMA).any()
+    assert (sky.n_finite, sky.all_finite) == (shape[0] * shape[1], True)
+
+
+@pytest.mark.parametrize("kind", ["defective", "crowded", "nebulous"])
+@pytest.mark.parametrize("turned", [np.flipud, np.fliplr, np.transpose, np.rot90])
+def test_a_turned_chip_that_is_all_sample_has_nearly_the_same_low_pixels(
+    kind: str, turned: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    pixels = fields.field(kind, 5, 1, SHAPE).exposures[0]
+    one, other = turned(low(pixels, 2.0)), low(turned(pixels), 2.0)
+    assert one.sum() > 400
+    # The wide step takes every third pixel of the sample, which are others: its noise
+    # differs a little, and so do pixels near the threshold.
+    assert (one != other).sum() <= 0.02 * one.sum()
