@@ -14,11 +14,10 @@ from staticmask_cli.statistics import local_sky as local
 from staticmask_cli.statistics.bad_pixels import Criteria, find_bad_pixels
 from staticmask_cli.statistics.chance import low_probability
 from staticmask_cli.statistics.local_sky import NEAR, WIDE, LocalSky, local_sky
-from staticmask_cli.statistics.neighbours import Prediction, neighbours, padded, predict
+from staticmask_cli.statistics.neighbours import Prediction
 from staticmask_cli.statistics.residuals import Calibration, _order, _rising, calibrate
 from staticmask_cli.statistics.votes import pack
 from tests.support import fields
-from tests.support.plain import plain_prediction
 
 SHAPE = (220, 240)
 READ_NOISE = 4.0
@@ -66,38 +65,6 @@ def stars(shape: tuple[int, int], number: int, fwhm: float, seed: int = 7) -> np
         star = np.outer(profiles[0][inside[0]], profiles[1][inside[1]])
         light[np.ix_(yy[inside[0]], xx[inside[1]])] += rng.pareto(1.0) * 800 * star
     return light
-
-
-# Neighbours and predictions
-
-
-@pytest.mark.parametrize("step", [NEAR, WIDE])
-@pytest.mark.parametrize("missing", [0.0, 0.05, 0.6])
-def test_predictions_are_those_of_the_plain_rule(step: int, missing: float) -> None:
-    rng = np.random.default_rng(4)
-    pixels = rng.normal(40, 9, (13, 17)).astype("f4")
-    gone = rng.random(pixels.shape) < missing
-    pixels[gone & (rng.random(gone.shape) < 0.5)] = np.nan
-    excluded = pack(gone & np.isfinite(pixels))
-    framed = padded(pixels, excluded, all_finite=False)
-    with np.errstate(invalid="ignore"):
-        found = predict(neighbours(framed, np.arange(pixels.size), step))
-    plain = [
-        plain_prediction(np.where(gone, np.nan, pixels), y, x, step)
-        for y, x in np.ndindex(pixels.shape)
-    ]
-    level, between, scatter, contrast = np.transpose(plain)
-    known = np.isfinite(level)
-    assert np.array_equal(np.isfinite(found.level), known)
-    assert known.mean() > 0.9
-    for values, of_plain in (
-        (found.level, level),
-        (found.between, between),
-        (found.scatter, scatter),
-        (found.contrast, contrast),
-    ):
-        # Sums of values of some 100 in single precision.
-        np.testing.assert_allclose(values[known], of_plain[known], atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["i2", "i4", "u2", "f4", "f8", ">f4"])
