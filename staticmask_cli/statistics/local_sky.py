@@ -47,6 +47,8 @@ _FEWER_FOR_MEDIANS = 7
 # Predictions are rather low, so that more pixels are higher.
 _MOST_LOWER = 0.85
 _MOST_HIGHER = 0.97
+# Share of other pixels above the commonest value if these are counts, which is zero.
+_ALL_COUNTS = 0.9
 # With fewer pixels, the tail of the residuals is a guess.
 _FEWEST = 225
 # The pixels of a wide defect lie below their next neighbours as well, by half their depth,
@@ -234,13 +236,14 @@ def local_sky(pixels: NDArray[Any], excluded: Bits | None = None) -> LocalSky:
             good &= _in_good_lines(values - predicted.level, usable, pixels.shape[1])
         if 2 * np.count_nonzero(good) > np.count_nonzero(usable):  # not with a striped sky
             usable = good
-        values = _spread(values[usable])
+        values, is_quantized = _spread(values[usable])
         kept = {
             step: Prediction(*(part[usable][::fewer] for part in predictions[step]))
             for step, fewer in _FEWER.items()
         }
         calibrations = {
-            step: calibrate(values[:: _FEWER[step]], predicted) for step, predicted in kept.items()
+            step: calibrate(values[:: _FEWER[step]], predicted, needs_scatter=not is_quantized)
+            for step, predicted in kept.items()
         }
         background, noises = calibrations[NEAR].at(
             Prediction(*(part[::_FEWER_FOR_MEDIANS] for part in kept[NEAR]))
@@ -307,27 +310,33 @@ def _parts(size: int) -> Iterator[slice]:
         yield slice(start, start + _PREDICTED)
 
 
-def _spread(values: Floats) -> Floats:
+def _spread(values: Floats) -> tuple[Floats, bool]:
     """Spread quantized pixels, such as counts, evenly over the intervals that they represent.
 
     An interval extends from half a step below a value to half a step above it. The noise of
-    few counts can be measured only in this way.
+    few counts can be measured only in this way. Return also whether pixels are quantized.
     """
     distinct, counts = np.unique(values, return_counts=True)
+    most = counts.argmax()
+    others = values[values != distinct[most]]
     repeated, counts = distinct[counts > 1], counts[counts > 1]
-    if 2 * counts.sum() < values.size:
-        return values
-    if repeated.size > 1:
+    if 2 * (counts.sum() - counts.max(initial=0)) >= max(1, others.size):
         gaps = np.diff(repeated)
         order = np.argsort(gaps)
         total = counts[:-1][order].cumsum()
         step = gaps[order][np.searchsorted(total, total[-1] / 2)]
+    elif (
+        0 < 2 * others.size <= values.size
+        and np.count_nonzero(others > distinct[most]) > _ALL_COUNTS * others.size
+    ):
+        # Counts that were divided by a flat field: only zeros are equal.
+        repeated, step = distinct[most : most + 1], np.median(others - distinct[most])
     else:
-        others = values[values != repeated[0]]
-        step = np.median(np.abs(others - repeated[0])) if others.size else np.float32(0)
+        return values, False
     # Multiples of the golden ratio are even in every part of the sequence.
     even = np.modf(np.arange(values.size) * ((math.sqrt(5) - 1) / 2))[0] - 0.5
-    return np.where(np.isin(values, repeated), values + (step * even).astype(np.float32), values)
+    spread = np.where(np.isin(values, repeated), values + (step * even).astype("f4"), values)
+    return spread, True
 
 
 def _upper_bounds(framed: Floats, step: int, *, has_gaps: bool) -> Floats:

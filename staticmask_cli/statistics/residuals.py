@@ -77,11 +77,14 @@ class Calibration(NamedTuple):
         Residuals by level, in the unit of the pixels.
     by_scatter, by_contrast : Curve
         By scatter and by contrast, both in units of the noise by level.
+    needs_scatter : bool
+        Whether the noise is not known where the neighbours do not differ.
     """
 
     by_level: Curve
     by_scatter: Curve
     by_contrast: Curve
+    needs_scatter: bool = True
 
     def at(self, predicted: Prediction) -> tuple[Floats, Floats]:
         """Return background and noise of predicted pixels.
@@ -90,10 +93,12 @@ class Calibration(NamedTuple):
         -------
         background, noise : ndarray of float32
             In the unit of the pixels. The noise is infinite where it is not known,
-            because neighbours are missing or pixels of that level have no spread.
+            because neighbours are missing or have no spread.
         """
         offset, noise = self.by_level.at(predicted.level)
         known = np.isfinite(predicted.level) & (noise > 0)
+        if self.needs_scatter:
+            known &= predicted.scatter > 0
         scale = noise.copy()
         scale[~known] = 1
         centre, factor = self.by_scatter.at(predicted.scatter / scale)
@@ -151,7 +156,7 @@ class Thresholds(NamedTuple):
         return self.table.take(bounds.astype(np.uint16))
 
 
-def calibrate(values: Floats, predicted: Prediction) -> Calibration:
+def calibrate(values: Floats, predicted: Prediction, *, needs_scatter: bool = True) -> Calibration:
     """Measure the residuals of predictions.
 
     Parameters
@@ -160,6 +165,9 @@ def calibrate(values: Floats, predicted: Prediction) -> Calibration:
         Pixels.
     predicted : Prediction
         Predictions for them, all finite.
+    needs_scatter : bool
+        As in `Calibration`. Otherwise the neighbours of quantized pixels, such as counts,
+        may be equal by chance.
 
     Examples
     --------
@@ -172,6 +180,9 @@ def calibrate(values: Floats, predicted: Prediction) -> Calibration:
     >>> bool(abs(background[0] - 400) < 3), bool(abs(noise[0] - 20) < 2)
     (True, True)
     """
+    if needs_scatter:
+        differ = predicted.scatter > 0
+        values, predicted = values[differ], Prediction(*(part[differ] for part in predicted))
     residuals = values - predicted.level
     by_level, offset, noise = _fit(predicted.level, residuals, _BINS[0], long_tails=False)
     known = noise > 0
@@ -182,7 +193,7 @@ def calibrate(values: Floats, predicted: Prediction) -> Calibration:
     by_contrast, *_ = _fit(predicted.contrast[known] / noise, residuals, _BINS[2])
     # The higher a prediction lies above its surroundings, the less it is trusted.
     falling = np.minimum.accumulate(by_contrast.centres)
-    return Calibration(by_level, by_scatter, by_contrast._replace(centres=falling))
+    return Calibration(by_level, by_scatter, by_contrast._replace(centres=falling), needs_scatter)
 
 
 def _fit(

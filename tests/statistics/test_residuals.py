@@ -107,5 +107,7 @@ def test_the_noise_is_not_known_where_a_level_has_no_spread() -> None:
     found = Calibration(Curve(*np.array([[0, 1], [0, 0], [0, 2]], "f4")), same, same)
     level = np.array([-1, 0, 0.5, 1, np.inf], "f4")
     with np.errstate(invalid="ignore"):
-        _, noise = found.at(local.Prediction(level, level, *np.zeros((2, 5), "f4")))
+        _, noise = found.at(local.Prediction(level, level, *np.ones((2, 5), "f4")))
+        _, of_equal = found.at(local.Prediction(level, level, *np.zeros((2, 5), "f4")))
     assert noise.tolist() == [np.inf, np.inf, 1, 2, np.inf]
+    assert of_equal.tolist() == [np.inf] * 5  # the neighbours do not differ

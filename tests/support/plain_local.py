@@ -82,6 +82,8 @@ def _place(known: np.ndarray, found: Calibration, step: int) -> tuple[np.ndarray
     )  # fmt: skip
     offset, scale = _on_curve(found.by_level, level)
     is_known = np.isfinite(level) & (scale > 0)
+    if found.needs_scatter:
+        is_known &= scatter > 0
     with np.errstate(all="ignore"):
         centre, factor = _on_curve(found.by_scatter, scatter / scale)
         further, second = _on_curve(found.by_contrast, contrast / scale)
