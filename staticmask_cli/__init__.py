@@ -1,7 +1,7 @@
 """Static bad-pixel masks from calibrated Hubble exposures.
 
 The public names are `create_masks`, `createMask` (for scripts written for
-DrizzlePac), `sweep`, `explain`, `compare` and `recount`, `StaticMask` and the other
+DrizzlePac), `sweep`, `explain`, `compare`, `recount` and `astrodrizzle`, `StaticMask` and the other
 types of their results, the errors that they raise, and `__version__`. Each is imported on first
 use, so that importing this package is fast.
 """
@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from staticmask_cli._version import __version__
-    from staticmask_cli.api import compare, create_masks, createMask, explain, recount, sweep
+    from staticmask_cli.api import (
+        astrodrizzle,
+        compare,
+        create_masks,
+        createMask,
+        explain,
+        recount,
+        sweep,
+    )
     from staticmask_cli.errors import ConfigError, InputError, OutputError, StaticMaskError
     from staticmask_cli.masking.compare import Difference
     from staticmask_cli.masking.explain import Explanation, PixelInChip
@@ -40,6 +48,7 @@ __all__ = [
     "StaticMaskError",
     "SweepRow",
     "__version__",
+    "astrodrizzle",
     "compare",
     "createMask",
     "create_masks",
@@ -50,6 +59,7 @@ __all__ = [
 
 _HOMES = {
     "__version__": "_version",
+    "astrodrizzle": "api",
     "compare": "api",
     "createMask": "api",
     "create_masks": "api",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from staticmask_cli.masking import compare as _compare
 from staticmask_cli.masking import explain as _explain
 from staticmask_cli.masking import recount as _recount
 from staticmask_cli.masking import sweep as _sweep
+from staticmask_cli.masking.astrodrizzle import replaced_step
 from staticmask_cli.masking.compare import Difference
 from staticmask_cli.masking.explain import Explanation
 from staticmask_cli.masking.exposure_loop import Progress
@@ -405,6 +407,42 @@ def recount(
     if min_exposures is None:
         raise ConfigError("min_exposures: None is not a number of exposures")
     return _recount.recount(_settings(locals()))
+
+
+@contextmanager
+def astrodrizzle(masks: Input) -> Iterator[None]:
+    """Let AstroDrizzle use masks in the place of its own static-mask step.
+
+    Within the context, AstroDrizzle computes no static masks: it uses the smallest mask
+    of each chip that covers it. Neither the masks nor the exposures are changed for that,
+    and the log (of ``staticmask_cli``, level INFO) names the mask of each chip. All other
+    steps are AstroDrizzle's.
+
+    Parameters
+    ----------
+    masks : str, path, or iterable of these
+        Masks, patterns, or folders of masks.
+
+    Raises
+    ------
+    StaticMaskError
+        If DrizzlePac is not installed, or is of a version in which the step has moved.
+    InputError
+        If masks cannot be read. AstroDrizzle raises it before its first step if a chip
+        has no mask.
+
+    Examples
+    --------
+    >>> from drizzlepac.astrodrizzle import AstroDrizzle  # doctest: +SKIP
+    >>> with astrodrizzle("masks"):  # doctest: +SKIP
+    ...     AstroDrizzle("*flt.fits", output="field")
+    """
+    entries = _entries(masks) or []
+    # The exposures are AstroDrizzle's: it decides which to use.
+    given = {"input": entries, "any_product": True, "include_empty": True}
+    settings = merge(flags=_flags(given)).settings
+    with replaced_step(entries, settings):
+        yield
 
 
 def _settings(arguments: Mapping[str, Any]) -> Settings:

@@ -86,6 +86,7 @@ def test_public_names_are_listed_and_there():
         "OutputError",
         "StaticMask",
         "StaticMaskError",
+        "astrodrizzle",
         "compare",
         "explain",
         "recount",
