@@ -113,17 +113,11 @@ def main() -> None:
     arguments = parser.parse_args()
     print("| exposure | products | equal with ours | equal without any mask |")
     print("| --- | --- | --- | --- |")
-    failed = False
+    failed, how = False, (arguments.peer, arguments.static_sig)
     for exposure in arguments.exposures:
         with tempfile.TemporaryDirectory() as folder:
             own, ours, none = (
-                drizzled(
-                    exposure.absolute(),
-                    kind,
-                    Path(folder) / str(n),
-                    arguments.peer,
-                    arguments.static_sig,
-                )
+                drizzled(exposure.absolute(), kind, Path(folder) / str(n), *how)
                 for n, kind in enumerate((OWN, OURS, NONE))
             )
         same, without = n_equal(own, ours), n_equal(own, none)
