@@ -15,7 +15,7 @@ from staticmask_cli.files.atomic import Sink, put_in_place, staged
 from staticmask_cli.files.signals import signals_deferred
 from staticmask_cli.masking.exposure_loop import jobs_of
 from staticmask_cli.masking.outputs import mask_name, output_files
-from staticmask_cli.masks.bad_pixel_table import INSTRUMENTS, bad_pixel_table
+from staticmask_cli.masks.bad_pixel_table import bad_pixel_table, why_no_table
 from staticmask_cli.masks.fits_form import bad_image
 from staticmask_cli.masks.pixel_lists import as_pixel_list
 from staticmask_cli.masks.regions import as_regions
@@ -141,11 +141,8 @@ def _grouped(masks: Iterable[_Read], form: ExportFormat) -> list[list[_Read]]:
         if identity is None:
             problems.append(f"{path}: does not record its detector, which a table needs")
             continue
-        if identity.instrument not in INSTRUMENTS:
-            problems.append(
-                f"{path}: {identity.instrument} has no such tables; only "
-                f"{', '.join(INSTRUMENTS)} have"
-            )
+        if reason := why_no_table(identity):
+            problems.append(f"{path}: {reason}")
             continue
         group = groups.setdefault((identity.instrument, identity.detector), [])
         for other, known in group:

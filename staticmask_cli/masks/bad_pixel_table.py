@@ -2,10 +2,10 @@
 
 The form is that of the function ``doDQI`` in these programs (``dodqi.c`` in the public
 repository spacetelescope/hstcal), which flags LENGTH pixels from PIX1, PIX2 along AXIS with
-VALUE. PIX1 and PIX2 count unbinned pixels of the detector from 1; SIZAXIS1 and SIZAXIS2 in
-the header of the table are its size. A row applies to exposures with its CCDAMP, CCDGAIN
-and CCDCHIP; N/A and -999 mean any. calacs cannot read a table without CCDGAIN, and calwf3
-wants FILETYPE in the primary header.
+VALUE. PIX1 and PIX2 count unbinned pixels of the chip from 1; SIZAXIS1 and SIZAXIS2 in the
+header of the table are its size. A row applies to exposures with its CCDAMP, CCDGAIN and
+CCDCHIP; N/A and -999 mean any. calacs asks for the type of CCDGAIN without checking that
+the table has it, and calwf3 for FILETYPE in the primary header.
 """
 
 from __future__ import annotations
@@ -20,10 +20,28 @@ from staticmask_cli.exposures.instruments import ChipIdentity, instrument_of
 from staticmask_cli.masks.boxes import Boxes, boxes_of
 from staticmask_cli.masks.fits_form import CREATOR, with_checksums
 
-#: Instruments whose calibration programs read such tables.
-INSTRUMENTS = ("ACS", "WFC3", "STIS")
+_INSTRUMENTS = ("ACS", "WFC3", "STIS")  # whose calibration programs read such tables
 _ANY_AMPLIFIER, _ANY = "N/A", -999
 _SQUARE = (1024, 1024)  # rows and columns of their detectors that have one chip
+
+
+def why_no_table(identity: ChipIdentity) -> str:
+    """Return why the pixels of a chip cannot be listed in such a table; empty if they can."""
+    if identity.instrument not in _INSTRUMENTS:
+        *names, last = _INSTRUMENTS
+        return f"{identity.instrument} has no bad-pixel tables; {', '.join(names)} and {last} have"
+    rows, columns = _frame(identity)
+    x_end = identity.x0 + identity.columns * identity.xbin
+    y_end = identity.y0 + identity.rows * identity.ybin
+    if min(identity.x0, identity.y0) < 0 or x_end > columns or y_end > rows:
+        return f"reaches beyond the {columns} x {rows} pixels that a bad-pixel table describes"
+    return ""
+
+
+def _frame(identity: ChipIdentity) -> tuple[int, int]:
+    """Return rows and columns of a chip in unbinned pixels."""
+    frames = instrument_of(identity.instrument).two_chip_frames
+    return frames.get(identity.detector, _SQUARE)
 
 
 def bad_pixel_table(chips: Iterable[tuple[ChipIdentity, NDArray[np.bool_]]]) -> fits.HDUList:
@@ -58,11 +76,8 @@ def bad_pixel_table(chips: Iterable[tuple[ChipIdentity, NDArray[np.bool_]]]) -> 
             fits.Column("CCDGAIN", "E", array=np.full(n_rows, _ANY, np.float32)),
         ]
     table = fits.BinTableHDU.from_columns(columns, name="BPX")
-    rows_of_frame, columns_of_frame = instrument_of(first.instrument).two_chip_frames.get(
-        first.detector, _SQUARE
-    )
-    table.header["SIZAXIS1"] = (columns_of_frame, "columns of the detector")
-    table.header["SIZAXIS2"] = (rows_of_frame, "rows of the detector")
+    for axis, size in enumerate(reversed(_frame(first)), start=1):
+        table.header[f"SIZAXIS{axis}"] = (size, f"pixels of a chip along axis {axis}")
     primary = fits.PrimaryHDU()
     for keyword, text, comment in (
         ("TELESCOP", "HST", "telescope"),

@@ -156,7 +156,10 @@ def _check_settings(path: Path, table: MaskTable, settings: Settings) -> None:
     names = DQ_BITS.get(table.identity.instrument, {})
     if table.recipe is None or table.edits:
         how = table.edits[0].participle
-        raise OutputError(f"{path}: was {how}, so exposures cannot be added to it; {REDO}")
+        raise OutputError(
+            f"{path}: was {how}, so exposures cannot be added to it; make their mask in another "
+            "folder, and join the two with 'staticmask edit --or'"
+        )
     differ = []
     for name in Recipe._fields:
         values = [getattr(recipe, name) for recipe in (table.recipe, settings.recipe)]

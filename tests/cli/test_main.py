@@ -950,10 +950,10 @@ def test_each_command_has_a_short_help_of_its_own_options(command, invoke):
     assert "Commands:" not in text
 
 
-def test_the_help_has_all_commands_and_sections_in_less_than_90_lines(staticmask_process):
+def test_the_help_has_all_commands_and_sections_in_less_than_100_lines(staticmask_process):
     text = staticmask_process("--help", COLUMNS="90").stdout
     lines = text.splitlines()
-    assert len(lines) < 90
+    assert len(lines) < 100
     assert max(map(len, lines)) <= 90
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert headings == [*("Input:", "Mask:", "Output:", "Quality checks:", "Running:", "Commands:")]
