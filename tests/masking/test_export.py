@@ -37,9 +37,12 @@ from tests.support.runs import Run, header, small, tree
 
 NAME = "ACSHRC_16x20_1_staticMask.fits"
 FORMS = [form.value for form in ExportFormat]
-FILES = dict(
-    zip(FORMS, (f"ACSHRC_16x20_1_{end}" for end in ("bad.fits", "bad.csv", "bad.reg", "bpx.fits")))
-)
+FILES = {
+    "bad": "ACSHRC_16x20_1_bad.fits",
+    "csv": "ACSHRC_16x20_1_bad.csv",
+    "reg": "ACSHRC_16x20_1_bad.reg",
+    "bpixtab": "ACSHRC_16x20_1_bpx.fits",
+}
 
 
 @pytest.fixture
@@ -144,8 +147,8 @@ def test_drizzlepacs_masks_and_gzipped_ones_can_be_exported(form: str, tmp_path:
     path = bare_mask(tmp_path / "m" / NAME, bad)
     packed = path.with_name(f"{NAME}.gz")
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    for given in (path, packed):
-        (told,) = export(given, form, output_dir=tmp_path / "x", overwrite=True)
+    for mask in (path, packed):
+        (told,) = export(mask, form, output_dir=tmp_path / "x", overwrite=True)
         assert Path(told.path).name == FILES[form]
         assert told.bad == bad.sum()
     assert {p.name for p in path.parent.iterdir()} == {path.name, packed.name}
@@ -157,10 +160,10 @@ def test_drizzlepacs_masks_and_gzipped_ones_can_be_exported(form: str, tmp_path:
     st.sampled_from(["csv", "reg"]),
 )
 def test_what_is_exported_and_imported_is_the_mask(
+    tmp_path_factory: pytest.TempPathFactory,
     bad: np.ndarray,
     place: tuple[int, ...],
     form: str,
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("round")
     place = dict(zip(("x0", "y0", "xbin", "ybin"), place, strict=True))
@@ -204,8 +207,7 @@ def test_exports_do_not_depend_on_time_and_jobs(path: Path, tmp_path: Path) -> N
         ),
         (
             ["nicmos", "--format", "bpixtab", "-o", "x"],
-            "nicmos/NICMOS2_16x20_2_staticMask.fits: NICMOS has no bad-pixel tables; ACS, WFC3 "
-            "and STIS have",
+            "nicmos/NICMOS2_16x20_2_staticMask.fits: NICMOS has no bad-pixel tables; ACS, WFC3",
         ),
         (
             ["m", "copy", "--format", "bpixtab", "-o", "x"],
@@ -218,8 +220,9 @@ def test_exports_do_not_depend_on_time_and_jobs(path: Path, tmp_path: Path) -> N
         (["m", "--format", "csv", "-o", "a_flt.fits"], "a_flt.fits: cannot be written: File exist"),
     ],
 )
+@pytest.mark.usefixtures("path")
 def test_what_cannot_be_exported_is_one_line_and_writes_nothing(
-    arguments: list[str], said: str, path: Path, staticmask: Run, tmp_path: Path
+    arguments: list[str], said: str, staticmask: Run, tmp_path: Path
 ) -> None:
     mask_file(tmp_path / "copy", some_bad(1))
     mask_file(tmp_path / "nicmos", some_bad(1), "NICMOS 2", 2)
@@ -301,19 +304,13 @@ def test_an_imported_mask_is_neither_updated_nor_recounted(
     made = Path(import_mask(tmp_path / "mine.csv", like=path, output_dir=tmp_path / "i").path)
     before = made.read_bytes()
     for command, said in (
-        (
-            ["a_flt.fits", "-o", "i", "--update"],
-            "exposures cannot be added to it; make their mask in another folder, and join the two "
-            "with 'staticmask edit --or'",
-        ),
-        (
-            ["recount", "i", "-m", "2"],
-            "it cannot be recounted; recount the mask of the exposures, and edit that",
-        ),
+        (["a_flt.fits", "-o", "i", "--update"], "exposures cannot be added to it; make their"),
+        (["recount", "i", "-m", "2"], "it cannot be recounted; recount the mask of the exposures"),
     ):
         result = staticmask(*command)
         assert result.returncode == 1
-        assert result.stderr == f"staticmask: error: i/{NAME}: was imported, so {said}\n"
+        assert result.stderr.startswith(f"staticmask: error: i/{NAME}: was imported, so {said}")
+        assert result.stderr.count("\n") == 1
     assert made.read_bytes() == before
 
 
@@ -352,7 +349,7 @@ def test_other_errors_of_an_import(path: Path, tmp_path: Path) -> None:
         import_mask(path.rename(path.with_name("1.fits")), like=path.with_name("1.fits"), **out)
     path.with_name("1.fits").rename(path)
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(InputError, match="folder.csv: cannot be read: Is a directory"):
+    with pytest.raises(InputError, match=r"folder\.csv: cannot be read: Is a directory"):
         import_mask(tmp_path / "folder.csv", like=path, **out)
     with pytest.raises(InputError, match="gone: file not found"):
         import_mask(table, like=tmp_path / "gone", **out)

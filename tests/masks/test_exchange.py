@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -71,7 +73,18 @@ NO_PIXEL = "is not x,y: two numbers from 1, ranges such as 10:20, or *"
         ("x,y\n1,3:5", "line 2: '1,3:5' lies outside the mask of 6 columns and 4 rows"),
         *(
             (text, f"line 1: '{text}' {NO_PIXEL}")
-            for text in ("0,1", "1", "1,", "-1,2", "1.5,2", "a,b", "3:2,1", "1 2", "1:2:3,1", "١,1")
+            for text in (
+                "0,1",
+                "1",
+                "1,",
+                "-1,2",
+                "1.5,2",
+                "a,b",
+                "3:2,1",
+                "1 2",
+                "1:2:3,1",
+                "\u0661,1",
+            )
         ),
         ("1,1\nx,y\n", f"line 2: 'x,y' {NO_PIXEL}"),
     ],
@@ -198,10 +211,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         lambda: read_regions("r.reg", text, SHAPE, identity(SHAPE)),
         lambda: read_regions("r.reg", f"image;box({text})", SHAPE, identity(SHAPE)),
     ):
-        try:
+        with suppress(InputError):
             assert reads().shape == SHAPE
-        except InputError as error:
-            assert error.problems
 
 
 # Bad-pixel tables.
@@ -214,7 +225,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     st.sampled_from([1, 2]),
 )
 def test_a_bad_pixel_table_expands_to_the_mask(
-    bad: np.ndarray, detector: str, place: tuple[int, ...], number: int, tmp_path_factory: object
+    tmp_path_factory: pytest.TempPathFactory,
+    bad: np.ndarray,
+    detector: str,
+    place: tuple[int, ...],
+    number: int,
 ) -> None:
     x0, y0, xbin, ybin = place
     number = number if detector in ("ACS WFC", "WFC3 UVIS") else 1
