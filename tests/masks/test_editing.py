@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,7 +48,7 @@ def test_gaps_are_filled_only_between_bad_pixels_of_a_column(bad: np.ndarray, n:
     expected = bad.copy()
     for x in range(bad.shape[1]):
         places = np.flatnonzero(bad[:, x])
-        for one, other in zip(places, places[1:], strict=False):
+        for one, other in pairwise(places):
             if other - one - 1 <= n:
                 expected[one:other, x] = True
     np.testing.assert_array_equal(without_gaps(bad, n), expected)
