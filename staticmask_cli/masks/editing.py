@@ -71,11 +71,15 @@ def grown(bad: Bad, n: int) -> Bad:
     """
     result = bad.copy()
     for axis in (0, 1):
-        line = np.moveaxis(result, axis, 0)
-        before = line.copy()
-        for shift in range(1, min(n, len(line) - 1) + 1):
-            line[shift:] |= before[:-shift]
-            line[:-shift] |= before[shift:]
+        lines = np.moveaxis(result, axis, 0)
+        reach, goal = 0, min(n, len(lines) - 1)
+        while reach < goal:
+            # Moved by at most one more than they reach, pixels leave no gap, even at an edge.
+            shift = min(reach + 1, goal - reach)
+            before = lines.copy()
+            lines[shift:] |= before[:-shift]
+            lines[:-shift] |= before[shift:]
+            reach += shift
     return result
 
 

@@ -96,7 +96,7 @@ def read_regions(
                 reason = str(error)
             else:
                 boxes.append(box)
-                if not filled([box], shape).any():
+                if not _overlaps(box, shape):
                     reason = f"covers no pixel of {shape[1]} columns and {shape[0]} rows"
         if reason:
             problems.setdefault(reason, []).append(f"line {number}: '{command}'")
@@ -122,6 +122,13 @@ def _commands(text: str) -> Iterator[tuple[int, str]]:
                 if piece.strip():
                     yield number, piece.strip()
                 piece, is_comment = "", False
+
+
+def _overlaps(box: tuple[int, int, int, int], shape: tuple[int, int]) -> bool:
+    """Return whether a box covers any pixel of a mask."""
+    x, y, width, height = box
+    rows, columns = shape
+    return max(x, 0) < min(x + width, columns) and max(y, 0) < min(y + height, rows)
 
 
 def _box(command: str, identity: ChipIdentity | None) -> tuple[int, int, int, int]:
