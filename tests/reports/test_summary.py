@@ -18,6 +18,7 @@ import pytest
 from astropy.io import fits
 from click.testing import CliRunner
 
+from staticmask_cli import StaticMask
 from staticmask_cli.cli import logs
 from staticmask_cli.cli.main import main
 from staticmask_cli.config.spec import keys
@@ -66,7 +67,7 @@ def valid(text: str) -> dict:
 
 def of(staticmask: Run, folder: Path, *options: str, status: int, **more: str) -> dict:
     """Run, and return the summary that it wrote into a file."""
-    result = staticmask("--summary", "s.json", "-o", "m", *options, **more)
+    result = staticmask(*options, "--summary", "s.json", "-o", "m", **more)
     assert result.returncode == status, result.stderr
     document = valid((folder / "s.json").read_text(encoding="ascii"))
     assert document["exit_status"] == status
@@ -102,6 +103,24 @@ def test_a_summary_has_the_contents_of_the_masks_and_their_tables(
     assert (origins["prefix"], origins["group"]) == ("STATICMASK_PREFIX", "default")
     assert done["settings"]["static_sig"]["value"] == 3
     assert set(done["timings"]) == {"resolve", "measure", "write", "total"}
+
+
+def test_exports_imports_and_edits_have_a_summary(staticmask: Run, tmp_path: Path) -> None:
+    small(tmp_path / "a_flt.fits", 1)
+    staticmask("-o", "old")
+    mask = f"old/{NAME}"
+    done = of(staticmask, tmp_path, "export", "old", "--format", "csv", status=0)
+    assert [answer["mask"] for answer in done["answer"]] == [mask]
+    assert done["masks"] == []
+    table = done["answer"][0]["path"]
+    done = of(staticmask, tmp_path, "import", table, "--like", mask, status=0)
+    (made,) = done["masks"]
+    assert (made["state"], made["exposures"], made["chips"]) == ("written", 0, [])
+    done = of(staticmask, tmp_path, "edit", mask, "--grow", "1", "--overwrite", status=0)
+    (made,), (answer,) = done["masks"], done["answer"]
+    assert answer.pop("gained") == made["bad"] - StaticMask.read(tmp_path / mask).n_bad
+    assert answer == {"mask": NAME, "operation": "grow", "operand": "1", "sha256": "", "lost": 0}
+    assert done["settings"]["output_dir"]["value"] == "m"
 
 
 def test_standard_output_has_only_the_document(staticmask: Run, tmp_path: Path) -> None:
