@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -130,11 +131,9 @@ def test_a_file_that_changes_meanwhile_is_not_replaced(
         return original(parts, *more)
 
     monkeypatch.setattr(module, "put_in_place", overtaken)
+    write_it = partial(export, format="reg") if what == "export" else partial(edit, grow=1)
     with pytest.raises(OutputError, match=r"changed since it was read; not replaced; run again$"):
-        if what == "export":
-            export(folder / "m0", "reg", output_dir=folder / "x")
-        else:
-            edit(folder / "m0", grow=1, output_dir=folder / "x")
+        write_it(folder / "m0", output_dir=folder / "x")
     (path,) = (folder / "x").iterdir()
     assert path.read_text("utf-8") == "theirs"
 

@@ -67,7 +67,7 @@ def valid(text: str) -> dict:
 
 def of(staticmask: Run, folder: Path, *options: str, status: int, **more: str) -> dict:
     """Run, and return the summary that it wrote into a file."""
-    result = staticmask(*options, "--summary", "s.json", "-o", "m", **more)
+    result = staticmask("--summary", "s.json", "-o", "m", *options, **more)
     assert result.returncode == status, result.stderr
     document = valid((folder / "s.json").read_text(encoding="ascii"))
     assert document["exit_status"] == status
@@ -109,18 +109,23 @@ def test_exports_imports_and_edits_have_a_summary(staticmask: Run, tmp_path: Pat
     small(tmp_path / "a_flt.fits", 1)
     staticmask("-o", "old")
     mask = f"old/{NAME}"
-    done = of(staticmask, tmp_path, "export", "old", "--format", "csv", status=0)
+
+    def summary(*options: str) -> dict:
+        document = json.loads(staticmask(*options, "-o", "m", "--summary", "-").stdout)
+        jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text("utf-8")))
+        assert document["settings"]["output_dir"]["value"] == "m"
+        return document
+
+    done = summary("export", "old", "--format", "csv")
     assert [answer["mask"] for answer in done["answer"]] == [mask]
     assert done["masks"] == []
-    table = done["answer"][0]["path"]
-    done = of(staticmask, tmp_path, "import", table, "--like", mask, status=0)
+    done = summary("import", done["answer"][0]["path"], "--like", mask)
     (made,) = done["masks"]
     assert (made["state"], made["exposures"], made["chips"]) == ("written", 0, [])
-    done = of(staticmask, tmp_path, "edit", mask, "--grow", "1", "--overwrite", status=0)
+    done = summary("edit", mask, "--grow", "1", "--overwrite")
     (made,), (answer,) = done["masks"], done["answer"]
     assert answer.pop("gained") == made["bad"] - StaticMask.read(tmp_path / mask).n_bad
     assert answer == {"mask": NAME, "operation": "grow", "operand": "1", "sha256": "", "lost": 0}
-    assert done["settings"]["output_dir"]["value"] == "m"
 
 
 def test_standard_output_has_only_the_document(staticmask: Run, tmp_path: Path) -> None:
