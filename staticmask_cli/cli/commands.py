@@ -114,9 +114,9 @@ can be added to it; 'staticmask edit' joins it to other masks.
 _EDIT = """
 Change a mask of one chip into another one; no exposure is read.
 
-The changes are made in this order: --or, --and, --fill-gaps, --fill-columns, --grow.
-The edited mask has the name of the first one and records the changes. It can be compared,
-exported and edited, but no exposures can be added to it, and it cannot be recounted.
+The changes are made in the order in which the options are listed below. The edited mask
+has the name of MASK and records the changes. It can be compared, exported and edited, but
+no exposures can be added to it, and it cannot be recounted.
 """
 
 

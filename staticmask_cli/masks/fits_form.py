@@ -566,9 +566,12 @@ def _table_of(hdus: fits.HDUList, extent: Extent) -> MaskTable:
 def _edits(table: fits.BinTableHDU) -> tuple[Edit, ...]:
     values = [_column(table, column.name, _KINDS[column.format]).tolist() for column in _OF_EDIT]
     try:
-        return tuple(Edit(Operation(name), *more) for name, *more in zip(*values, strict=True))
+        edits = tuple(Edit(Operation(name), *more) for name, *more in zip(*values, strict=True))
     except ValueError:
         raise MaskFormError(_NO_TABLE) from None
+    if not edits:
+        raise MaskFormError(_NO_SENSE)
+    return edits
 
 
 def _records(table: fits.BinTableHDU, identity: ChipIdentity) -> tuple[ChipRecord, ...]:

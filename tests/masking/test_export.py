@@ -364,6 +364,15 @@ def test_other_errors_of_an_import(path: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "i").exists()
 
 
+def test_a_file_that_is_too_large_for_a_table_is_not_read(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("staticmask_cli.masking.import_mask._LARGEST", 10)
+    (tmp_path / "t.csv").write_text("1,1\n" * 3, "utf-8")
+    with pytest.raises(InputError, match=r"t\.csv: is too large for a table of pixels"):
+        import_mask(tmp_path / "t.csv", like=path, output_dir=tmp_path / "i")
+
+
 def test_an_import_never_replaces_the_mask_that_it_is_like(path: Path, tmp_path: Path) -> None:
     table = tmp_path / "mine.csv"
     table.write_text("3,*\n", "utf-8")
