@@ -123,7 +123,7 @@ def create_masks(
     update : bool, optional
         Add the exposures to existing masks.
     overwrite : bool, optional
-        Replace files with a mask's name that are not static masks.
+        Replace edited or imported masks, and files with a mask's name that are not masks.
     verify : bool, optional
         With `update`: check that the pixels of known exposures are unchanged.
     lock_timeout : float, optional

@@ -190,8 +190,8 @@ class Settings:
     update : bool
         Whether to add the exposures to existing masks.
     overwrite : bool
-        Whether to replace files with a mask's name that are not static masks; for export,
-        import and edit, all files with the name of an output.
+        Whether to replace edited masks, and files with a mask's name that are not static
+        masks; for export, import and edit, all files with the name of an output.
     verify : bool
         Whether to compare the pixels of exposures that are already in a mask.
     lock_timeout : float

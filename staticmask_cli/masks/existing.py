@@ -234,6 +234,17 @@ def other_identity(
     return found if found != identity else None
 
 
+def was_edited(path: Path) -> bool:
+    """Return whether a file is an edited or imported mask: its exposures do not bring it back."""
+    if not path.is_file():
+        return False
+    try:
+        with open_fits(path, most=1) as (hdus, _):
+            return "CREATOR" in hdus[0].header and "HISTORY" in hdus[0].header
+    except InputError:
+        return False
+
+
 def is_empty(path: Path) -> bool:
     """Return whether a file is empty, perhaps because of a full disk: it can be replaced."""
     return path.is_file() and path.stat().st_size == 0

@@ -139,6 +139,21 @@ def test_an_edited_mask_is_neither_updated_nor_recounted(
     assert edited.read_bytes() == before
 
 
+def test_a_new_run_replaces_an_edited_mask_only_on_request(
+    path: Path, staticmask: Run, tmp_path: Path
+) -> None:
+    edited = Path(edit(path, output_dir=tmp_path / "e", grow=1).path)
+    before = edited.read_bytes()
+    result = staticmask("?_flt.fits", "-o", "e")
+    said = "was edited or imported; use another --output-dir, or --overwrite to replace it"
+    assert (result.returncode, result.stderr) == (1, f"staticmask: error: e/{NAME}: {said}\n")
+    assert edited.read_bytes() == before
+    assert staticmask("compare", "e", "?_flt.fits", "-o", "e").returncode == 1, "they differ"
+    assert staticmask("?_flt.fits", "-o", "e", "--overwrite").returncode == 0
+    assert StaticMask.read(edited).edits == ()
+    assert staticmask("?_flt.fits", "-o", "e").returncode == 0
+
+
 def test_failed_checks_of_chips_stay_and_those_of_the_mask_go(tmp_path: Path) -> None:
     pixels = sky(1, (200, 200))
     pixels[50:90, 50:90] -= 200
