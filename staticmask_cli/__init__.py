@@ -1,9 +1,10 @@
 """Static bad-pixel masks from calibrated Hubble exposures.
 
 The public names are `create_masks`, `createMask` (for scripts written for
-DrizzlePac), `sweep`, `explain`, `compare`, `recount` and `astrodrizzle`, `StaticMask` and the other
-types of their results, the errors that they raise, and `__version__`. Each is imported on first
-use, so that importing this package is fast.
+DrizzlePac), `sweep`, `explain`, `compare`, `recount`, `export`, `import_mask`, `edit`
+and `astrodrizzle`, `StaticMask` and the other types of their results, the errors that
+they raise, and `__version__`. Each is imported on first use, so that importing this
+package is fast.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ if TYPE_CHECKING:
         compare,
         create_masks,
         createMask,
+        edit,
         explain,
+        export,
+        import_mask,
         recount,
         sweep,
     )
     from staticmask_cli.errors import ConfigError, InputError, OutputError, StaticMaskError
     from staticmask_cli.masking.compare import Difference
     from staticmask_cli.masking.explain import Explanation, PixelInChip
+    from staticmask_cli.masking.export import Export
     from staticmask_cli.masking.sweep import SweepRow
+    from staticmask_cli.masks.editing import Edit
     from staticmask_cli.masks.quality import Quality, QualityCheck
     from staticmask_cli.masks.records import ChipRecord
     from staticmask_cli.masks.static_mask import StaticMask
@@ -35,7 +41,9 @@ __all__ = [
     "ChipRecord",
     "ConfigError",
     "Difference",
+    "Edit",
     "Explanation",
+    "Export",
     "ExposureReport",
     "InputError",
     "MaskReport",
@@ -52,7 +60,10 @@ __all__ = [
     "compare",
     "createMask",
     "create_masks",
+    "edit",
     "explain",
+    "export",
+    "import_mask",
     "recount",
     "sweep",
 ]
@@ -63,7 +74,10 @@ _HOMES = {
     "compare": "api",
     "createMask": "api",
     "create_masks": "api",
+    "edit": "api",
     "explain": "api",
+    "export": "api",
+    "import_mask": "api",
     "recount": "api",
     "sweep": "api",
     "ConfigError": "errors",
@@ -72,8 +86,10 @@ _HOMES = {
     "StaticMaskError": "errors",
     "Difference": "masking.compare",
     "Explanation": "masking.explain",
+    "Export": "masking.export",
     "PixelInChip": "masking.explain",
     "SweepRow": "masking.sweep",
+    "Edit": "masks.editing",
     "Quality": "masks.quality",
     "QualityCheck": "masks.quality",
     "ChipRecord": "masks.records",

@@ -22,17 +22,21 @@ from staticmask_cli.config.merging import (
 from staticmask_cli.config.spec import keys
 from staticmask_cli.errors import ConfigError
 from staticmask_cli.masking import compare as _compare
+from staticmask_cli.masking import edit as _edit
 from staticmask_cli.masking import explain as _explain
+from staticmask_cli.masking import export as _export
+from staticmask_cli.masking import import_mask as _import_mask
 from staticmask_cli.masking import recount as _recount
 from staticmask_cli.masking import sweep as _sweep
 from staticmask_cli.masking.astrodrizzle import replaced_step
 from staticmask_cli.masking.compare import Difference
 from staticmask_cli.masking.explain import Explanation
+from staticmask_cli.masking.export import Export
 from staticmask_cli.masking.exposure_loop import Progress
 from staticmask_cli.masking.make import make_masks
 from staticmask_cli.masking.sweep import SweepRow
 from staticmask_cli.reports.report import MaskReport, Report, RunRecord
-from staticmask_cli.settings import Settings
+from staticmask_cli.settings import ExportFormat, Settings
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +125,7 @@ def create_masks(
     update : bool, optional
         Add the exposures to existing masks.
     overwrite : bool, optional
-        Replace files with a mask's name that are not static masks.
+        Replace edited or imported masks, and files with a mask's name that are not masks.
     verify : bool, optional
         With `update`: check that the pixels of known exposures are unchanged.
     lock_timeout : float, optional
@@ -443,6 +447,179 @@ def astrodrizzle(masks: Input) -> Iterator[None]:
     settings = merge(flags=_flags(given)).settings
     with replaced_step(entries, settings):
         yield
+
+
+def export(
+    input: Input,  # noqa: A002 - the configuration's name
+    format: str,  # noqa: A002 - the option's name
+    *,
+    output_dir: str | os.PathLike[str],
+    config: Name | None = None,
+    overwrite: bool | None = None,
+    jobs: int | None = None,
+    lock_timeout: float | None = None,
+) -> tuple[Export, ...]:
+    """Write masks in the forms that other programs read.
+
+    Parameters
+    ----------
+    input : str, path, or iterable of these
+        Masks, also DrizzlePac's, or folders of them.
+    format : str
+        ``"bad"``: a FITS image, 1 for bad pixels. ``"csv"``: x and y of each bad pixel,
+        from 1, with count and coverage if the mask has counts. ``"reg"``: DS9 regions.
+        ``"bpixtab"``: a bad-pixel table for calacs, calwf3 or calstis; two chips of a
+        detector become one table.
+    output_dir : str or path
+        Folder for the files, created if missing.
+    overwrite : bool, optional
+        Replace existing files.
+    config, jobs, lock_timeout
+        As for `create_masks`.
+
+    Returns
+    -------
+    tuple of Export
+        The files.
+
+    Raises
+    ------
+    ConfigError, InputError, OutputError
+        As for `create_masks`; also if a mask cannot have this form or a file exists.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = create_masks("tests/data/o4k19a010_flt.fits", output_dir=folder)
+    ...     (regions,) = export(folder, "reg", output_dir=folder)
+    ...     Path(regions.path).name, regions.bad
+    ('STISCCD_256x256_1_bad.reg', 38)
+    """
+    try:
+        form = ExportFormat(format)
+    except ValueError:
+        names = ", ".join(ExportFormat)
+        raise ConfigError(f"format: {format!r} is none of {names}") from None
+    return _export.export(_settings(locals()), form)
+
+
+def import_mask(
+    input: Input,  # noqa: A002 - the configuration's name
+    *,
+    like: Name,
+    output_dir: str | os.PathLike[str],
+    config: Name | None = None,
+    overwrite: bool | None = None,
+    lock_timeout: float | None = None,
+) -> MaskReport:
+    """Make a mask from tables of pixels and DS9 regions; no exposure is read.
+
+    No exposures can be added to such a mask; `edit` joins it to others.
+
+    Parameters
+    ----------
+    input : str, path, or iterable of these
+        Tables (``.csv``): x,y in a line, from 1, where ranges such as 10:20 and ``*`` are
+        allowed. Regions (``.reg``): boxes and points in image or physical coordinates.
+    like : str or path
+        The mask whose chip and name the new one has.
+    output_dir, overwrite
+        As for `export`.
+    config, lock_timeout
+        As for `create_masks`.
+
+    Returns
+    -------
+    MaskReport
+        The mask.
+
+    Raises
+    ------
+    ConfigError, InputError, OutputError
+        As for `create_masks`; also if a table cannot be understood or the mask exists.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     (mask,) = create_masks("tests/data/o4k19a010_flt.fits", output_dir=folder).masks
+    ...     table = Path(folder, "mine.csv")
+    ...     _ = table.write_text("17,*")
+    ...     mine = import_mask(table, like=mask.path, output_dir=Path(folder, "mine"))
+    >>> mine.bad
+    256
+    """
+    return _import_mask.import_mask(_settings(locals()), _name(like, "like"))
+
+
+def edit(
+    input: Name,  # noqa: A002 - the configuration's name
+    *,
+    output_dir: str | os.PathLike[str],
+    or_: Input | None = None,
+    and_: Input | None = None,
+    fill_gaps: int | None = None,
+    fill_columns: float | None = None,
+    grow: int | None = None,
+    config: Name | None = None,
+    overwrite: bool | None = None,
+    lock_timeout: float | None = None,
+) -> MaskReport:
+    """Change a mask of one chip into another one; no exposure is read.
+
+    The changes are made in the order of the parameters and recorded in the mask. No
+    exposures can be added to it, and it cannot be recounted.
+
+    Parameters
+    ----------
+    input : str or path
+        The mask.
+    output_dir
+        As for `export`; the edited mask has the name of `input`.
+    or_, and_ : str, path, or iterable of these, optional
+        Masks of the same chip, also imported ones and DrizzlePac's. Pixels that are bad in
+        one of `or_` become bad; then pixels that are good in one of `and_` become good.
+    fill_gaps : int, optional
+        Fill gaps of up to this many good pixels between bad pixels of a column.
+    fill_columns : float, optional
+        Fill columns that are bad in more than this share of their rows, from 0 to less
+        than 1.
+    grow : int, optional
+        Grow bad pixels by this many pixels to every side, also diagonally.
+    overwrite
+        As for `export`.
+    config, lock_timeout
+        As for `create_masks`.
+
+    Returns
+    -------
+    MaskReport
+        The edited mask; the changes are ``mask.mask.edits``.
+
+    Raises
+    ------
+    ConfigError, InputError, OutputError
+        As for `create_masks`; also if no change is given, a mask is of another chip, or
+        the edited mask exists.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     (mask,) = create_masks("tests/data/o4k19a010_flt.fits", output_dir=folder).masks
+    ...     larger = edit(mask.path, output_dir=Path(folder, "larger"), grow=1)
+    >>> print(larger.mask.edits[0])
+    grow 1: +290 -0 bad pixels
+    """
+    changes = _edit.Changes(
+        or_=_entries(or_) or (),
+        and_=_entries(and_) or (),
+        fill_gaps=native(fill_gaps),
+        fill_columns=native(fill_columns),
+        grow=native(grow),
+    )
+    return _edit.edit(_settings(locals()), changes)
 
 
 def _settings(arguments: Mapping[str, Any]) -> Settings:

@@ -114,6 +114,19 @@ class Background(StrEnum):
     LOCAL = "local"
 
 
+class ExportFormat(StrEnum):
+    """The form of an exported mask."""
+
+    #: An image, 1 for bad pixels.
+    BAD = "bad"
+    #: A table in text, with a line for each bad pixel.
+    CSV = "csv"
+    #: Regions for DS9.
+    REG = "reg"
+    #: A bad-pixel table for calacs, calwf3 or calstis.
+    BPIXTAB = "bpixtab"
+
+
 class Recipe(NamedTuple):
     """The settings that determine the pixels of a mask, as recorded in its header.
 
@@ -177,7 +190,8 @@ class Settings:
     update : bool
         Whether to add the exposures to existing masks.
     overwrite : bool
-        Whether to replace files with a mask's name that are not static masks.
+        Whether to replace edited masks, and files with a mask's name that are not static
+        masks; for export, import and edit, all files with the name of an output.
     verify : bool
         Whether to compare the pixels of exposures that are already in a mask.
     lock_timeout : float

@@ -24,6 +24,7 @@ from staticmask_cli.cli.run import TROUBLE, Outcome, Run, execute
 from staticmask_cli.config import spec
 from staticmask_cli.errors import CHECKS_FAILED, ConfigError
 from staticmask_cli.exposures.inputs import are_masks
+from staticmask_cli.settings import ExportFormat
 
 # The keys that select exposures and define how to read them.
 _READING = (
@@ -43,6 +44,9 @@ SYNOPSIS = [
     "explain --pixel X,Y [--pixel X,Y]... [OPTIONS] [INPUT]...",
     "compare OLD [OPTIONS] [INPUT]...",
     "recount MASK... -m N [OPTIONS]",
+    "export MASK... --format FORMAT -o DIR [OPTIONS]",
+    "import TABLE... --like MASK -o DIR [OPTIONS]",
+    "edit MASK -o DIR [--or MASK] [--and MASK] [OPTIONS]",
 ]
 _MAKE = """
 Make static bad-pixel masks from calibrated Hubble exposures, one for each chip.
@@ -90,6 +94,29 @@ _RECOUNT = """
 Rewrite masks for another number of exposures in which a pixel must be bad.
 
 MASK may be masks made with --counts, or folders of them. No exposure is read.
+"""
+_EXPORT = """
+Write masks in the forms that other programs read.
+
+MASK may be masks, also DrizzlePac's, or folders of them. bad: an image, 1 for bad pixels.
+csv: x and y of each bad pixel, from 1, and how often it was bad and covered, if counted.
+reg: DS9 regions. bpixtab: a bad-pixel table for calacs, calwf3 or calstis; two chips of a
+detector become one table. The columns are file, bad pixels and masks.
+"""
+_IMPORT = """
+Make a mask from tables of pixels and DS9 regions; no exposure is read.
+
+TABLE may be text (.csv): x,y in a line, from 1, where ranges such as 10:20 and * are
+allowed, so that 17,* is a column. Or regions (.reg): boxes and points in image or
+physical coordinates. The mask is for the chip of --like and has its name. No exposures
+can be added to it; 'staticmask edit' joins it to other masks.
+"""
+_EDIT = """
+Change a mask of one chip into another one; no exposure is read.
+
+The changes are made in the order in which the options are listed below. The edited mask
+has the name of MASK and records the changes. It can be compared, exported and edited, but
+no exposures can be added to it, and it cannot be recounted.
 """
 
 
@@ -304,3 +331,114 @@ def recount(run: Run) -> Outcome:
     log_failed_checks(checks, run.settings)
     status = CHECKS_FAILED if checks and run.settings.strict else 0
     return Outcome([mask.cells() for mask in masks], status)
+
+
+# The keys of commands that write new files from masks.
+_WRITING = ("output_dir", "overwrite", "lock_timeout")
+
+
+def _check_output_dir(run: Run) -> None:
+    if run.configuration.origins["output_dir"] == spec.DEFAULT:
+        raise ConfigError("--output-dir is missing; give a folder")
+
+
+@_command(
+    *("export", (*_WRITING, "jobs"), [SYNOPSIS[5]], _EXPORT),
+    input_metavar="MASK...",
+    required=["output_dir"],
+)
+@click.option(
+    *("--format", "form"),
+    cls=Option,
+    heading="Output",
+    type=click.Choice([form.value for form in ExportFormat]),
+    required=True,
+    metavar="FORMAT",
+    help="bad, csv, reg or bpixtab",
+)
+def export(run: Run) -> Outcome:
+    """Export masks."""
+    from staticmask_cli.masking.export import HEADING, export  # noqa: PLC0415 - needs numpy
+
+    _check_output_dir(run)
+    exports = export(run.settings.without_masks(), ExportFormat(run.options["form"]))
+    run.record.answer = [document for one in exports for document in one.documents()]
+    return Outcome([one.cells() for one in exports], heading=HEADING)
+
+
+@_command(
+    *("import", _WRITING, [SYNOPSIS[6]], _IMPORT),
+    input_metavar="TABLE...",
+    required=["output_dir"],
+)
+@click.option(
+    "--like",
+    cls=Option,
+    heading="Input",
+    required=True,
+    metavar="MASK",
+    help="Mask of the chip that the pixels belong to",
+)
+def import_mask(run: Run) -> Outcome:
+    """Make a mask from tables and regions."""
+    from staticmask_cli.masking.import_mask import import_mask  # noqa: PLC0415 - needs numpy
+
+    _check_output_dir(run)
+    settings = run.settings.without_masks()
+    mask = import_mask(settings, run.options["like"], run_record=run.record)
+    return Outcome([mask.cells()])
+
+
+@_command(
+    *("edit", _WRITING, [SYNOPSIS[7]], _EDIT),
+    input_metavar="MASK",
+    required=["output_dir"],
+)
+@click.option(
+    *("--or", "or_"),
+    cls=Option,
+    heading="Mask",
+    multiple=True,
+    metavar="MASK",
+    help="Add the bad pixels of MASK; may be repeated",
+)
+@click.option(
+    *("--and", "and_"),
+    cls=Option,
+    heading="Mask",
+    multiple=True,
+    metavar="MASK",
+    help="Keep only bad pixels that are bad in MASK too; may be repeated",
+)
+@click.option(
+    "--fill-gaps",
+    cls=Option,
+    heading="Mask",
+    type=int,
+    metavar="N",
+    help="Fill gaps of up to N pixels between bad pixels of a column",
+)
+@click.option(
+    "--fill-columns",
+    cls=Option,
+    heading="Mask",
+    type=float,
+    metavar="FRACTION",
+    help="Fill columns that are bad in more than FRACTION of their rows",
+)
+@click.option(
+    "--grow",
+    cls=Option,
+    heading="Mask",
+    type=int,
+    metavar="N",
+    help="Grow bad pixels by N pixels to every side",
+)
+def edit(run: Run) -> Outcome:
+    """Edit a mask."""
+    from staticmask_cli.masking.edit import Changes, edit  # noqa: PLC0415 - needs numpy
+
+    _check_output_dir(run)
+    changes = Changes(**{name: run.options[name] for name in Changes._fields})
+    mask = edit(run.settings.without_masks(), changes, run_record=run.record)
+    return Outcome([mask.cells()])

@@ -27,6 +27,7 @@ from staticmask_cli.masks.existing import (
     may_be_replaced,
     other_identity,
     read_existing,
+    was_edited,
 )
 from staticmask_cli.masks.fits_form import MaskTable, write_mask
 from staticmask_cli.masks.naming import documented_name, mask_names, possible_names
@@ -135,6 +136,10 @@ def write_masks(
         }
         masks = plan_masks(accumulated, before, given, settings, run_record, pixels=True)
         targets = {folder / Path(mask.path).name: mask for mask in masks}
+        edited = [] if settings.overwrite else list(filter(was_edited, targets))
+        if edited:
+            advice = "use another --output-dir, or --overwrite to replace it"
+            raise OutputError(*(f"{path}: was edited or imported; {advice}" for path in edited))
         put_masks(targets, states, jobs_of(settings), run_record)
 
 

@@ -28,6 +28,7 @@ from staticmask_cli.settings import Recipe, Settings
 REDO = "--no-update rebuilds it from the given exposures"
 # Advice if a mask cannot be recounted.
 _REMAKE = "rerun with --counts"
+_RECOUNT_FIRST = "recount the mask of the exposures, and edit that"
 
 _Read = TypeVar("_Read", MaskTable, StaticMask)
 
@@ -153,6 +154,12 @@ def may_be_replaced(path: Path, identity: ChipIdentity, *, overwrite: bool) -> b
 def _check_settings(path: Path, table: MaskTable, settings: Settings) -> None:
     """Refuse a mask that was made with other settings that determine its pixels."""
     names = DQ_BITS.get(table.identity.instrument, {})
+    if table.recipe is None or table.edits:
+        how = table.edits[0].participle
+        raise OutputError(
+            f"{path}: was {how}, so exposures cannot be added to it; make their mask in another "
+            "folder, and join the two with 'staticmask edit --or'"
+        )
     differ = []
     for name in Recipe._fields:
         values = [getattr(recipe, name) for recipe in (table.recipe, settings.recipe)]
@@ -227,6 +234,17 @@ def other_identity(
     return found if found != identity else None
 
 
+def was_edited(path: Path) -> bool:
+    """Return whether a file is an edited or imported mask: its exposures do not bring it back."""
+    if not path.is_file():
+        return False
+    try:
+        with open_fits(path, most=1) as (hdus, _):
+            return "CREATOR" in hdus[0].header and "HISTORY" in hdus[0].header
+    except InputError:
+        return False
+
+
 def is_empty(path: Path) -> bool:
     """Return whether a file is empty, perhaps because of a full disk: it can be replaced."""
     return path.is_file() and path.stat().st_size == 0
@@ -255,6 +273,9 @@ def read_counted(path: Path) -> StaticMask:
     mask = _read(read_mask, path, _REMAKE)
     if _read(read_table, path, _REMAKE).gzipped:
         raise OutputError(f"{path}: is gzipped; unpack it first")
+    if mask.edits:
+        how = mask.edits[0].participle
+        raise OutputError(f"{path}: was {how}, so it cannot be recounted; {_RECOUNT_FIRST}")
     if mask.votes is None:
         raise OutputError(f"{path}: has no COUNT extension; {_REMAKE}")
     return mask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from staticmask_cli.exposures.extent import Extent
 from staticmask_cli.exposures.fits_files import open_fits
 from staticmask_cli.exposures.headers import HeaderError, as_float
 from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.masks.editing import Edit, Operation
 from staticmask_cli.masks.quality import Quality, failed
 from staticmask_cli.masks.records import ChipRecord, as_text, count_chips, count_exposures
 from staticmask_cli.masks.static_mask import StaticMask, Votes
@@ -28,6 +29,10 @@ from staticmask_cli.statistics.votes import BitCounter, pack
 CREATOR = f"staticmask {__version__}"
 TABLE = "EXPOSURES"
 COUNTS = ["COUNT", "COVERAGE"]
+#: FILETYPE of a mask, and of an image of its bad pixels.
+_MASK, BAD_IMAGE = "STATIC MASK", "BAD PIXEL IMAGE"
+#: Table of the changes to a mask; the last extension.
+EDITS = "EDITS"
 
 #: Keyword, attribute of the identity, its type, comment. NAXIS1 and NAXIS2 complete it.
 IDENTITY: tuple[tuple[str, str, type, str], ...] = (
@@ -102,6 +107,14 @@ COLUMNS = tuple(
 _FAILED = _Column("QCFAILED", "", "A", None, "quality checks that the chip failed")
 _UNIQUE = _Column("UNIQUE", "unique", "PJ", None, "0-based y * NAXIS1 + x of pixels bad only here")
 _ALL = (*COLUMNS, _FAILED, _UNIQUE)
+# The columns of `EDITS`.
+_OF_EDIT = (
+    _Column("OPERATION", "operation", "A", None, "import, or change, in this order"),
+    _Column("OPERAND", "operand", "A", None, "other mask or table, or number"),
+    _Column("SHA256", "sha256", "A", None, "of its array or, for a table, of the file"),
+    _Column("GAINED", "gained", "K", "pixel", "pixels that became bad"),
+    _Column("LOST", "lost", "K", "pixel", "pixels that became good"),
+)
 #: NumPy kind of the values of a column after reading, by its format.
 _KINDS = {"A": "U", "J": "i", "K": "i", "D": "f", "L": "b"}
 # NumPy type of a column as stored in the file, by its format; the width of text varies. Of a
@@ -142,23 +155,47 @@ def mask_hdus(mask: StaticMask) -> fits.HDUList:
     Returns
     -------
     HDUList
-        The mask as primary HDU, the table of exposures and, with
-        ``mask.keeps_counts``, COUNT and COVERAGE; all with checksums.
+        The mask as primary HDU, the table of exposures, with ``mask.keeps_counts``
+        COUNT and COVERAGE, and for an edited mask EDITS; all with checksums.
     """
     hdus = fits.HDUList([fits.PrimaryHDU(mask.pixels), _table(mask)])
     if mask.votes is not None and mask.keeps_counts:
         hdus += _counts(mask.votes, mask.shape)
+    if mask.edits:
+        hdus.append(_edits_table(mask.edits))
     _fill(hdus[0].header, mask, len(hdus) - 1)
+    return with_checksums(hdus)
+
+
+def with_checksums(hdus: Iterable[Any]) -> fits.HDUList:
+    """Return HDUs as a file in memory, after adding checksums that do not depend on time."""
+    hdus = fits.HDUList(hdus)
     for hdu in hdus:
         # "HDU checksum updated by staticmask", where astropy would put the time.
         hdu.add_checksum(when="by staticmask")
     return hdus
 
 
+def bad_image(mask: StaticMask) -> fits.HDUList:
+    """Return the image of a mask's bad pixels: uint8, rows x columns, 1 bad, 0 good."""
+    image = fits.PrimaryHDU(mask.bad.view(np.uint8))
+    for card in (
+        ("CREATOR", CREATOR, "program that made this image"),
+        ("FILETYPE", BAD_IMAGE, "1: bad pixel, 0: good pixel"),
+        ("BUNIT", "", "the image is dimensionless"),
+        *(identity_cards(mask.identity) if mask.identity is not None else ()),
+        ("NEXPOSUR", count_exposures(mask.records), "exposures that are part of the mask"),
+        ("NBAD", mask.n_bad, "bad pixels"),
+    ):
+        image.header.append(_card(*card))
+    _add_history(image.header, mask.edits)
+    return with_checksums([image])
+
+
 def header_of(mask: StaticMask) -> fits.Header:
     """Return the keywords of a mask's file, without the structural ones."""
     header = fits.Header()
-    _fill(header, mask, 1 + len(COUNTS) if mask.keeps_counts else 1)
+    _fill(header, mask, 1 + len(COUNTS) * mask.keeps_counts + bool(mask.edits))
     return header
 
 
@@ -166,18 +203,18 @@ def _fill(header: fits.Header, mask: StaticMask, n_extensions: int) -> None:
     """Add all keywords that are not structural to a mask's primary header."""
     cards: list[tuple[str, Any, str]] = [
         ("CREATOR", CREATOR, "program that made this mask"),
-        ("FILETYPE", "STATIC MASK", "1: good pixel, 0: bad pixel"),
+        ("FILETYPE", _MASK, "1: good pixel, 0: bad pixel"),
         ("BUNIT", "", "the mask is dimensionless"),
     ]
     quality = Quality() if mask.quality is None else mask.quality
-    if mask.identity is not None and mask.recipe is not None:
+    recipe = mask.recipe
+    if mask.identity is not None and (recipe is not None or mask.edits):
         names = sorted({check.name for check in quality.failed})
         cards += [
             ("NEXTEND", n_extensions, "number of extensions"),
-            *((k, getattr(mask.identity, name), c) for k, name, _, c in IDENTITY),
-            *_physical(mask.identity),
-            *_exposures(mask.identity, mask.records),
-            *((k, _stored(getattr(mask.recipe, name)), c) for k, name, _, c in RECIPE),
+            *identity_cards(mask.identity),
+            *_exposures(mask.records),
+            *((k, _stored(getattr(recipe, name)), c) for k, name, _, c in RECIPE if recipe),
             ("NEXPOSUR", count_exposures(mask.records), "exposures that are part of the mask"),
             ("NCHIPS", count_chips(mask.records), "SCI extensions that are part of the mask"),
             ("NBAD", mask.n_bad, "bad pixels"),
@@ -188,6 +225,25 @@ def _fill(header: fits.Header, mask: StaticMask, n_extensions: int) -> None:
         header.append(_card(*card))
     for check in failed(quality.mask):
         header.add_comment(as_text(f"check failed: {check.short()}: {check.text}"))
+    _add_history(header, mask.edits)
+
+
+def _add_history(header: fits.Header, edits: Iterable[Edit]) -> None:
+    for edit in edits:
+        header.add_history(as_text(str(edit)))
+
+
+def identity_cards(identity: ChipIdentity) -> list[tuple[str, Any, str]]:
+    """Return keyword, value and comment of the cards that describe the silicon of a mask."""
+    cards = [
+        *((keyword, getattr(identity, name), comment) for keyword, name, _, comment in IDENTITY),
+        *_physical(identity),
+    ]
+    if identity.is_hubbles:
+        cards.append(("TELESCOP", "HST", "telescope"))
+    if identity.ccdchip is not None:
+        cards.append(("CCDCHIP", identity.ccdchip, "CCD chip"))
+    return cards
 
 
 def _physical(identity: ChipIdentity) -> list[tuple[str, Any, str]]:
@@ -201,15 +257,9 @@ def _physical(identity: ChipIdentity) -> list[tuple[str, Any, str]]:
     ]
 
 
-def _exposures(
-    identity: ChipIdentity, records: Iterable[ChipRecord]
-) -> Iterator[tuple[str, Any, str]]:
+def _exposures(records: Iterable[ChipRecord]) -> Iterator[tuple[str, Any, str]]:
     """Yield the keywords that describe all exposures that are part of a mask."""
     used = [record for record in records if record.used]
-    if identity.is_hubbles:
-        yield "TELESCOP", "HST", "telescope"
-    if identity.ccdchip is not None:
-        yield "CCDCHIP", identity.ccdchip, "CCD chip"
     versions = {record.extver for record in used}
     if len(versions) == 1:
         yield "EXTVER", versions.pop(), "version of the SCI extension in all exposures"
@@ -298,6 +348,19 @@ def _table(mask: StaticMask) -> fits.BinTableHDU:
     return fits.BinTableHDU.fromstring(data + bytes(-len(data) % _BLOCK))
 
 
+def _edits_table(edits: Sequence[Edit]) -> fits.BinTableHDU:
+    columns, comments = [], {}
+    for number, (name, attribute, letter, unit, meaning) in enumerate(_OF_EDIT, start=1):
+        values = [getattr(edit, attribute) for edit in edits]
+        width = max(1, *map(len, values)) if letter == "A" else ""
+        columns.append(fits.Column(name, f"{width}{letter}", unit, array=values))
+        comments[f"TTYPE{number}"] = meaning
+    table = fits.BinTableHDU.from_columns(columns, name=EDITS)
+    for keyword, comment in comments.items():
+        table.header.comments[keyword] = comment
+    return table
+
+
 def _unit(records: Iterable[ChipRecord]) -> str | None:
     """Return the unit of the pixels in FITS standard form; None if exposures differ in it."""
     units = {record.unit for record in records if record.used}
@@ -341,21 +404,24 @@ class MaskTable(NamedTuple):
     ----------
     identity : ChipIdentity
         The silicon that the mask belongs to.
-    recipe : Recipe
-        The settings by which it was made.
+    recipe : Recipe or None
+        The settings by which it was made; None if it was not made from exposures.
     records : tuple of ChipRecord
         Its table of exposures.
     has_counts : bool
         Whether it has COUNT and COVERAGE.
     gzipped : bool
         Whether the file is gzipped.
+    edits : tuple of Edit
+        As in `StaticMask`.
     """
 
     identity: ChipIdentity
-    recipe: Recipe
+    recipe: Recipe | None
     records: tuple[ChipRecord, ...]
     has_counts: bool
     gzipped: bool
+    edits: tuple[Edit, ...]
 
 
 def read_table(path: Path) -> MaskTable:
@@ -369,7 +435,7 @@ def read_table(path: Path) -> MaskTable:
         If it is not a mask of this program, or is damaged.
     """
     with _opened(path) as (hdus, extent):
-        _check_whole(hdus, extent, hdus[1:2])
+        _check_whole(hdus, extent, (hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)))
         return _table_of(hdus, extent)
 
 
@@ -388,6 +454,8 @@ def read_any(path: Path) -> StaticMask:
     with _opened(path) as (hdus, extent):
         if any(0 in _sums(hdu) for hdu in hdus):
             raise InputError(f"{path}: is damaged: its checksums are wrong")
+        if hdus[0].header.get("FILETYPE") == BAD_IMAGE:  # 0 and 1 mean the opposite
+            raise InputError(f"{path}: is an exported image, not a mask; give the mask itself")
         pixels = np.asarray(hdus[0].data)
         if pixels.ndim != 2 or not np.isin(pixels, (0, 1)).all():  # noqa: PLR2004 - rows, columns
             raise not_a_mask
@@ -466,8 +534,10 @@ def _check_whole(
 
 def _check_form(hdus: fits.HDUList) -> None:
     names = [hdu.name for hdu in hdus[1:]]
-    kinds = (fits.BinTableHDU, fits.ImageHDU, fits.ImageHDU)
-    if names not in ([TABLE], [TABLE, *COUNTS]) or not all(map(isinstance, hdus[1:], kinds)):
+    of_exposures = names[:-1] if EDITS in names else names
+    kinds = [fits.ImageHDU if name in COUNTS else fits.BinTableHDU for name in names]
+    is_known = of_exposures in ([TABLE], [TABLE, *COUNTS])
+    if not is_known or not all(map(isinstance, hdus[1:], kinds)):
         raise MaskFormError(_NO_TABLE)
 
 
@@ -481,13 +551,27 @@ def _sums(hdu: Any) -> tuple[int, int]:
 def _table_of(hdus: fits.HDUList, extent: Extent) -> MaskTable:
     _check_form(hdus)
     header = hdus[0].header
+    edits = _edits(hdus[EDITS]) if EDITS in hdus else ()
+    is_made = not edits or edits[0].operation is not Operation.IMPORT
     return MaskTable(
         identity=identity_of(header),
-        recipe=_recipe(header),
+        recipe=_recipe(header) if is_made else None,
         records=_records(hdus[TABLE], identity_of(header)),
-        has_counts=len(hdus) > 2,  # noqa: PLR2004 - the mask and its table
+        has_counts=COUNTS[0] in hdus,
         gzipped=extent.gzipped,
+        edits=edits,
     )
+
+
+def _edits(table: fits.BinTableHDU) -> tuple[Edit, ...]:
+    values = [_column(table, column.name, _KINDS[column.format]).tolist() for column in _OF_EDIT]
+    try:
+        edits = tuple(Edit(Operation(name), *more) for name, *more in zip(*values, strict=True))
+    except ValueError:
+        raise MaskFormError(_NO_TABLE) from None
+    if not edits:
+        raise MaskFormError(_NO_SENSE)
+    return edits
 
 
 def _records(table: fits.BinTableHDU, identity: ChipIdentity) -> tuple[ChipRecord, ...]:
@@ -536,4 +620,5 @@ def _mask(hdus: fits.HDUList, table: MaskTable) -> StaticMask:
         records=records,
         votes=votes,
         keeps_counts=votes is not None,
+        edits=table.edits,
     )

@@ -116,7 +116,8 @@ def check_quality(name: str, mask: StaticMask, settings: Settings) -> Quality:
     name : str
         File name of the mask.
     mask : StaticMask
-        The mask; without identity and recipe, nothing is checked.
+        The mask; without identity and recipe, nothing is checked. Of an edited mask only
+        the chips are checked: its pixels are no longer those of its exposures.
     settings : Settings
         The limits.
     """
@@ -124,7 +125,9 @@ def check_quality(name: str, mask: StaticMask, settings: Settings) -> Quality:
     if identity is None or recipe is None:
         return Quality()
     return Quality(
-        mask=(
+        mask=()
+        if mask.edits
+        else (
             *mask_checks(name, mask, recipe, settings),
             *use_checks(name, mask, identity, recipe, settings),
         ),

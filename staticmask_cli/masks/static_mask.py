@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.masks.editing import Edit
 from staticmask_cli.masks.records import ChipRecord, count_chips, count_exposures
 from staticmask_cli.settings import Recipe
 from staticmask_cli.statistics.votes import BitCounter, Bits
@@ -78,7 +79,8 @@ class StaticMask:
         The silicon that the mask belongs to; None for a mask that does not
         record it, such as DrizzlePac's.
     recipe : Recipe or None
-        The settings by which the mask was made; None if not recorded.
+        The settings by which the mask was made; None if not recorded, or if it was not made
+        from exposures.
     records : tuple of ChipRecord
         The statistics of each chip of each exposure; empty if the mask does
         not record them.
@@ -89,6 +91,9 @@ class StaticMask:
         How often each pixel was bad and finite, if that was counted.
     keeps_counts : bool
         Whether the mask's file stores the votes.
+    edits : tuple of Edit
+        The changes that were made to its pixels without reading exposures; empty for a
+        mask made from exposures alone. Recipe, records and votes do not include them.
 
     Examples
     --------
@@ -111,12 +116,15 @@ class StaticMask:
     quality: Quality | None = None
     votes: Votes | None = None
     keeps_counts: bool = False
+    edits: tuple[Edit, ...] = ()
 
     def __repr__(self) -> str:
         name = self.identity or "x".join(map(str, self.shape))
         text = f"{name}: {self.n_bad} of {self.total} pixels bad"
         if self.records:
             text += f", exposures: {count_exposures(self.records)}"
+        if self.edits:
+            text += f", edits: {len(self.edits)}"
         return f"<StaticMask {text}>"
 
     @property

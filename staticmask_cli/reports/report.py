@@ -297,7 +297,7 @@ class RunRecord:
     dry_run : bool
         As in `Report`.
     answer : list of dict, or None
-        Results of sweep, explain or compare, in JSON types.
+        Results of sweep, explain, compare, export or edit, in JSON types.
     unfinished : list of str
         Other outputs that have not been written yet.
     """

@@ -818,6 +818,9 @@ def test_a_quick_run_shows_no_bar_on_a_terminal():
         ["compare", "m"],
         ["compare", "m", "m"],
         ["recount", "m", "--min-exposures", "1"],
+        ["export", "m", "--format", "bpixtab", "-o", "x"],
+        ["import", "mine.csv", "--like", f"m/{NAME}", "-o", "i"],
+        ["edit", "m", "--grow", "1", "-o", "e"],
         ["--show-config"],
     ],
     ids=" ".join,
@@ -826,6 +829,7 @@ def test_every_command_runs_on_a_terminal(arguments, count, tmp_path, monkeypatc
     for seed in range(2, count + 1):
         exposure(tmp_path / f"j{seed}_flt.fits", [sky(seed)])
     create_masks(output_dir="m", counts=True)
+    (tmp_path / "mine.csv").write_text("3,*", "utf-8")
     monkeypatch.setenv("STATICMASK_JOBS", "2")
     status, output, said = on_a_terminal(arguments)
     assert status == 0, said
@@ -902,7 +906,7 @@ def test_the_first_word_is_a_command_or_the_command_is_make(invoke):
     assert invoke("sweep", "j1_flt.fits").stdout.startswith("# mask  static_sig  ")
 
 
-@pytest.mark.parametrize("command", ["make", "sweep", "explain", "compare", "recount"])
+@pytest.mark.parametrize("command", main.main.commands)
 def test_a_file_with_the_name_of_a_command_is_named_with_its_folder(command, invoke, tmp_path):
     (tmp_path / "j1_flt.fits").rename(tmp_path / command)
     result = invoke("-o", "m", f"./{command}")
@@ -929,6 +933,9 @@ def test_a_file_with_the_name_of_a_command_is_named_with_its_folder(command, inv
         (["recount", "--min-exposures", "2"], "Missing argument 'MASK...'"),
         (["recount", "m", "-m", "2", "--final-bits", "0"], "No such option '--final-bits'"),
         (["--sigmas", "3"], "No such option '--sigmas'"),
+        (["import", "t.csv", "-o", "m"], "Missing option '--like'"),
+        (["export", "m", "--format", "csv", "--update"], "No such option '--update'"),
+        (["edit", "-o", "m"], "Missing argument 'MASK'"),
     ],
 )
 def test_a_wrong_combination_is_refused_in_one_line(arguments, said, invoke):
@@ -939,7 +946,7 @@ def test_a_wrong_combination_is_refused_in_one_line(arguments, said, invoke):
     assert "--static " not in result.stderr
 
 
-@pytest.mark.parametrize("command", ["sweep", "explain", "compare", "recount"])
+@pytest.mark.parametrize("command", [name for name in main.main.commands if name != "make"])
 def test_each_command_has_a_short_help_of_its_own_options(command, invoke):
     text = invoke(command, "--help").stdout
     assert text.startswith(f"Usage: staticmask {command} ")
@@ -950,10 +957,10 @@ def test_each_command_has_a_short_help_of_its_own_options(command, invoke):
     assert "Commands:" not in text
 
 
-def test_the_help_has_all_commands_and_sections_in_less_than_90_lines(staticmask_process):
+def test_the_help_has_all_commands_and_sections_in_less_than_100_lines(staticmask_process):
     text = staticmask_process("--help", COLUMNS="90").stdout
     lines = text.splitlines()
-    assert len(lines) < 90
+    assert len(lines) < 100
     assert max(map(len, lines)) <= 90
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert headings == [*("Input:", "Mask:", "Output:", "Quality checks:", "Running:", "Commands:")]

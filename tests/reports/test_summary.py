@@ -18,6 +18,7 @@ import pytest
 from astropy.io import fits
 from click.testing import CliRunner
 
+from staticmask_cli import StaticMask
 from staticmask_cli.cli import logs
 from staticmask_cli.cli.main import main
 from staticmask_cli.config.spec import keys
@@ -102,6 +103,29 @@ def test_a_summary_has_the_contents_of_the_masks_and_their_tables(
     assert (origins["prefix"], origins["group"]) == ("STATICMASK_PREFIX", "default")
     assert done["settings"]["static_sig"]["value"] == 3
     assert set(done["timings"]) == {"resolve", "measure", "write", "total"}
+
+
+def test_exports_imports_and_edits_have_a_summary(staticmask: Run, tmp_path: Path) -> None:
+    small(tmp_path / "a_flt.fits", 1)
+    staticmask("-o", "old")
+    mask = f"old/{NAME}"
+
+    def summary(*options: str) -> dict:
+        document = json.loads(staticmask(*options, "-o", "m", "--summary", "-").stdout)
+        jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text("utf-8")))
+        assert document["settings"]["output_dir"]["value"] == "m"
+        return document
+
+    done = summary("export", "old", "--format", "csv")
+    assert [answer["mask"] for answer in done["answer"]] == [mask]
+    assert done["masks"] == []
+    done = summary("import", done["answer"][0]["path"], "--like", mask)
+    (made,) = done["masks"]
+    assert (made["state"], made["exposures"], made["chips"]) == ("written", 0, [])
+    done = summary("edit", mask, "--grow", "1", "--overwrite")
+    (made,), (answer,) = done["masks"], done["answer"]
+    assert answer.pop("gained") == made["bad"] - StaticMask.read(tmp_path / mask).n_bad
+    assert answer == {"mask": NAME, "operation": "grow", "operand": "1", "sha256": "", "lost": 0}
 
 
 def test_standard_output_has_only_the_document(staticmask: Run, tmp_path: Path) -> None:
