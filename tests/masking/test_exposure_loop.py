@@ -83,17 +83,22 @@ def test_the_chips_of_a_single_exposure_are_read_at_the_same_time(tmp_path: Path
 def test_a_worker_reads_all_chips_of_an_exposure_except_of_the_last_ones(tmp_path: Path) -> None:
     paths = [two_chips(tmp_path / f"{n}_flt.fits", n) for n in range(5)]
     tasks: list[list[str]] = []
+    current = threading.local()  # the task that a thread runs
 
     def work(chip: Chip) -> Done:
-        tasks[-1].append(f"{chip.file[0]}{chip.extver}")
+        current.chips.append(f"{chip.file[0]}{chip.extver}")
         return Done(unmeasured(chip))
 
-    class InTurn(ThreadPoolExecutor):
+    class Noting(ThreadPoolExecutor):
         def submit(self, task: Callable, /, *args: object, **more: object) -> Future:
-            return super().submit(lambda: tasks.append([]) or task(*args, **more))
+            def noted() -> object:
+                current.chips = []
+                tasks.append(current.chips)
+                return task(*args, **more)
 
-    with InTurn(1) as workers:
-        workers._max_workers = 2  # for the division of exposures
+            return super().submit(noted)
+
+    with Noting(2) as workers:
         loop = ExposureLoop(settings(tmp_path), work, workers, RunRecord())
         assert names(loop, paths) == [path.name for path in paths]
     # One task opens the last exposure, too.
