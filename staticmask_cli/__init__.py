@@ -1,7 +1,7 @@
 """Static bad-pixel masks from calibrated Hubble exposures.
 
 The public names are `create_masks`, `createMask` (for scripts written for
-DrizzlePac), `sweep`, `explain`, `compare` and `recount`, `StaticMask` and the other
+DrizzlePac), `sweep`, `explain`, `compare`, `recount` and `apply`, `StaticMask` and the other
 types of their results, the errors that they raise, and `__version__`. Each is imported on first
 use, so that importing this package is fast.
 """
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from staticmask_cli._version import __version__
-    from staticmask_cli.api import compare, create_masks, createMask, explain, recount, sweep
+    from staticmask_cli.api import apply, compare, create_masks, createMask, explain, recount, sweep
     from staticmask_cli.errors import ConfigError, InputError, OutputError, StaticMaskError
+    from staticmask_cli.masking.apply import FlaggedChip
     from staticmask_cli.masking.compare import Difference
     from staticmask_cli.masking.explain import Explanation, PixelInChip
     from staticmask_cli.masking.sweep import SweepRow
@@ -29,6 +30,7 @@ __all__ = [
     "Difference",
     "Explanation",
     "ExposureReport",
+    "FlaggedChip",
     "InputError",
     "MaskReport",
     "OutputError",
@@ -40,6 +42,7 @@ __all__ = [
     "StaticMaskError",
     "SweepRow",
     "__version__",
+    "apply",
     "compare",
     "createMask",
     "create_masks",
@@ -50,6 +53,7 @@ __all__ = [
 
 _HOMES = {
     "__version__": "_version",
+    "apply": "api",
     "compare": "api",
     "createMask": "api",
     "create_masks": "api",
@@ -60,6 +64,7 @@ _HOMES = {
     "InputError": "errors",
     "OutputError": "errors",
     "StaticMaskError": "errors",
+    "FlaggedChip": "masking.apply",
     "Difference": "masking.compare",
     "Explanation": "masking.explain",
     "PixelInChip": "masking.explain",

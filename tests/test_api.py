@@ -35,7 +35,7 @@ from staticmask_cli.settings import Group, MinExposures
 from tests.support.makers import exposure, instrument_exposure, sky
 
 STEP_1 = "STEP 1: STATIC MASK"
-COMMANDS = ["make", "sweep", "explain", "compare", "recount"]
+COMMANDS = ["make", "sweep", "explain", "compare", "recount", "apply"]
 FUNCTIONS = {"make": "create_masks"}
 NAME = "ACSHRC_64x80_1_staticMask.fits"
 
@@ -86,6 +86,7 @@ def test_public_names_are_listed_and_there():
         "OutputError",
         "StaticMask",
         "StaticMaskError",
+        "apply",
         "compare",
         "explain",
         "recount",
@@ -93,7 +94,7 @@ def test_public_names_are_listed_and_there():
         "__version__",
         "createMask",
         "create_masks",
-        *("ChipRecord", "Difference", "ExposureReport", "Explanation", "MaskReport"),
+        *("ChipRecord", "Difference", "ExposureReport", "Explanation", "FlaggedChip", "MaskReport"),
         *("PixelInChip", "Quality", "QualityCheck", "Report", "SweepRow"),
     }
     assert set(staticmask_cli.__all__) <= set(dir(staticmask_cli))
@@ -140,7 +141,7 @@ def test_a_function_takes_what_its_command_does(name):
     )
     assert parameters & set(keys()) == (options | {"input"}) - ({"strict"} - parameters)
     reads = {"executor", "progress"}
-    assert (parameters & reads == reads) == (name != "recount")
+    assert (parameters & reads == reads) == (name not in ("recount", "apply"))
 
 
 # create_masks.

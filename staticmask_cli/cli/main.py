@@ -76,6 +76,7 @@ main = _Program(
         commands.explain,
         commands.compare,
         commands.recount,
+        commands.apply,
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
     add_help_option=False,

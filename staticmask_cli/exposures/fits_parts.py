@@ -6,6 +6,7 @@ replaced is copied byte for byte.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -79,9 +80,17 @@ class Part:
         """Return the data."""
         return bytearray().join(self.data.pieces(file))
 
-    def sum(self, file: BinaryIO) -> int:
-        """Return the sum of all words, as CHECKSUM has it."""
-        return sum_of(self.data.pieces(file), sum_of([self.header]))
+    def hash(self, file: BinaryIO) -> str:
+        """Return the hash of header and data, as text."""
+        found = hashlib.sha256(self.header)
+        for piece in self.data.pieces(file):
+            found.update(piece)
+        return found.hexdigest()[:32]
+
+    def is_whole(self, file: BinaryIO) -> bool:
+        """Return whether it has a correct CHECKSUM."""
+        total = sum_of(self.data.pieces(file), sum_of([self.header]))
+        return self.card("CHECKSUM") is not None and total == _ONES
 
     @property
     def cards(self) -> list[bytes]:
@@ -200,7 +209,7 @@ def fits_file(path: Path) -> FitsFile:
     with file_errors(path):
         extent = measure_extent(path)
         with _opened(path, gzipped=extent.gzipped) as file:
-            parts = []
+            parts: list[Part] = []
             start = 0
             for place in extent.places:
                 file.seek(start)
@@ -247,11 +256,11 @@ def padded_data(data: bytes | bytearray) -> bytes | bytearray:
 
 
 def sum_of(pieces: Iterable[bytes | bytearray], start: int = 0) -> int:
-    """Return the ones' complement sum of 32-bit words, as DATASUM has it.
+    r"""Return the ones' complement sum of 32-bit words, as DATASUM has it.
 
     Examples
     --------
-    >>> sum_of([b"\\xff\\xff\\xff\\xff", b"\\0\\0\\0\\2"])
+    >>> sum_of([b"\xff\xff\xff\xff", b"\0\0\0\2"])
     2
     """
     total = start
@@ -261,11 +270,6 @@ def sum_of(pieces: Iterable[bytes | bytearray], start: int = 0) -> int:
     while total > _ONES:
         total = (total & _ONES) + (total >> 32)
     return total
-
-
-def is_whole(part: Part, file: BinaryIO) -> bool:
-    """Return whether an HDU with CHECKSUM is as it was written."""
-    return part.card("CHECKSUM") is not None and part.sum(file) == _ONES
 
 
 def _text_card(card: bytes, value: bytes) -> bytes:

@@ -17,6 +17,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError
+from staticmask_cli.exposures.chips import FLAG_TABLE
 from staticmask_cli.exposures.extent import BLOCK_SIZE
 from staticmask_cli.exposures.fits_files import silenced
 from staticmask_cli.exposures.fits_parts import (
@@ -26,16 +27,13 @@ from staticmask_cli.exposures.fits_parts import (
     Made,
     Part,
     cards_of,
-    is_whole,
     padded_data,
 )
 from staticmask_cli.exposures.headers import ImageArray
 from staticmask_cli.exposures.pixels import read
 
-#: EXTNAME of the table.
-TABLE = "STATICMASK"
-#: How the HISTORY of a flagged exposure begins.
-HISTORY = b"HISTORY staticmask apply"
+# How the HISTORY of a flagged exposure begins.
+_HISTORY = b"HISTORY staticmask apply"
 
 # EXTNAME in the table for the primary header.
 _PRIMARY = "PRIMARY,0"
@@ -86,8 +84,9 @@ class _Change:
     ----------
     hdu : str
         EXTNAME,EXTVER; ``PRIMARY,0`` for the primary header.
-    written : int
-        Sum of all words of the HDU after the change.
+    written : str
+        Hash of the HDU after the change. A correct CHECKSUM would not show that another
+        program has changed the HDU since then.
     old : bytes
         The cards that were replaced; the whole HDU if its array was expanded.
     added : bytes
@@ -97,7 +96,7 @@ class _Change:
     """
 
     hdu: str
-    written: int
+    written: str
     old: bytes
     added: bytes = b""
     mask: str = ""
@@ -113,7 +112,7 @@ _COLUMNS: tuple[tuple[str, str, str, Callable[[Any], Any]], ...] = (
     ("MASKSUM", "datasum", "A", str),
     ("BIT", "bit", "J", int),
     ("PIXELS", "pixels", "PJ()", lambda value: np.asarray(value, np.int64)),
-    ("HDUSUM", "written", "K", int),
+    ("HDUHASH", "written", "A", str),
     ("OLD", "old", "PB()", lambda value: np.asarray(value, np.uint8).tobytes()),
     ("ADDED", "added", "PB()", lambda value: np.asarray(value, np.uint8).tobytes()),
 )
@@ -185,10 +184,10 @@ def unflagged(file: FitsFile) -> tuple[FitsFile, list[tuple[str, str, int]]]:
     """
     number = _table_of(file)
     if number is None:
-        if any(card.startswith(HISTORY) for card in file.parts[0].cards):
+        if any(card.startswith(_HISTORY) for card in file.parts[0].cards):
             raise InputError(
-                f"{file.path}: its table {TABLE} is missing, so that its flags cannot be undone; "
-                "get the exposure again"
+                f"{file.path}: its table {FLAG_TABLE} is missing, so that its flags cannot be "
+                "undone; get the exposure again"
             )
         return file, []
     parts = [part for index, part in enumerate(file.parts) if index != number]
@@ -209,7 +208,7 @@ def unflagged(file: FitsFile) -> tuple[FitsFile, list[tuple[str, str, int]]]:
 
 def _table_of(file: FitsFile) -> int | None:
     """Return the number of the table; None if the file has none."""
-    numbers = [i for i, part in enumerate(file.parts) if i and part.text("EXTNAME") == TABLE]
+    numbers = [i for i, part in enumerate(file.parts) if i and part.text("EXTNAME") == FLAG_TABLE]
     return numbers[-1] if numbers else None
 
 
@@ -230,7 +229,7 @@ def _flagged_part(part: Part, chip: ChipFlags, source: BinaryIO) -> tuple[Part, 
     image = replace(image, data=form.flipped(image.data, new, chip.bit)).with_sums(source)
     change = _Change(
         hdu=part.name,
-        written=image.sum(source),
+        written=image.hash(source),
         old=old,
         mask=chip.mask,
         datasum=chip.datasum,
@@ -279,7 +278,8 @@ class _Form(NamedTuple):
     def values(self, data: Data, source: BinaryIO) -> NDArray[Any]:
         """Return the flags, without sign, and what the padding contains."""
         content = bytearray().join(data.pieces(source))
-        return np.frombuffer(content, self.stored) ^ self.type(self.offset)
+        values: NDArray[Any] = np.frombuffer(content, self.stored) ^ self.type(self.offset)
+        return values
 
     def flipped(self, data: Data, pixels: NDArray[np.int64], bit: int) -> Data:
         """Return data in which a bit of some pixels is inverted."""
@@ -338,7 +338,7 @@ def _decompressed(part: Part, shape: tuple[int, ...]) -> bytes:
         for name in _SUMS:
             if part.card(name):
                 header[name] = "0"
-    return header.tostring().encode("ascii")
+    return bytes(header.tostring(), "ascii")
 
 
 def _history(chip: ChipFlags, count: Count) -> list[bytes]:
@@ -363,7 +363,7 @@ def _with_history(
     part = part.with_sums(source)
     change = _Change(
         hdu=_PRIMARY,
-        written=part.sum(source),
+        written=part.hash(source),
         old=b"".join(old),
         added=b"".join(added),
         pixels=np.empty(0, np.int64),
@@ -388,7 +388,7 @@ def _as_part(changes: Sequence[_Change], source: BinaryIO) -> Part:
             values = rows
         columns.append(fits.Column(name=name, format=form, array=values))
     with silenced:
-        hdu = fits.BinTableHDU.from_columns(columns, name=TABLE)
+        hdu = fits.BinTableHDU.from_columns(columns, name=FLAG_TABLE)
         hdu.header.add_comment("Pixels that 'staticmask apply' set, 0-based y * NAXIS1 + x, and")
         hdu.header.add_comment("what it replaced. 'staticmask apply --undo' needs this table.")
         for name in _SUMS:
@@ -408,10 +408,10 @@ def _changes(file: FitsFile, number: int, source: BinaryIO) -> list[_Change]:
     """Read the table."""
     part = file.parts[number]
     damaged = InputError(
-        f"{file.path}: its table {TABLE} is damaged, so that its flags cannot be undone; "
+        f"{file.path}: its table {FLAG_TABLE} is damaged, so that its flags cannot be undone; "
         "get the exposure again"
     )
-    if not is_whole(part, source):
+    if not part.is_whole(source):
         raise damaged
     with silenced:
         table = fits.BinTableHDU.fromstring(part.header + bytes(part.content(source)))
@@ -442,7 +442,7 @@ def _index(parts: Sequence[Part], change: _Change) -> int:
 
 def _undone(part: Part, change: _Change, n_hdus: int, source: BinaryIO) -> tuple[Part, int]:
     """Return an HDU without a change, and the number of pixels that it set."""
-    is_unchanged = part.sum(source) == change.written
+    is_unchanged = part.hash(source) == change.written
     if is_unchanged and change.old.startswith(b"XTENSION"):
         return _original(change.old), change.pixels.size
     n_set = 0
