@@ -184,10 +184,11 @@ def _already_flagged(path: Path, hdus: Sequence[Hdu]) -> tuple[str, ...]:
         hdus = (*hdus, *scan(twin)[0])
     if all(hdu.name != FLAG_TABLE for hdu in hdus):
         return ()
-    return (
+    warning = (
         "its DQ flags include pixels of a mask, which final_bits puts into masks again; "
-        "use the exposure as it was before 'staticmask apply'",
+        "use the exposure as it was before 'staticmask apply'"
     )
+    return (warning,)
 
 
 def _missing_extensions(hdus: Sequence[Hdu], science: Sequence[Hdu]) -> tuple[str, ...]:

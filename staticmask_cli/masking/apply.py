@@ -147,17 +147,19 @@ def apply_masks(
     """
     run_record = RunRecord() if run_record is None else run_record
     run_record.dry_run = dry_run
-    masks, problems = ([], []) if undo else _read_masks(settings)
+    masks = [] if undo else _read_masks(settings)
     paths, unresolved = resolve(exposures, read_association)
-    problems += unresolved
+    problems = list(unresolved)
     folder = None if in_place else Path(settings.output_dir)
     closed = folder_problems(folder) if folder and not dry_run else []
     if closed:
         raise OutputError(*closed)
     plans: list[_Plan] = []
-    names = Counter(path.name for path in paths) if folder else Counter()
-    several = "several exposures have this name; write their copies to several folders"
-    problems += [f"{path}: {several}" for path in paths if names[path.name] > 1]
+    if folder:
+        names = Counter(path.name for path in paths)
+        several = "several exposures have this name; write their copies to several folders"
+        if same := [f"{path}: {several}" for path in paths if names[path.name] > 1]:
+            raise InputError(*problems, *same)
     for number, path in enumerate(paths, 1):
         reasons: tuple[str, ...] = ()
         try:
@@ -173,7 +175,7 @@ def apply_masks(
         run_record.exposures.append(ExposureReport(path=str(path), state=state, reasons=reasons))
         if progress:
             progress(number, len(paths))
-    if problems and not (settings.keep_going and plans and max(names.values(), default=1) == 1):
+    if problems and not (settings.keep_going and plans):
         raise InputError(*problems)
     if not dry_run:
         _write(plans, folder, settings)
@@ -181,7 +183,7 @@ def apply_masks(
     return tuple(chip for plan in plans for chip in plan.chips)
 
 
-def _read_masks(settings: Settings) -> tuple[list[NamedMask], list[str]]:
+def _read_masks(settings: Settings) -> list[NamedMask]:
     paths, unresolved = resolve_masks(settings.input)
     masks, problems = [], list(unresolved)
     for path in paths:
@@ -189,9 +191,9 @@ def _read_masks(settings: Settings) -> tuple[list[NamedMask], list[str]]:
             masks.append(read_named(path))
         except InputError as error:
             problems += error.problems
-    if problems:  # a mask too few could change which one is used
+    if problems:  # always: without one of the masks, another could be used for its chip
         raise InputError(*problems)
-    return masks, problems
+    return masks
 
 
 # Checking.
