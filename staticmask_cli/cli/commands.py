@@ -22,7 +22,9 @@ from staticmask_cli.cli.options import (
 )
 from staticmask_cli.cli.run import TROUBLE, Outcome, Run, execute
 from staticmask_cli.config import spec
+from staticmask_cli.config.checks import check_apply
 from staticmask_cli.errors import CHECKS_FAILED, ConfigError
+from staticmask_cli.exposures.dq_bits import BADPIX
 from staticmask_cli.exposures.inputs import are_masks
 from staticmask_cli.settings import ExportFormat
 
@@ -35,6 +37,7 @@ _CHECKS = (
     *("strict", "max_low_excess", "max_mode_offset", "max_rms_ratio", "max_clustered"),
     *("max_single_exposure", "max_unrepeated", "max_threshold_depth", "max_bad"),
 )
+_APPLYING = ("group", "keep_going", "any_product", "output_dir", "overwrite", "lock_timeout")
 
 # The texts are not docstrings, which python -OO removes.
 #: The usage of each command.
@@ -44,6 +47,8 @@ SYNOPSIS = [
     "explain --pixel X,Y [--pixel X,Y]... [OPTIONS] [INPUT]...",
     "compare OLD [OPTIONS] [INPUT]...",
     "recount MASK... -m N [OPTIONS]",
+    "apply MASK... --to EXPOSURES -o DIR [OPTIONS]",
+    "apply --undo --to EXPOSURES -o DIR [OPTIONS]",
     "export MASK... --format FORMAT -o DIR [OPTIONS]",
     "import TABLE... --like MASK -o DIR [OPTIONS]",
     "edit MASK -o DIR [--or MASK] [--and MASK] [OPTIONS]",
@@ -94,6 +99,16 @@ _RECOUNT = """
 Rewrite masks for another number of exposures in which a pixel must be bad.
 
 MASK may be masks made with --counts, or folders of them. No exposure is read.
+"""
+_APPLY = """
+Set the bad pixels of masks as a bit in the DQ arrays of exposures.
+
+MASK may be masks or folders of them. The smallest mask that covers a chip is used, so
+that masks of full frames serve subarrays. Copies of the exposures are written; nothing
+else in them changes but HISTORY. The columns are exposure, chip, mask, bad pixels,
+those that were flagged before by any bit, and those in which the bit is new.
+
+--undo takes back exactly the pixels that an earlier run set.
 """
 _EXPORT = """
 Write masks in the forms that other programs read.
@@ -331,6 +346,76 @@ def recount(run: Run) -> Outcome:
     log_failed_checks(checks, run.settings)
     status = CHECKS_FAILED if checks and run.settings.strict else 0
     return Outcome([mask.cells() for mask in masks], status)
+
+
+@_command(
+    *("apply", _APPLYING, SYNOPSIS[5:7], _APPLY),
+    input_metavar="[MASK]...",
+)
+@click.option(
+    "--to",
+    "exposures",
+    cls=Option,
+    heading="Input",
+    multiple=True,
+    required=True,
+    metavar="EXPOSURES",
+    help="Exposures, a quoted pattern or an @list; may be repeated",
+)
+@click.option(
+    "--bit",
+    cls=Option,
+    heading="Output",
+    default=BADPIX,
+    metavar="BIT",
+    help=f"DQ bit to set, by name or number  [default: {BADPIX}]",
+)
+@click.option(
+    "--in-place",
+    cls=Option,
+    heading="Output",
+    is_flag=True,
+    help="Change the exposures instead of writing copies",
+)
+@click.option(
+    "--undo",
+    cls=Option,
+    is_flag=True,
+    help="Take back what an earlier run set",
+)
+@click.option(
+    *("-n", "--dry-run"),
+    cls=Option,
+    is_flag=True,
+    help="Check everything, write nothing",
+)
+def apply(run: Run) -> Outcome:
+    """Set bad pixels as a DQ bit."""
+    from staticmask_cli.masking.apply import (  # noqa: PLC0415 - needs numpy
+        HEADING,
+        UNDO_HEADING,
+        advice,
+        apply_masks,
+    )
+
+    options = run.options
+    undo, in_place = options["undo"], options["in_place"]
+    has_folder = run.configuration.origins["output_dir"] != spec.DEFAULT
+    check_apply(run.given.keys(), has_folder=has_folder, undo=undo, in_place=in_place)
+    chips = apply_masks(
+        run.settings.without_masks(),
+        options["exposures"],
+        bit=options["bit"],
+        undo=undo,
+        in_place=in_place,
+        dry_run=options["dry_run"],
+        progress=run.progress,
+        run_record=run.record,
+    )
+    run.record.answer = [chip.document() for chip in chips]
+    rows = [chip.cells() for chip in chips]
+    last = advice(chips)
+    return Outcome([*rows, (last,)] if last else rows, heading=UNDO_HEADING if undo else HEADING)
 
 
 # The keys of commands that write new files from masks.
