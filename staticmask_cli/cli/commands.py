@@ -5,7 +5,7 @@ To add a command, write its core in ``masking/`` and a function here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -40,19 +40,21 @@ _CHECKS = (
 _APPLYING = ("group", "keep_going", "any_product", "output_dir", "overwrite", "lock_timeout")
 
 # The texts are not docstrings, which python -OO removes.
-#: The usage of each command.
-SYNOPSIS = [
-    "[make] [OPTIONS] [INPUT]...",
-    "sweep [--sigmas 3,3.5,4,5,6] [OPTIONS] [INPUT]...",
-    "explain --pixel X,Y [--pixel X,Y]... [OPTIONS] [INPUT]...",
-    "compare OLD [OPTIONS] [INPUT]...",
-    "recount MASK... -m N [OPTIONS]",
-    "apply MASK... --to EXPOSURES -o DIR [OPTIONS]",
-    "apply --undo --to EXPOSURES -o DIR [OPTIONS]",
-    "export MASK... --format FORMAT -o DIR [OPTIONS]",
-    "import TABLE... --like MASK -o DIR [OPTIONS]",
-    "edit MASK -o DIR [--or MASK] [--and MASK] [OPTIONS]",
-]
+#: The usage of each command, without the name of the program.
+SYNOPSIS = {
+    "make": ["[make] [OPTIONS] [INPUT]..."],
+    "sweep": ["sweep [--sigmas 3,3.5,4,5,6] [OPTIONS] [INPUT]..."],
+    "explain": ["explain --pixel X,Y [--pixel X,Y]... [OPTIONS] [INPUT]..."],
+    "compare": ["compare OLD [OPTIONS] [INPUT]..."],
+    "recount": ["recount MASK... -m N [OPTIONS]"],
+    "apply": [
+        "apply MASK... --to EXPOSURES -o DIR [OPTIONS]",
+        "apply --undo --to EXPOSURES -o DIR [OPTIONS]",
+    ],
+    "export": ["export MASK... --format FORMAT -o DIR [OPTIONS]"],
+    "import": ["import TABLE... --like MASK -o DIR [OPTIONS]"],
+    "edit": ["edit MASK -o DIR [--or MASK] [--and MASK] [OPTIONS]"],
+}
 _MAKE = """
 Make static bad-pixel masks from calibrated Hubble exposures, one for each chip.
 INPUT may be exposures, quoted patterns, comma lists, @lists (@-: standard input) or
@@ -138,11 +140,10 @@ no exposures can be added to it, and it cannot be recounted.
 def _command(
     name: str,
     keys: Iterable[str],
-    synopsis: list[str],
     text: str,
     *,
     input_metavar: str = "[INPUT]...",
-    required: Collection[str] = (),
+    required: Mapping[str, str] | None = None,
     failure: int = 1,
     **more: Any,
 ) -> Callable[[Callable[[Run], Outcome]], Command]:
@@ -153,14 +154,12 @@ def _command(
     name : str
     keys : iterable of str
         The configuration keys that the command takes as options.
-    synopsis : list of str
-        Its usage lines.
     text : str
         Its help.
     input_metavar : str
         Name of its input in the usage, in brackets if optional.
-    required : collection of str
-        Keys whose default the command does not accept.
+    required : mapping of str to str, optional
+        As for `key_options`.
     failure : int
         Exit status of a run that fails.
     **more
@@ -182,13 +181,14 @@ def _command(
             )
             # click lists the parameters that decorators have added to a function last to first.
             own = reversed(getattr(function, "__click_params__", []))
-            return [*key_options(keys, required), *common_options(), *own, inputs]
+            return [*key_options(keys, required or {}), *common_options(), *own, inputs]
 
+        shown = SYNOPSIS.values() if name == "make" else [SYNOPSIS[name]]
         return Command(
             name,
             callback=callback,
             parameters=parameters,
-            synopsis=synopsis,
+            synopsis=[line for lines in shown for line in lines],
             help=text,
             **more,
         )
@@ -211,7 +211,7 @@ def _refuse_commands(
 
 
 @_command(
-    *("make", spec.keys().keys() - {"input"}, SYNOPSIS, _MAKE),
+    *("make", spec.keys().keys() - {"input"}, _MAKE),
     short_help=_MAKE_SHORT,
     after=_AFTER_MAKE,
 )
@@ -255,7 +255,7 @@ def make(run: Run) -> Outcome:
     return Outcome(report.rows(), CHECKS_FAILED if is_strict else 0, HEADING if is_table else None)
 
 
-@_command("sweep", _READING, [SYNOPSIS[1]], _SWEEP)
+@_command("sweep", _READING, _SWEEP)
 @click.option(
     "--sigmas",
     cls=Option,
@@ -279,7 +279,7 @@ def sweep(run: Run) -> Outcome:
     return Outcome([HEADING, *(row.cells() for row in rows)])
 
 
-@_command("explain", (*_READING, "static_sig"), [SYNOPSIS[2]], _EXPLAIN)
+@_command("explain", (*_READING, "static_sig"), _EXPLAIN)
 @click.option(
     *("--pixel", "pixels"),
     cls=Option,
@@ -305,7 +305,7 @@ def explain(run: Run) -> Outcome:
 
 
 @_command(
-    *("compare", (*_READING, "static_sig", "output_dir"), [SYNOPSIS[3]], _COMPARE),
+    *("compare", (*_READING, "static_sig", "output_dir"), _COMPARE),
     failure=TROUBLE,
 )
 @click.argument("old", metavar="OLD", shell_complete=complete_files)
@@ -330,9 +330,9 @@ def compare(run: Run) -> Outcome:
 
 
 @_command(
-    *("recount", ("min_exposures", *_CHECKS, "jobs", "lock_timeout"), [SYNOPSIS[4]], _RECOUNT),
+    *("recount", ("min_exposures", *_CHECKS, "jobs", "lock_timeout"), _RECOUNT),
     input_metavar="MASK...",
-    required=["min_exposures"],
+    required={"min_exposures": "required"},
 )
 def recount(run: Run) -> Outcome:
     """Rewrite masks for another ``min_exposures``."""
@@ -349,8 +349,9 @@ def recount(run: Run) -> Outcome:
 
 
 @_command(
-    *("apply", _APPLYING, SYNOPSIS[5:7], _APPLY),
+    *("apply", _APPLYING, _APPLY),
     input_metavar="[MASK]...",
+    required={"output_dir": "required unless --in-place"},
 )
 @click.option(
     "--to",
@@ -414,8 +415,8 @@ def apply(run: Run) -> Outcome:
     )
     run.record.answer = [chip.document() for chip in chips]
     rows = [chip.cells() for chip in chips]
-    last = advice(chips)
-    return Outcome([*rows, (last,)] if last else rows, heading=UNDO_HEADING if undo else HEADING)
+    rows += [(f"# {line}",) for line in advice(chips)]
+    return Outcome(rows, heading=UNDO_HEADING if undo else HEADING)
 
 
 # The keys of commands that write new files from masks.
@@ -428,9 +429,9 @@ def _check_output_dir(run: Run) -> None:
 
 
 @_command(
-    *("export", (*_WRITING, "jobs"), [SYNOPSIS[5]], _EXPORT),
+    *("export", (*_WRITING, "jobs"), _EXPORT),
     input_metavar="MASK...",
-    required=["output_dir"],
+    required={"output_dir": "required"},
 )
 @click.option(
     *("--format", "form"),
@@ -452,9 +453,9 @@ def export(run: Run) -> Outcome:
 
 
 @_command(
-    *("import", _WRITING, [SYNOPSIS[6]], _IMPORT),
+    *("import", _WRITING, _IMPORT),
     input_metavar="TABLE...",
-    required=["output_dir"],
+    required={"output_dir": "required"},
 )
 @click.option(
     "--like",
@@ -475,9 +476,9 @@ def import_mask(run: Run) -> Outcome:
 
 
 @_command(
-    *("edit", _WRITING, [SYNOPSIS[7]], _EDIT),
+    *("edit", _WRITING, _EDIT),
     input_metavar="MASK",
-    required=["output_dir"],
+    required={"output_dir": "required"},
 )
 @click.option(
     *("--or", "or_"),

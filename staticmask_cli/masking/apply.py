@@ -377,13 +377,13 @@ def _write_file(copy: _Copy, sink: Sink, *, in_place: bool) -> None:
         raise OutputError(f"{source}: changed while it was read; run again")
 
 
-def advice(chips: Iterable[FlaggedChip]) -> str | None:
-    """Return the settings of AstroDrizzle under which the bits count; None without bits."""
+def advice(chips: Iterable[FlaggedChip]) -> list[str]:
+    """Return the settings of AstroDrizzle under which the bits count, in lines."""
     bits = " or ".join(str(bit) for bit in sorted({c.bit for c in chips if c.bit is not None}))
     if not bits:
-        return None
-    return (
-        f"AstroDrizzle counts these pixels as bad with static=False; driz_sep_bits and final_bits "
-        f"without {bits}; sky_bits without {bits} and not None; "
-        "and no restore of an older OrIg_files."
-    )
+        return []
+    return [
+        "AstroDrizzle counts these pixels as bad with static=False, driz_sep_bits and",
+        f"final_bits without {bits}, and sky_bits without {bits} and not None.",
+        "Do not let it restore older exposures from OrIg_files.",
+    ]

@@ -625,9 +625,13 @@ def test_the_command_reports_chips_and_ends_with_the_settings(
     hrc_exposure(tmp_path / "j1_flt.fits")
     mask = mask_file(tmp_path / "m", hrc(), some_bad())
     run = staticmask("apply", "m", "--to", "j*_flt.fits", "-o", "out", "--summary", "s.json")
-    row, last = run.stdout.splitlines()
+    row, *advice = run.stdout.splitlines()
     assert row == f"out/j1_flt.fits  SCI,1  {mask.name}  3  0  3"
-    assert last.startswith("AstroDrizzle counts these pixels as bad with static=False;")
+    assert " ".join(line.removeprefix("# ") for line in advice) == (
+        "AstroDrizzle counts these pixels as bad with static=False, driz_sep_bits and final_bits "
+        "without 4, and sky_bits without 4 and not None. Do not let it restore older exposures "
+        "from OrIg_files."
+    )
     assert '"new": 3' in (tmp_path / "s.json").read_text()
     run = staticmask("apply", "--undo", "--to", "out/j1_flt.fits", "--in-place")
     assert run.stdout == f"out/j1_flt.fits  DQ,1  {mask.name}  3\n"
