@@ -233,13 +233,16 @@ def _flagged_part(part: Part, chip: ChipFlags, source: BinaryIO) -> tuple[Part, 
     form = _Form.of(image)
     if chip.bit >= 1 << form.bits:
         raise ValueError(f"its {form.bits}-bit integers cannot hold the bit {chip.bit}")
-    values = form.values(image.data, source)[chip.bad]
+    # Not kept, but made again when it is written: a run may have very many of them.
+    content = image.content(source)
+    values = form.values(content)[chip.bad]
     new = chip.bad[values & form.type(chip.bit) == 0]
     count = Count(bad=chip.bad.size, flagged=int((values != 0).sum()), new=new.size)
-    image = replace(image, data=form.flipped(image.data, new, chip.bit)).with_sums(source)
+    form.flip(content, new, chip.bit)
+    made = replace(image, data=Made(lambda _: content)).with_sums(source)
     change = _Change(
         hdu=part.name,
-        written=image.hash(source),
+        written=made.hash(source),
         old=old,
         rows=image.integer("NAXIS2") or 0,
         columns=image.integer("NAXIS1") or 0,
@@ -248,7 +251,7 @@ def _flagged_part(part: Part, chip: ChipFlags, source: BinaryIO) -> tuple[Part, 
         bit=chip.bit,
         pixels=new,
     )
-    return image, change, count
+    return replace(made, data=form.flipped(image.data, new, chip.bit)), change, count
 
 
 class _Form(NamedTuple):
@@ -287,18 +290,21 @@ class _Form(NamedTuple):
         """The type in the file, without sign."""
         return np.dtype(f">u{self.bits // 8}")
 
-    def values(self, data: Data, source: BinaryIO) -> NDArray[Any]:
-        """Return the flags, without sign, and what the padding contains."""
-        content = bytearray().join(data.pieces(source))
+    def values(self, content: bytearray) -> NDArray[Any]:
+        """Return the flags in data, without sign, and what the padding contains."""
         values: NDArray[Any] = np.frombuffer(content, self.stored) ^ self.type(self.offset)
         return values
+
+    def flip(self, content: bytearray, pixels: NDArray[np.int64], bit: int) -> None:
+        """Invert a bit of some pixels in data."""
+        np.frombuffer(content, self.stored)[pixels] ^= self.type(bit)
 
     def flipped(self, data: Data, pixels: NDArray[np.int64], bit: int) -> Data:
         """Return data in which a bit of some pixels is inverted."""
 
         def make(source: BinaryIO) -> bytearray:
             content = bytearray().join(data.pieces(source))
-            np.frombuffer(content, self.stored)[pixels] ^= self.type(bit)
+            self.flip(content, pixels, bit)
             return content
 
         return Made(make) if pixels.size else data
@@ -479,7 +485,7 @@ def _undone(part: Part, change: _Change, n_hdus: int, source: BinaryIO) -> tuple
         if part.text("XTENSION") != "IMAGE" or shape != (change.rows, change.columns):
             raise ValueError("another program has replaced the DQ array")
         form = _Form.of(part)
-        is_set = form.values(part.data, source)[change.pixels] & form.type(change.bit) != 0
+        is_set = form.values(part.content(source))[change.pixels] & form.type(change.bit) != 0
         if is_unchanged and not is_set.all():
             raise ValueError(f"the table {FLAG_TABLE} was changed")
         pixels = change.pixels[is_set]

@@ -33,7 +33,7 @@ from staticmask_cli.files.atomic import (
 )
 from staticmask_cli.files.locks import locked
 from staticmask_cli.files.signals import signals_deferred
-from staticmask_cli.masking.exposure_loop import Progress, log_skipped
+from staticmask_cli.masking.exposure_loop import Progress, jobs_of, log_skipped
 from staticmask_cli.masks.matching import MaskSet
 from staticmask_cli.masks.records import file_text
 from staticmask_cli.reports.report import ExposureReport, ExposureState, RunRecord
@@ -43,6 +43,9 @@ from staticmask_cli.settings import Settings
 HEADING = ("exposure", "chip", "mask", "bad", "flagged", "new")
 #: The same with --undo.
 UNDO_HEADING = ("exposure", "DQ array", "mask", "taken back")
+
+# Exposures written together, for each core: none waits for the disk alone.
+_BATCH = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,25 +347,27 @@ def _existing(target: Path, original: Path) -> FitsFile | None:
 
 
 def _write(plans: Sequence[_Plan], folder: Path | None, settings: Settings) -> None:
-    """Write the files of each exposure; OutputError if that fails, after those before it."""
+    """Write the files, a batch of exposures at a time; OutputError after those before it."""
     targets = [copy.target for plan in plans for copy in plan.copies]
     folders = sorted({target.parent for target in targets}) if folder is None else [folder]
     with ExitStack() as stack:
         for place in folders:
             stack.enter_context(created_folder(place))
             stack.enter_context(locked(place, settings.lock_timeout))
-        for number, plan in enumerate(plans):
+        jobs = jobs_of(settings)
+        size = _BATCH * jobs
+        for start in range(0, len(plans), size):
             try:
-                _write_exposure(plan.copies, in_place=folder is None)
+                _write_batch(plans[start : start + size], jobs, in_place=folder is None)
             except (InputError, OutputError) as error:
-                done = f"{number} of {len(plans)} exposures are done; run again for the others"
-                raise OutputError(*error.problems, *([done] if number else [])) from None
+                done = f"{start} of {len(plans)} exposures are done; run again for the others"
+                raise OutputError(*error.problems, *([done] if start else [])) from None
 
 
-def _write_exposure(copies: Sequence[_Copy], *, in_place: bool) -> None:
-    changed = [copy for copy in copies if not copy.is_written]
+def _write_batch(plans: Sequence[_Plan], jobs: int, *, in_place: bool) -> None:
+    changed = [copy for plan in plans for copy in plan.copies if not copy.is_written]
     files = {copy.target: partial(_write_file, copy, in_place=in_place) for copy in changed}
-    with staged(files, jobs=1) as parts, signals_deferred():
+    with staged(files, jobs) as parts, signals_deferred():
         _, problems = put_in_place(parts, {copy.target: copy.before for copy in changed})
     if problems:
         raise OutputError(*problems)
