@@ -70,11 +70,16 @@ class ChipFlags(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Numbers of pixels of one DQ array: bad, flagged before by any bit, newly set."""
+    """Numbers of pixels of one DQ array: bad, flagged before by any bit, newly set.
+
+    `expanded` is what the array was before it became a plain image: constant or
+    compressed; empty if it is as it was.
+    """
 
     bad: int
     flagged: int
     new: int
+    expanded: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -226,9 +231,10 @@ def _table_of(file: FitsFile) -> int | None:
 
 
 def _flagged_part(part: Part, chip: ChipFlags, source: BinaryIO) -> tuple[Part, _Change, Count]:
-    old = b"".join(card for name in _SUMS if (card := part.card(name)))
+    old, expanded = b"".join(card for name in _SUMS if (card := part.card(name))), ""
     image = _expanded(part, chip.array.shape, source)
     if image is not part:
+        expanded = "compressed" if part.text("XTENSION") == "BINTABLE" else "constant"
         old = part.header + part.content(source)
     form = _Form.of(image)
     if chip.bit >= 1 << form.bits:
@@ -237,7 +243,7 @@ def _flagged_part(part: Part, chip: ChipFlags, source: BinaryIO) -> tuple[Part, 
     content = image.content(source)
     values = form.values(content)[chip.bad]
     new = chip.bad[values & form.type(chip.bit) == 0]
-    count = Count(bad=chip.bad.size, flagged=int((values != 0).sum()), new=new.size)
+    count = Count(chip.bad.size, int((values != 0).sum()), new.size, expanded)
     form.flip(content, new, chip.bit)
     made = replace(image, data=Made(lambda _: content)).with_sums(source)
     change = _Change(

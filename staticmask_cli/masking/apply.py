@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections import Counter
@@ -38,6 +39,8 @@ from staticmask_cli.masks.matching import MaskSet
 from staticmask_cli.masks.records import file_text
 from staticmask_cli.reports.report import ExposureReport, ExposureState, RunRecord
 from staticmask_cli.settings import Settings
+
+log = logging.getLogger(__name__)
 
 #: Headings of `FlaggedChip.cells`.
 HEADING = ("exposure", "chip", "mask", "bad", "flagged", "new")
@@ -221,6 +224,10 @@ def _plan(
     # A file that was flagged before gets the flags of these masks instead.
     original, _ = unflagged(fits_file(source))
     file, counts = flagged(original, [flags for _, flags in matched])
+    for (_, flags), count in zip(matched, counts, strict=True):
+        if count.expanded:
+            name = f"{source}: {flags.array.name}"
+            log.info("%s: is %s and becomes a plain image", name, count.expanded)
     copies = _copies(path, source, state, file, folder, settings, run_record)
     target = _named(source, copies, folder)
     chips = tuple(

@@ -268,13 +268,15 @@ def test_undo_keeps_what_other_programs_have_changed(folder: Path, sums: bool) -
 
 @pytest.mark.parametrize("kind", ["constant", "compressed"])
 def test_an_expanded_array_stays_expanded_if_another_program_has_changed_it(
-    kind: str, tmp_path: Path
+    kind: str, tmp_path: Path, caplog
 ) -> None:
+    caplog.set_level("INFO", "staticmask_cli")
     path = tmp_path / "x_flt.fits"
     flags = np.zeros(SHAPE, int)
     chips = chip_exposure(path, "acs_hrc", kind, (0, 0), flags, sums=True)
     mask_file(tmp_path / "m", chips[0], some_bad())
     apply(tmp_path / "m", path, output_dir=tmp_path / "o")
+    assert caplog.messages == [f"{path}: DQ,1: is {kind} and becomes a plain image"]
     with fits.open(tmp_path / "o" / path.name, mode="update", checksum=True) as hdus:
         hdus["DQ"].data[0, 0] = 64
     apply(to=tmp_path / "o" / path.name, undo=True, in_place=True)
