@@ -219,7 +219,7 @@ def _plan(
         raise InputError(*problems)
     for chip, flags in matched:
         if name := other_meaning(flags.bit, chip.identity.instrument):
-            meaning = f"the bit {flags.bit} means {name} for {chip.identity.instrument}"
+            meaning = f"bit {flags.bit} means {name} for {chip.identity.instrument}"
             run_record.warn(f"{path}: {meaning}", kind=meaning)
     # A file that was flagged before gets the flags of these masks instead.
     original, _ = unflagged(fits_file(source))

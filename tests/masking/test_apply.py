@@ -374,7 +374,7 @@ def test_bits_have_the_instruments_names(row, bit, number, tmp_path, caplog) -> 
 @pytest.mark.usefixtures("folder")
 def test_another_meaning_of_a_bit_is_a_warning(caplog) -> None:
     apply("m", "j1_flt.fits", bit=16, output_dir="out")
-    assert caplog.messages == ["j1_flt.fits: the bit 16 means HOT for ACS"]
+    assert caplog.messages == ["j1_flt.fits: bit 16 means HOT for ACS"]
 
 
 @pytest.mark.parametrize(
