@@ -160,7 +160,7 @@ def cases(draw):
 
 
 @given(case=cases())
-@examples(max_examples=80)
+@examples(max_examples=40)
 def test_undo_gives_back_every_exposure_byte_for_byte(case) -> None:
     row, kind, bit, flags, corner, sums, rng = case
     ending = "c0m" if row == "wfpc2" else "flt"
