@@ -6,7 +6,7 @@ import logging
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -110,6 +110,14 @@ class _Plan(NamedTuple):
     chips: tuple[FlaggedChip, ...]
 
 
+class _UnmatchedError(InputError):
+    """Chips of an exposure cannot be flagged: the first place of each reason."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        super().__init__(*(f"{place}: {reason}" for reason, place in places.items()))
+        self.places = places
+
+
 def apply_masks(
     settings: Settings,
     exposures: Iterable[str],
@@ -163,36 +171,59 @@ def apply_masks(
     closed = folder_problems(folder) if folder and not dry_run else []
     if closed:
         raise OutputError(*closed)
-    plans: list[_Plan] = []
     if folder:
         names = Counter(path.name for path in paths)
         several = "several exposures have this name; write their copies to several folders"
         if same := [f"{path}: {several}" for path in paths if names[path.name] > 1]:
             raise InputError(*problems, *same)
-    for number, path in enumerate(paths, 1):
-        reasons: tuple[str, ...] = ()
-        try:
-            plans.append(
-                _plan_undo(path, folder, settings, run_record)
-                if masks is None
-                else _plan(path, masks, bit, folder, settings, run_record)
-            )
-            state = ExposureState.READ
-        except InputError as error:
-            problems += error.problems
-            state, reasons = ExposureState.FAILED, error.problems
-        run_record.exposures.append(ExposureReport(path=str(path), state=state, reasons=reasons))
-        if progress:
-            progress(number, len(paths))
+
+    def plan(path: Path) -> _Plan:
+        if masks is None:
+            return _plan_undo(path, folder, settings, run_record)
+        return _plan(path, masks, bit, folder, settings, run_record)
+
+    plans, unusable = _checked(paths, plan, run_record, progress)
+    problems += unusable
     if problems and not (settings.keep_going and plans):
         raise InputError(*problems)
     if not dry_run:
         _write(plans, folder, settings)
     log_skipped(problems)
-    return tuple(chip for plan in plans for chip in plan.chips)
+    return tuple(chip for one in plans for chip in one.chips)
 
 
 # Checking.
+
+
+def _checked(
+    paths: Sequence[Path],
+    plan: Callable[[Path], _Plan],
+    run_record: RunRecord,
+    progress: Progress | None,
+) -> tuple[list[_Plan], list[str]]:
+    """Return the plans of exposures, and one line for each problem of the others."""
+    plans: list[_Plan] = []
+    problems: list[str] = []
+    unmatched: dict[str, list[str]] = {}
+    for number, path in enumerate(paths, 1):
+        state = ExposureState.READ
+        reasons: tuple[str, ...] = ()
+        try:
+            plans.append(plan(path))
+        except _UnmatchedError as error:
+            state, reasons = ExposureState.FAILED, error.problems
+            for reason, place in error.places.items():
+                unmatched.setdefault(reason, []).append(place)
+        except InputError as error:
+            state, reasons = ExposureState.FAILED, error.problems
+            problems += error.problems
+        run_record.exposures.append(ExposureReport(path=str(path), state=state, reasons=reasons))
+        if progress:
+            progress(number, len(paths))
+    for reason, (place, *others) in unmatched.items():
+        more = f" (and {len(others)} more exposures)" if others else ""
+        problems.append(f"{place}: {reason}{more}")
+    return plans, problems
 
 
 def _plan(
@@ -209,14 +240,15 @@ def _plan(
     exposure = open_exposure(path, replace(settings, final_bits=None), any_flags=True)
     for note in exposure.notes:
         run_record.warn(f"{path}: {note}", kind=note)
-    problems, matched = [], []
+    places: dict[str, str] = {}
+    matched = []
     for chip in exposure.chips:
         try:
             matched.append((chip, _flags_of(chip, masks, bit)))
         except ValueError as error:
-            problems.append(f"{path}: {chip.name}: {error}")
-    if problems:
-        raise InputError(*problems)
+            places.setdefault(str(error), f"{path}: {chip.name}")
+    if places:
+        raise _UnmatchedError(places)
     for chip, flags in matched:
         if name := other_meaning(flags.bit, chip.identity.instrument):
             meaning = f"bit {flags.bit} means {name} for {chip.identity.instrument}"

@@ -355,6 +355,15 @@ def test_a_chip_without_a_mask_is_an_error_or_skipped(
     assert [chip.path for chip in chips] == ["out/j2_flt.fits"]
 
 
+def test_the_same_fault_of_many_exposures_is_one_line(folder: Path) -> None:
+    for number in (2, 3, 4):
+        hrc_exposure(folder / f"s{number}_flt.fits", primary={"DETECTOR": "SBC"})
+    with pytest.raises(InputError) as caught:
+        apply("m", "??_flt.fits", output_dir="out")
+    reason = "SCI,1: no mask of ACSSBC 12x16 chip 1 (and 2 more exposures)"
+    assert caught.value.problems == (f"s2_flt.fits: {reason}",)
+
+
 # Bits.
 
 
