@@ -217,10 +217,12 @@ def _builder(
 
 def _report_as_in_masks(run_record: RunRecord) -> None:
     """Report each chip as in the masks, which decide which of several copies is used."""
-    rows = {(mask.identity, row.key): row for mask in run_record.masks for row in mask.chips}
+    chips = {mask.identity: mask.chips for mask in run_record.masks}
 
     def settled(identity: ChipIdentity, record: ChipRecord) -> ChipRecord:
-        row = rows.get((identity, record.in_table().key), record)
+        key = record.in_table().key
+        named = chips[identity].named(record.file) if identity in chips else ()
+        row = next((row for row in named if row.key == key), record)
         return (
             record if row.used == record.used else replace(record, used=row.used, reason=row.reason)
         )
@@ -246,8 +248,8 @@ def _checks_to_log(run_record: RunRecord, settings: Settings) -> list[QualityChe
     for mask in run_record.masks:
         if mask.state is MaskState.WRITTEN or settings.strict:
             found += failed(mask.quality.mask)
-        for record, checks in zip(mask.chips, mask.quality.chips, strict=False):
-            if record.key in keys or settings.strict:
+        for row, checks in enumerate(mask.quality.chips):
+            if checks and (settings.strict or mask.chips[row].key in keys):
                 found += failed(checks)
     return found
 
