@@ -1,7 +1,7 @@
 """Static bad-pixel masks from calibrated Hubble exposures.
 
 The public names are `create_masks`, `createMask` (for scripts written for
-DrizzlePac), `sweep`, `explain`, `compare`, `recount`, `export`, `import_mask`, `edit`
+DrizzlePac), `sweep`, `explain`, `compare`, `recount`, `export`, `import_mask`, `edit`, `combine`
 and `astrodrizzle`, `StaticMask` and the other types of their results, the errors that
 they raise, and `__version__`. Each is imported on first use, so that importing this
 package is fast.
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from staticmask_cli._version import __version__
     from staticmask_cli.api import (
         astrodrizzle,
+        combine,
         compare,
         create_masks,
         createMask,
@@ -57,6 +58,7 @@ __all__ = [
     "SweepRow",
     "__version__",
     "astrodrizzle",
+    "combine",
     "compare",
     "createMask",
     "create_masks",
@@ -71,6 +73,7 @@ __all__ = [
 _HOMES = {
     "__version__": "_version",
     "astrodrizzle": "api",
+    "combine": "api",
     "compare": "api",
     "createMask": "api",
     "create_masks": "api",

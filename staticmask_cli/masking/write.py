@@ -186,7 +186,7 @@ def plan_masks(
     """
     existing = _existing(accumulated, before, settings) if settings.update else {}
     kept = {identity: path.name for identity, (path, _) in existing.items()}
-    names = _names(list(accumulated), kept, settings, run_record)
+    names = name_masks(list(accumulated), kept, settings, run_record)
     planned = []
     for identity, of_one in accumulated.items():
         path, table = existing.get(identity, (None, None))
@@ -246,7 +246,7 @@ def _overlaps(of_one: Accumulated, before: Records, now: Records) -> bool:
     return are_of_one_exposure(before.changes(now), ours)
 
 
-def _names(
+def name_masks(
     identities: Iterable[ChipIdentity],
     kept: Mapping[ChipIdentity, str],
     settings: Settings,

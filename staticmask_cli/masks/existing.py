@@ -152,24 +152,30 @@ def may_be_replaced(path: Path, identity: ChipIdentity, *, overwrite: bool) -> b
 
 def _check_settings(path: Path, table: MaskTable, settings: Settings) -> None:
     """Refuse a mask that was made with other settings that determine its pixels."""
-    names = DQ_BITS.get(table.identity.instrument, {})
     if table.recipe is None or table.edits:
         how = table.edits[0].participle
         raise OutputError(
             f"{path}: was {how}, so exposures cannot be added to it; make their mask in another "
             "folder, and join the two with 'staticmask edit --or'"
         )
-    differ = []
-    for name in Recipe._fields:
-        values = [getattr(recipe, name) for recipe in (table.recipe, settings.recipe)]
-        made, wanted = (_bits(v, names) for v in values) if name == "final_bits" else values
-        if made != wanted:
-            shown = [f"{v:.12g}" if isinstance(v, float) else str(v) for v in values]
-            differ.append(f"{name} {', not '.join(shown)}")
+    differ = differences(table.recipe, settings.recipe, table.identity)
     if settings.keeps_counts and not table.has_counts:
         differ.append("no counts")
     if differ:
         raise OutputError(f"{path}: was made with {'; '.join(differ)}; {REDO}")
+
+
+def differences(recipe: Recipe, wanted: Recipe, identity: ChipIdentity) -> list[str]:
+    """Return the settings in which the recipe of a mask differs, such as ``group None, not 1``."""
+    names = DQ_BITS.get(identity.instrument, {})
+    differ = []
+    for name in Recipe._fields:
+        values = [getattr(one, name) for one in (recipe, wanted)]
+        made, meant = (_bits(v, names) for v in values) if name == "final_bits" else values
+        if made != meant:
+            shown = [f"{v:.12g}" if isinstance(v, float) else str(v) for v in values]
+            differ.append(f"{name} {', not '.join(shown)}")
+    return differ
 
 
 def _bits(text: str | None, names: dict[str, int]) -> int | None:

@@ -433,8 +433,15 @@ class MaskTable(NamedTuple):
     edits: tuple[Edit, ...]
 
 
-def read_table(path: Path) -> MaskTable:
+def read_table(path: Path, *, verify_pixels: bool = False) -> MaskTable:
     """Read a mask of this program, except its pixels.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    verify_pixels : bool
+        Whether to verify the checksums of arrays, too, and not only those of tables.
 
     Raises
     ------
@@ -444,7 +451,8 @@ def read_table(path: Path) -> MaskTable:
         If it is not a mask of this program, or is damaged.
     """
     with _opened(path) as (hdus, extent):
-        _check_whole(hdus, extent, (hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)))
+        tables = (hdu for hdu in hdus if verify_pixels or isinstance(hdu, fits.BinTableHDU))
+        _check_whole(hdus, extent, tables)
         return _table_of(hdus, extent)
 
 

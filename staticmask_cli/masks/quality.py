@@ -119,14 +119,14 @@ def check_quality(name: str, mask: StaticMask, settings: Settings) -> Quality:
         The mask; without identity and recipe, nothing is checked. Of an edited mask only
         the chips are checked: its pixels are no longer those of its exposures.
     settings : Settings
-        The limits.
+        The limits. Of a part of the exposures, only the chips are checked.
     """
     identity, recipe = mask.identity, mask.recipe
     if identity is None or recipe is None:
         return Quality()
     return Quality(
         mask=()
-        if mask.edits
+        if mask.edits or settings.shard is not None
         else (
             *mask_checks(name, mask, recipe, settings),
             *use_checks(name, mask, identity, recipe, settings),
