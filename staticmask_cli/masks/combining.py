@@ -110,9 +110,10 @@ def contributing(parts: Sequence[Part]) -> list[Part]:
     chosen = [n for n, _ in enumerate(parts) if not sharing.is_subset(n, n_chips)]
     for number in chosen if counted else ():
         n_shared, other = sharing.overlap(number, chosen)
-        if n_shared and other < number:
+        if n_shared:
+            what = "SCI extension" if n_shared == 1 else "SCI extensions"
             problems.append(
-                f"{parts[number].path}: shares {n_shared} SCI extensions with {parts[other].path}, "
+                f"{parts[number].path}: shares {n_shared} {what} with {parts[other].path}, "
                 "so how often pixels were bad is unknown; give masks of disjoint exposures"
             )
     if problems:
@@ -216,12 +217,12 @@ class _Sharing(NamedTuple):
         return any((n_chips[other], -other) > (n_chips[number], -number) for other in others)
 
     def overlap(self, number: int, chosen: Collection[int]) -> tuple[int, int]:
-        """Return with how many chips which other mask shares most; 0 if none does."""
+        """Return how many chips a mask shares with one before it, and which; 0 if with none."""
         others = Counter(
             other
             for chip in self.chips_of[number]
             for other in self.masks_of[chip]
-            if other != number and other in chosen
+            if other < number and other in chosen
         )
-        other, n_chips = max(others.items(), key=lambda pair: pair[1], default=(0, 0))
+        other, n_chips = max(others.items(), key=lambda pair: (pair[1], -pair[0]), default=(0, 0))
         return n_chips, other
