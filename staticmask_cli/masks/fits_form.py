@@ -353,7 +353,14 @@ def _table(mask: StaticMask) -> fits.BinTableHDU:
     header = fits.Header([*cards, ("EXTNAME", TABLE, "extension name")])
     padding = bytes(-(rows.nbytes + heap.nbytes) % _BLOCK)
     return fits.BinTableHDU.fromstring(
-        b"".join([header.tostring().encode(), rows.tobytes(), heap.tobytes(), padding])
+        b"".join(
+            [
+                header.tostring().encode(),
+                rows.view(np.uint8).data,
+                heap.view(np.uint8).data,
+                padding,
+            ]
+        )
     )
 
 

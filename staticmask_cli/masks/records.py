@@ -315,8 +315,8 @@ class Records(Sequence[ChipRecord]):
         )
         return self[begin:end]
 
-    def where(self, chosen: NDArray[np.bool_]) -> Records:
-        """Return some of the records, without their unique pixels."""
+    def where(self, chosen: NDArray[np.bool_ | np.intp]) -> Records:
+        """Return some of the records, in the given order, without their unique pixels."""
         return Records(self.rows[chosen], self.ccdchip)
 
     def replaced_by(self, given: Iterable[str], superseded: Iterable[ChipRecord]) -> Records:
@@ -376,15 +376,18 @@ def merged(parts: Iterable[Records], *, allow_duplicates: bool) -> Records:
     """
     parts = list(parts)
     together = Records(np.concatenate([part.rows for part in parts]), parts[0].ccdchip)
-    rows = together.where(_is_wanted(together)).rows
-    order = [rows[name] for name in (*_KEY, "used", "reason")]
+    chosen = np.flatnonzero(_is_wanted(together))
+    order = [together.rows[name][chosen] for name in (*_KEY, "used", "reason")]
     order[-2] = ~order[-2]  # used ones first
-    rows = rows[np.lexsort(order[::-1])]
+    by_name = np.lexsort(order[::-1])
+    chosen = chosen[by_name]
     # Of records with equal name, headers and pixels, the first is kept, unless each counts.
-    kept = Records(rows).gives & allow_duplicates
+    kept = together.gives[chosen] & allow_duplicates
     kept[:1] = True
-    kept[1:] |= np.any([rows[name][1:] != rows[name][:-1] for name in _KEY], axis=0)
-    records = Records(rows[kept], together.ccdchip)
+    for values in order[: len(_KEY)]:
+        kept[1:] |= values[by_name[1:]] != values[by_name[:-1]]
+    records = together.where(chosen[kept])
+    del together  # may be large
     return records if allow_duplicates else _without_copies(records)
 
 
@@ -406,7 +409,7 @@ def _is_wanted(records: Records) -> NDArray[np.bool_]:
 
 
 def _without_copies(records: Records) -> Records:
-    """Return sorted records of which the first of several with the same pixels is used."""
+    """Use the first of several sorted records with the same pixels."""
     rows = records.rows
     sky = np.flatnonzero(records.has_sky)
     _, first, group = np.unique(rows["pixel_hash"][sky], return_index=True, return_inverse=True)
@@ -415,7 +418,7 @@ def _without_copies(records: Records) -> Records:
     reasons = [same_pixels(records[original[i]].name).encode() for i in copies]
     width = max([rows["reason"].itemsize, *map(len, reasons)])
     kinds = {name: rows.dtype[name] for name in _COLUMNS} | {"reason": np.dtype(f"S{width}")}
-    rows = rows.astype(list(kinds.items()))
+    rows = rows.astype(list(kinds.items()), copy=False)
     rows["used"][sky] = sky == original
     rows["reason"][sky] = b""
     rows["reason"][sky[copies]] = reasons
