@@ -155,7 +155,7 @@ def _part(
     part = [path for path in paths if is_in_shard(path, shard)]
     missing = {line: n for line, n in unresolved.items() if is_in_shard(Path(n), shard)}
     if not part and not missing:
-        run_record.warn(f"shard {shard} has none of the {len(paths)} exposures; it makes no mask")
+        run_record.warn(f"shard {shard} is empty (exposures in all: {len(paths)}); no mask is made")
     return part, missing
 
 

@@ -329,7 +329,7 @@ def test_an_empty_shard_succeeds_and_makes_nothing(staticmask: Run, tmp_path: Pa
     empty = [result for result in results if not result.stdout]
     assert len(empty) == 2
     for result in empty:
-        assert "has none of the 1 exposures; it makes no mask" in result.stderr
+        assert "is empty (exposures in all: 1); no mask is made" in result.stderr
     assert len(list(tmp_path.glob("s*"))) == 1
 
 
