@@ -122,12 +122,12 @@ def contributing(parts: Sequence[Part]) -> list[Part]:
 
 
 def _shared_records(parts: Sequence[Part]) -> Iterator[tuple[int, ChipRecord]]:
-    """Yield the used records, with the number of their mask, of exposures in several masks."""
+    """Yield the contributing records of exposures in several masks, with the mask's number."""
     sizes = [len(part.table.records) for part in parts]
     number = np.repeat(np.arange(len(parts)), sizes)
     rows = np.concatenate([part.table.records.rows for part in parts])
-    used = np.flatnonzero(rows["used"])
-    rows, number = rows[used], number[used]
+    given = np.flatnonzero(np.concatenate([part.table.records.gives for part in parts]))
+    rows, number = rows[given], number[given]
     roots = [name.rpartition(b"_")[0] for name in rows["calibration"].tolist()]
     roots = [root or b"/%d" % row for row, root in enumerate(roots)]  # unknown: of no other
     is_shared = np.any(
@@ -144,7 +144,7 @@ def _shared_records(parts: Sequence[Part]) -> Iterator[tuple[int, ChipRecord]]:
     begins = np.cumsum([0, *sizes])
     for row in np.flatnonzero(is_shared).tolist():
         of_mask = int(number[row])
-        yield of_mask, parts[of_mask].table.records[int(used[row] - begins[of_mask])]
+        yield of_mask, parts[of_mask].table.records[int(given[row] - begins[of_mask])]
 
 
 def _in_several(values: NDArray[Any], number: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -157,40 +157,43 @@ def _in_several(values: NDArray[Any], number: NDArray[np.int64]) -> NDArray[np.b
 
 
 def _contradictions(parts: Sequence[Part], shared: Sequence[tuple[int, ChipRecord]]) -> list[str]:
-    """Return the problems of exposures that differ in two masks."""
+    """Return the problems of exposures that differ in two masks: a line for each kind and mask."""
     if not shared:
         return []
     recipe, identity = parts[0].table.recipe, parts[0].table.identity
     allow = recipe is not None and recipe.allow_duplicates
-    problems: list[str] = []
+    lines: dict[tuple[int, str], list[str]] = {}
     duplicates = Duplicates(allow=allow)
     versions: dict[tuple[str, int], dict[int, set[str]]] = {}
     keys: dict[tuple[Any, ...], int] = {}
     for number, record in shared:
-        path = parts[number].path
-        versions.setdefault((record.file, record.extver), {}).setdefault(number, set()).add(
-            record.pixel_hash
-        )
+        hashes = versions.setdefault((record.file, record.extver), {})
+        hashes.setdefault(number, set()).add(record.pixel_hash)
         try:
             duplicates.original(identity, record)
         except ValueError as error:
-            problems.append(f"{path}: {record.name}: {error}")
+            kind = type(error).__name__
+            lines.setdefault((number, kind), []).append(f"{record.name}: {error}")
         duplicates.register(identity, record, f"{parts[number].path}: {record.file}")
-        if allow and (other := keys.setdefault(record.key, number)) != number:
-            problems.append(
-                f"{path}: {record.name}: is in {parts[other].path} too; with allow_duplicates "
-                "each copy counts, so give masks of disjoint exposures"
+        if allow and record.used and (other := keys.setdefault(record.key, number)) != number:
+            lines.setdefault((number, "copy"), []).append(
+                f"{record.name}: is in {parts[other].path} too; with allow_duplicates each copy "
+                "counts, so give masks of disjoint exposures"
             )
     for (file, extver), hashes in versions.items():
         # A mask may have several exposures of a name; all versions must be in one mask.
-        every = set.union(*hashes.values())
-        if every not in hashes.values():
-            one, *others = (str(parts[number].path) for number in hashes)
-            problems.append(
-                f"{one}: {file} SCI,{extver}: differs from that in {', '.join(others)}: its pixels "
-                "or flags changed; make the masks again"
+        if set.union(*hashes.values()) not in hashes.values():
+            one, *others = hashes
+            paths = ", ".join(str(parts[other].path) for other in others)
+            lines.setdefault((one, "version"), []).append(
+                f"{file} SCI,{extver}: differs from that in {paths}: its pixels or flags changed; "
+                "make the masks again"
             )
-    return problems
+    return [
+        f"{parts[number].path}: {found[0]}"
+        + (f" (and {len(found) - 1} more such SCI extensions)" if len(found) > 1 else "")
+        for (number, _), found in lines.items()
+    ]
 
 
 class _Sharing(NamedTuple):
@@ -203,6 +206,8 @@ class _Sharing(NamedTuple):
     def of(cls, parts: Sequence[Part], shared: Sequence[tuple[int, ChipRecord]]) -> _Sharing:
         found = cls({}, [set() for _ in parts])
         for number, record in shared:
+            if not record.used:
+                continue
             chip = record.pixel_hash if record.has_sky else record.key
             found.masks_of.setdefault(chip, set()).add(number)
             found.chips_of[number].add(chip)

@@ -605,25 +605,29 @@ def _records(table: fits.BinTableHDU, ccdchip: int | None) -> Records:
     variable-length arrays.
     """
     formats = [column.format.partition("(")[0] for column in table.columns]
-    expected = [rf"[1-9]\d*{c.format}" if c.format == "A" else c.format for c in _ALL]
+    expected = [r"[1-9]\d{0,4}A" if c.format == "A" else c.format for c in _ALL]
     is_ours = table.columns.names == [column.name for column in _ALL]
     if not is_ours or not all(map(re.fullmatch, expected, formats)):
         raise MaskFormError(_NO_TABLE)
-    kinds = [
-        (c.name, f"S{found[:-1]}" if c.format == "A" else _STORED[c.format])
-        for c, found in zip(_ALL, formats, strict=True)
-    ]
+    kinds = np.dtype(
+        [
+            (c.name, f"S{found[:-1]}" if c.format == "A" else _STORED[c.format])
+            for c, found in zip(_ALL, formats, strict=True)
+        ]
+    )
     place = table.fileinfo()
     place["file"].seek(place["datLoc"])
     content = place["file"].read(place["datSpan"])
-    rows = np.frombuffer(content, kinds, count=table.header["NAXIS2"])
+    width, n_rows, size = (_value(table.header, k, int) for k in ("NAXIS1", "NAXIS2", "PCOUNT"))
+    if width != kinds.itemsize or len(content) < width * n_rows + size:
+        raise MaskFormError(_NO_SENSE)
+    rows = np.frombuffer(content, kinds, count=n_rows)
     sizes, offsets = rows[_UNIQUE.name].T.astype(np.int64)
-    unique = np.frombuffer(content, ">i4", count=table.header["PCOUNT"] // 4, offset=rows.nbytes)
+    unique = np.frombuffer(content, ">i4", count=size // 4, offset=rows.nbytes)
     if (
-        rows.itemsize != table.header["NAXIS1"]
-        or min(sizes.min(initial=0), unique.min(initial=0)) < 0
+        min(sizes.min(initial=0), unique.min(initial=0)) < 0
         or not np.array_equal(offsets, 4 * (sizes.cumsum() - sizes))
-        or sizes.sum() != unique.size
+        or 4 * sizes.sum() != size
         or any(not _is_ascii(rows[c.name]) for c in COLUMNS if c.format == "A")
     ):
         raise MaskFormError(_NO_SENSE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -194,6 +196,12 @@ def other_calibration(folder: Path) -> dict:
     return {"of": small(folder / "a_flc.fits", 9).name}
 
 
+def all_changed(folder: Path) -> dict:
+    for name in "ab":
+        changed(folder / f"{name}_flt.fits")
+    return {"of": "[ab]_flt.fits"}
+
+
 Harm = Callable[[Path], dict]
 
 
@@ -201,6 +209,10 @@ Harm = Callable[[Path], dict]
     ("harm", "said"),
     [
         (other_pixels, r"half0/.*: a_flt\.fits SCI,1: differs from that in .*more/.*; make the"),
+        (
+            all_changed,
+            r"half0/.*: a_flt\.fits SCI,1: differs .* \(and 1 more such SCI extensions\)",
+        ),
         (other_calibration, r"more/.*: a_flc\.fits SCI,1: is the same exposure as .*half0/.*a_flt"),
         (lambda _: {"static_sig": 5}, "more/.*: was made with static_sig 5, not 4 as .*half0/"),
         (lambda _: {"final_bits": 0}, "more/.*: was made with final_bits 0, not None as .*half0/"),
@@ -300,6 +312,51 @@ def test_regions_of_a_chip_get_names_as_in_one_run(tmp_path: Path) -> None:
     combine([tmp_path / path.stem for path in paths], output_dir=tmp_path / "all")
     assert contents(tmp_path / "all") == one_run(paths, tmp_path / "one")
     assert len(contents(tmp_path / "all")) == 2
+
+
+def test_a_copy_that_has_changed_is_noticed(tmp_path: Path) -> None:
+    a = small(tmp_path / "a_flt.fits", 1)
+    b = Path(shutil.copy(a, tmp_path / "b_flt.fits"))
+    create_masks([a, b], output_dir=tmp_path / "both")
+    create_masks(changed(b), output_dir=tmp_path / "b")
+    with pytest.raises(InputError, match=r"both/.*: b_flt\.fits SCI,1: differs from that in .*b/"):
+        combine([tmp_path / "both", tmp_path / "b"], output_dir=tmp_path / "all")
+
+
+@pytest.mark.parametrize("options", [{}, {"counts": True}])
+def test_gzipped_masks_can_be_combined(options: dict, tmp_path: Path) -> None:
+    exposures = [small(tmp_path / f"{n}_flt.fits", seed) for seed, n in enumerate("abcd")]
+    for path in (halves := halves_of(exposures, tmp_path, **options)):
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    combine([path.parent for path in halves], output_dir=tmp_path / "all")
+    assert contents(tmp_path / "all") == one_run(exposures, tmp_path / "one", **options)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_changed_byte_of_a_table_is_an_error_or_a_mask_and_never_a_trace(
+    seed: int, halves: list[Path], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(seed)
+    raw = bytearray(halves[0].read_bytes())
+    begin = raw.index(b"XTENSION")
+    for keyword in (b"CHECKSUM=", b"DATASUM ="):  # without sums, only the form is checked
+        while (place := raw.find(keyword, begin)) >= 0:
+            raw[place : place + len(keyword)] = b"COMMENT  "
+    # A card of the header, or a number in the rows or after them.
+    place = int(
+        rng.choice(
+            [
+                begin + 80 * rng.integers(1, 90) + rng.integers(8, 32),
+                len(raw) - rng.integers(1, 2880),
+            ]
+        )
+    )
+    raw[place] = int(rng.choice(list(b"0123456789 -.AJKDEP")))
+    halves[0].write_bytes(raw)
+    for read in (StaticMask.read, lambda path: combine([path, halves[1]], output_dir=tmp_path)):
+        with contextlib.suppress(InputError):
+            read(halves[0])
 
 
 # Shards.
