@@ -2,7 +2,7 @@
 
 The public names are `create_masks`, `createMask` (for scripts written for
 DrizzlePac), `sweep`, `explain`, `compare`, `recount`, `apply`, `export`, `import_mask`,
-`edit` and `astrodrizzle`, `StaticMask` and the other types of their results, the errors
+`edit`, `combine` and `astrodrizzle`, `StaticMask` and the other types of their results, the errors
 that they raise, and `__version__`. Each is imported on first use, so that importing this
 package is fast.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from staticmask_cli.api import (
         apply,
         astrodrizzle,
+        combine,
         compare,
         create_masks,
         createMask,
@@ -61,6 +62,7 @@ __all__ = [
     "__version__",
     "apply",
     "astrodrizzle",
+    "combine",
     "compare",
     "createMask",
     "create_masks",
@@ -76,6 +78,7 @@ _HOMES = {
     "__version__": "_version",
     "apply": "api",
     "astrodrizzle": "api",
+    "combine": "api",
     "compare": "api",
     "createMask": "api",
     "create_masks": "api",

@@ -29,6 +29,7 @@ from staticmask_cli.config.spec import DEFAULT, keys
 from staticmask_cli.errors import ConfigError
 from staticmask_cli.exposures.dq_bits import BADPIX
 from staticmask_cli.masking import apply as _apply
+from staticmask_cli.masking import combine as _combine
 from staticmask_cli.masking import compare as _compare
 from staticmask_cli.masking import edit as _edit
 from staticmask_cli.masking import explain as _explain
@@ -69,6 +70,7 @@ def create_masks(
     output_dir: str | os.PathLike[str] | None = None,
     prefix: str | None = None,
     jobs: int | None = None,
+    shard: str | None = None,
     include_empty: bool | None = None,
     allow_duplicates: bool | None = None,
     keep_going: bool | None = None,
@@ -123,6 +125,9 @@ def create_masks(
         File-name prefix that replaces instrument and detector.
     jobs : int, optional
         Number of chips to measure at the same time; 0 for the number of cores.
+    shard : str, optional
+        ``"I/N"``: use only part I of N of the exposures, which their names determine; see
+        `combine`. I may count from 0 or from 1.
     include_empty : bool, optional
         Use exposures without exposure time or good pixels.
     allow_duplicates : bool, optional
@@ -420,6 +425,65 @@ def recount(
     if min_exposures is None:
         raise ConfigError("min_exposures: None is not a number of exposures")
     return _recount.recount(_settings(locals()))
+
+
+def combine(
+    input: Input,  # noqa: A002 - the configuration's name
+    *,
+    output_dir: str | os.PathLike[str],
+    config: Name | None = None,
+    prefix: str | None = None,
+    overwrite: bool | None = None,
+    jobs: int | None = None,
+    lock_timeout: float | None = None,
+    max_low_excess: float | None = None,
+    max_mode_offset: float | None = None,
+    max_rms_ratio: float | None = None,
+    max_clustered: float | None = None,
+    max_single_exposure: float | None = None,
+    max_unrepeated: float | None = None,
+    max_threshold_depth: float | None = None,
+    max_bad: float | None = None,
+) -> tuple[MaskReport, ...]:
+    """Make the masks of all exposures of several masks; no exposure is read.
+
+    The result equals, byte for byte, one run over all exposures, whatever the order of the
+    masks and in whatever groups they are combined.
+
+    Parameters
+    ----------
+    input : str, path, or iterable of these
+        Masks of parts of the exposures, made with the same settings, or folders of them.
+        An exposure that is in two of them counts once. Masks that were made with
+        ``min_exposures`` other than 1 need counts.
+    output_dir, overwrite
+        As for `export`.
+    config, prefix, jobs, lock_timeout, max_low_excess, max_mode_offset, max_rms_ratio
+    max_clustered, max_single_exposure, max_unrepeated, max_threshold_depth, max_bad
+        As for `create_masks`.
+
+    Returns
+    -------
+    tuple of MaskReport
+        A mask for each chip, by name.
+
+    Raises
+    ------
+    ConfigError, InputError, OutputError
+        As for `create_masks`; also if the masks do not belong together or a mask exists.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> exposure = "tests/data/o4k19a010_flt.fits"
+    >>> with TemporaryDirectory() as folder:
+    ...     for n in (1, 2):
+    ...         _ = create_masks(exposure, shard=f"{n}/2", output_dir=f"{folder}/part{n}")
+    ...     (mask,) = combine(f"{folder}/part*/*", output_dir=f"{folder}/all")
+    >>> mask.bad, mask.exposures
+    (38, 1)
+    """
+    return _combine.combine(_settings(locals()))
 
 
 def apply(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 #: Exit status if quality checks failed and ``strict`` is set.
 CHECKS_FAILED = 4
 
@@ -29,6 +31,14 @@ class StaticMaskError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
+
+
+def one_line_each(reasons: Mapping[str, Sequence[object]]) -> tuple[str, ...]:
+    """Return a line for each reason: the first file that has it, and the number of others."""
+    return tuple(
+        f"{files[0]}: {reason}" + (f" (and {len(files) - 1} more)" if len(files) > 1 else "")
+        for reason, files in reasons.items()
+    )
 
 
 class ConfigError(StaticMaskError, ValueError):

@@ -37,6 +37,24 @@ class Group:
         return ",".join(map(str, self.hdus))
 
 
+class Shard(NamedTuple):
+    """One of several parts of the exposures.
+
+    Attributes
+    ----------
+    number : int
+        Which part, from 0 or from 1: part 0 is the last one.
+    of : int
+        Number of parts.
+    """
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
 _NUMBER = re.compile(r"(\d{1,9}(\.\d{0,30})?|\.\d{1,30})(e-\d{1,2})?", re.ASCII)
 _LARGEST_NUMBER = 32767  # exposures: the largest int16
 
@@ -179,6 +197,8 @@ class Settings:
         Prefix of the masks' file names that replaces instrument and detector.
     jobs : int
         Number of chips to measure at the same time; 0 for the number of cores.
+    shard : Shard or None
+        The part of the exposures to use; None for all.
     include_empty : bool
         Whether to use exposures without exposure time or good pixels.
     allow_duplicates : bool
@@ -220,6 +240,7 @@ class Settings:
     output_dir: str
     prefix: str | None
     jobs: int
+    shard: Shard | None
     include_empty: bool
     allow_duplicates: bool
     keep_going: bool
@@ -258,9 +279,12 @@ class Settings:
 
     @property
     def keeps_counts(self) -> bool:
-        """Whether masks store counts: on request, or because an update requires them."""
-        return self.counts or (self.update and self.min_exposures != ONCE)
+        """Whether masks store counts: on request, or because it takes them to add others."""
+        is_added_to = self.update or self.shard is not None
+        return self.counts or (is_added_to and self.min_exposures != ONCE)
 
     def without_masks(self) -> Settings:
         """Return these settings for commands that write no masks, without the options for that."""
-        return replace(self, static=True, update=False, verify=False, report=None, preview=None)
+        return replace(
+            self, shard=None, static=True, update=False, verify=False, report=None, preview=None
+        )

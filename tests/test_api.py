@@ -35,7 +35,10 @@ from staticmask_cli.settings import Group, MinExposures
 from tests.support.makers import exposure, instrument_exposure, sky
 
 STEP_1 = "STEP 1: STATIC MASK"
-COMMANDS = ["make", "sweep", "explain", "compare", "recount", "apply", "export", "import", "edit"]
+COMMANDS = [
+    *("make", "sweep", "explain", "compare"),
+    *("recount", "apply", "export", "import", "edit", "combine"),
+]
 FUNCTIONS = {"make": "create_masks", "import": "import_mask"}
 NAME = "ACSHRC_64x80_1_staticMask.fits"
 
@@ -87,7 +90,7 @@ def test_public_names_are_listed_and_there():
         "StaticMask",
         "StaticMaskError",
         *("apply", "astrodrizzle"),
-        "compare",
+        *("combine", "compare"),
         *("edit", "explain", "export", "import_mask", "recount", "sweep"),
         "__version__",
         "createMask",

@@ -6,7 +6,7 @@ To add a command, write its core in ``masking/`` and a function here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,7 +26,10 @@ from staticmask_cli.config.checks import check_apply
 from staticmask_cli.errors import CHECKS_FAILED, ConfigError
 from staticmask_cli.exposures.dq_bits import BADPIX
 from staticmask_cli.exposures.inputs import are_masks
-from staticmask_cli.settings import ExportFormat
+from staticmask_cli.settings import ExportFormat, Settings
+
+if TYPE_CHECKING:
+    from staticmask_cli.reports.report import MaskReport
 
 # The keys that select exposures and define how to read them.
 _READING = (
@@ -54,6 +57,7 @@ SYNOPSIS = {
     "export": ["export MASK... --format FORMAT -o DIR [OPTIONS]"],
     "import": ["import TABLE... --like MASK -o DIR [OPTIONS]"],
     "edit": ["edit MASK -o DIR [--or MASK] [--and MASK] [OPTIONS]"],
+    "combine": ["combine MASK... -o DIR [OPTIONS]"],
 }
 _MAKE = """
 Make static bad-pixel masks from calibrated Hubble exposures, one for each chip.
@@ -134,6 +138,14 @@ Change a mask of one chip into another one; no exposure is read.
 The changes are made in the order in which the options are listed below. The edited mask
 has the name of MASK and records the changes. It can be compared, exported and edited, but
 no exposures can be added to it, and it cannot be recounted.
+"""
+
+_COMBINE = """
+Make the masks of all exposures of several masks; no exposure is read.
+
+MASK may be masks of parts of the exposures, made with the same settings, or folders of them.
+The result equals, byte for byte, one run over all exposures, whatever the order. Masks made
+with --min-exposures other than 1 need --counts, which --shard implies.
 """
 
 
@@ -336,15 +348,21 @@ def compare(run: Run) -> Outcome:
 )
 def recount(run: Run) -> Outcome:
     """Rewrite masks for another ``min_exposures``."""
-    from staticmask_cli.masking.make import log_failed_checks  # noqa: PLC0415 - needs numpy
-    from staticmask_cli.masking.recount import recount  # noqa: PLC0415 - same
+    from staticmask_cli.masking.recount import recount  # noqa: PLC0415 - needs numpy
 
     if run.configuration.origins["min_exposures"] == spec.DEFAULT:
         raise ConfigError("--min-exposures is missing; give a number, a share or all")
     masks = recount(run.settings.without_masks(), run_record=run.record)
+    return _checked(masks, run.settings)
+
+
+def _checked(masks: Iterable[MaskReport], settings: Settings) -> Outcome:
+    """Log the failed checks of masks that were made of masks; return their outcome."""
+    from staticmask_cli.masking.make import log_failed_checks  # noqa: PLC0415 - needs numpy
+
     checks = [check for mask in masks for check in mask.quality.failed]
-    log_failed_checks(checks, run.settings)
-    status = CHECKS_FAILED if checks and run.settings.strict else 0
+    log_failed_checks(checks, settings)
+    status = CHECKS_FAILED if checks and settings.strict else 0
     return Outcome([mask.cells() for mask in masks], status)
 
 
@@ -528,3 +546,17 @@ def edit(run: Run) -> Outcome:
     changes = Changes(**{name: run.options[name] for name in Changes._fields})
     mask = edit(run.settings.without_masks(), changes, run_record=run.record)
     return Outcome([mask.cells()])
+
+
+@_command(
+    *("combine", (*_WRITING, "prefix", *_CHECKS, "jobs"), _COMBINE),
+    input_metavar="MASK...",
+    required={"output_dir": "required"},
+)
+def combine(run: Run) -> Outcome:
+    """Combine masks."""
+    from staticmask_cli.masking.combine import combine  # noqa: PLC0415 - needs numpy
+
+    _check_output_dir(run)
+    masks = combine(run.settings.without_masks(), run_record=run.record)
+    return _checked(masks, run.settings)

@@ -80,6 +80,7 @@ main = _Program(
         commands.export,
         commands.import_mask,
         commands.edit,
+        commands.combine,
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
     add_help_option=False,

@@ -29,6 +29,7 @@ _METAVARS = {
     "optional_folder": "DIR",
     "positive": "X",
     "prefix": "TEXT",
+    "shard": "I/N",
     "votes": "N",
 }
 _COMPLETED = {"DIR": "dir", "FILE": "file"}

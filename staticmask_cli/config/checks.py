@@ -14,7 +14,7 @@ from typing import Any, SupportsIndex
 from configobj.validate import ValidateError, Validator, VdtTypeError, VdtValueError
 
 from staticmask_cli.errors import ConfigError
-from staticmask_cli.settings import AmbiguousError, Background, Group, MinExposures
+from staticmask_cli.settings import AmbiguousError, Background, Group, MinExposures, Shard
 
 #: Values that mean "not given" in DrizzlePac's configuration files.
 NOT_GIVEN = frozenset({"", "none", "indef"})
@@ -34,6 +34,7 @@ ALLOWED = {
     "folder": "the name of a folder",
     "optional_file": "None, or the name of a file",
     "optional_folder": "None, or the name of a folder",
+    "shard": "None, or I/N with I from 0 or 1 up to N, such as 3/64",
     "votes": "a number of exposures from 1 to 32767, a share such as 50% or 0.5, or all",
 }
 
@@ -155,6 +156,15 @@ def _votes(value: Any) -> MinExposures:
         raise VdtValueError(value) from None
 
 
+def _shard(value: Any) -> Shard | None:
+    if not is_given(value):
+        return None
+    match = re.fullmatch(r"(\d{1,9})\s*/\s*(\d{1,9})", _plain(value), re.ASCII)
+    if match is None or not 1 <= int(match[2]) >= int(match[1]):
+        raise VdtValueError(value)
+    return Shard(int(match[1]), int(match[2]))
+
+
 def _background(value: Any) -> Background:
     try:
         return Background(_plain(value).lower())
@@ -212,6 +222,7 @@ def validator() -> Validator:
             "folder": _folder,
             "optional_file": _path,
             "optional_folder": _path,
+            "shard": _shard,
             "votes": _votes,
         }
     )

@@ -455,8 +455,7 @@ class ExposureLoop(Generic[Result]):
     def _register_existing(self, identity: ChipIdentity) -> None:
         """Register the chips of an identity's existing mask, the first time it is needed."""
         if self._existing and identity not in self._identities:
-            for record in self._existing.records(identity):
-                self._duplicates.register(identity, record, record.file)
+            self._duplicates.register_mask(identity, self._existing.records(identity))
         self._identities.add(identity)
 
 

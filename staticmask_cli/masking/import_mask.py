@@ -85,7 +85,11 @@ def import_mask(
     with output_files([mask_name(model)], [model, *paths], settings) as before:
         (path,) = before
         report = MaskReport(
-            path=str(path), state=MaskState.PLANNED, identity=identity, chips=(), mask=mask
+            path=str(path),
+            state=MaskState.PLANNED,
+            identity=identity,
+            chips=mask.records,
+            mask=mask,
         )
         put_masks({path: report}, before, jobs_of(settings), run_record)
     return run_record.masks[0]

@@ -13,6 +13,7 @@ from staticmask_cli.errors import InputError, OutputError
 from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.exposures.shards import is_in_shard
 from staticmask_cli.files.atomic import folder_problems
 from staticmask_cli.masking.exposure_loop import (
     ExposureLoop,
@@ -39,7 +40,7 @@ from staticmask_cli.reports.report import (
     RunRecord,
     chip_line,
 )
-from staticmask_cli.settings import Settings
+from staticmask_cli.settings import Settings, Shard
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +127,10 @@ def _make(
 ) -> None:
     with run_record.timed("resolve"):
         paths, unresolved = resolve(settings.input, read_association)
+        if settings.shard is not None and paths:
+            paths, unresolved = _part(paths, unresolved, settings.shard, run_record)
+            if not paths and not unresolved:
+                return
     for _ in range(_ATTEMPTS):
         try:
             _make_once(
@@ -147,6 +152,17 @@ def _make(
         f"{settings.output_dir}: other runs kept changing masks of the same exposures; "
         "nothing was written, run again"
     )
+
+
+def _part(
+    paths: Sequence[Path], unresolved: Mapping[str, str], shard: Shard, run_record: RunRecord
+) -> tuple[list[Path], dict[str, str]]:
+    """Return those of the exposures, also of the missing ones, that are in a part."""
+    part = [path for path in paths if is_in_shard(path, shard)]
+    missing = {line: n for line, n in unresolved.items() if is_in_shard(Path(n), shard)}
+    if not part and not missing:
+        run_record.warn(f"shard {shard} is empty (exposures in all: {len(paths)}); no mask is made")
+    return part, missing
 
 
 def _make_once(
@@ -192,9 +208,10 @@ def _make_once(
     made = {
         i: of_one
         for i, of_one in found.items()
-        if of_one.contributes or (i in updated and of_one.has_good)
+        # The mask of a part lists all that was given, for the mask of all parts.
+        if of_one.contributes or (i in updated and of_one.has_good) or settings.shard is not None
     }
-    if not made:
+    if not made and settings.shard is None:
         raise loop.no_usable_exposure()
     # An existing mask also lists exposures that could not be added to it.
     made |= {i: of_one for i, of_one in found.items() if i in updated}
@@ -202,7 +219,7 @@ def _make_once(
         of_one.records += failures
     given = {path.name for path in paths} | {record.file for record in failures}
     with run_record.timed("write"):
-        if writes:
+        if writes and made:
             write_masks(made, existing, given, settings, run_record)
         else:
             run_record.masks = plan_masks(
@@ -225,10 +242,12 @@ def _builder(
 
 def _report_as_in_masks(run_record: RunRecord) -> None:
     """Report each chip as in the masks, which decide which of several copies is used."""
-    rows = {(mask.identity, row.key): row for mask in run_record.masks for row in mask.chips}
+    chips = {mask.identity: mask.chips for mask in run_record.masks}
 
     def settled(identity: ChipIdentity, record: ChipRecord) -> ChipRecord:
-        row = rows.get((identity, record.in_table().key), record)
+        key = record.in_table().key
+        named = chips[identity].named(record.file) if identity in chips else ()
+        row = next((row for row in named if row.key == key), record)
         return (
             record if row.used == record.used else replace(record, used=row.used, reason=row.reason)
         )
@@ -254,8 +273,8 @@ def _checks_to_log(run_record: RunRecord, settings: Settings) -> list[QualityChe
     for mask in run_record.masks:
         if mask.state is MaskState.WRITTEN or settings.strict:
             found += failed(mask.quality.mask)
-        for record, checks in zip(mask.chips, mask.quality.chips, strict=False):
-            if record.key in keys or settings.strict:
+        for row, checks in enumerate(mask.quality.chips):
+            if checks and (settings.strict or mask.chips[row].key in keys):
                 found += failed(checks)
     return found
 

@@ -1,4 +1,4 @@
-"""The files that export, import and edit write: new ones, unless overwriting was asked for."""
+"""The files that commands on masks write: new ones, unless overwriting was asked for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from staticmask_cli.errors import OutputError
+from staticmask_cli.errors import OutputError, one_line_each
 from staticmask_cli.files.atomic import State, created_folder, state_of
 from staticmask_cli.files.locks import locked
 from staticmask_cli.settings import Settings
@@ -58,13 +58,7 @@ def output_files(
                 continue
             problems.setdefault(reason, []).append(path)
         if problems:
-            raise OutputError(
-                *(
-                    f"{found[0]}: {reason}"
-                    + (f" (and {len(found) - 1} more)" if len(found) > 1 else "")
-                    for reason, found in problems.items()
-                )
-            )
+            raise OutputError(*one_line_each(problems))
         yield {path: state_of(path) for path in paths}
 
 

@@ -14,7 +14,7 @@ from staticmask_cli.files.atomic import state_of
 from staticmask_cli.files.locks import locked
 from staticmask_cli.masking.exposure_loop import jobs_of
 from staticmask_cli.masking.write import put_masks
-from staticmask_cli.masks.builder import MaskBuilder
+from staticmask_cli.masks.builder import MaskBuilder, joined
 from staticmask_cli.masks.existing import read_counted
 from staticmask_cli.masks.quality import check_quality
 from staticmask_cli.reports.report import MaskReport, MaskState, RunRecord
@@ -77,9 +77,8 @@ def _recounted(paths: Iterable[Path], settings: Settings) -> list[MaskReport]:
         if old.identity is None or old.recipe is None:
             continue  # never happens: a mask with counts records both
         builder = MaskBuilder(old.shape, settings.min_exposures, counts=True)
-        builder.add_mask(old, [record.unique for record in old.records if record.used])
         recipe = old.recipe._replace(min_exposures=settings.min_exposures)
-        mask = builder.build(old.identity, recipe, old.records)
+        mask = joined(builder, [old], old.identity, recipe, old.records)
         reports.append(
             MaskReport(
                 path=os.fspath(path),

@@ -120,7 +120,7 @@ def sweep(
             ]
         if one.result is not None and one.record.used:
             for builder, measured in zip(builders[identity], one.result.at_each, strict=True):
-                builder.add(measured.bad, measured.not_finite)
+                builder.add(measured.bad, measured.not_finite, one.record.pixel_hash)
     names = mask_names(dict.fromkeys(builders), settings.prefix)
     rows = [
         SweepRow(

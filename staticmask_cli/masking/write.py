@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from staticmask_cli.errors import OutputError
 from staticmask_cli.exposures.instruments import ChipIdentity
@@ -19,7 +15,7 @@ from staticmask_cli.files.locks import locked
 from staticmask_cli.files.signals import signals_deferred
 from staticmask_cli.masking.exposure_loop import ChipResult, jobs_of
 from staticmask_cli.masking.measure import Measured
-from staticmask_cli.masks.builder import MaskBuilder
+from staticmask_cli.masks.builder import MaskBuilder, joined
 from staticmask_cli.masks.duplicates import are_of_one_exposure
 from staticmask_cli.masks.existing import (
     ExistingMasks,
@@ -32,8 +28,7 @@ from staticmask_cli.masks.existing import (
 from staticmask_cli.masks.fits_form import MaskTable, write_mask
 from staticmask_cli.masks.naming import documented_name, mask_names, possible_names
 from staticmask_cli.masks.quality import check_quality
-from staticmask_cli.masks.records import ChipRecord, merged
-from staticmask_cli.masks.static_mask import StaticMask
+from staticmask_cli.masks.records import ChipRecord, Records, merged
 from staticmask_cli.reports.report import MaskReport, MaskState, RunRecord
 from staticmask_cli.settings import Settings
 
@@ -58,7 +53,6 @@ class Accumulated:
     records: list[ChipRecord] = field(default_factory=list)
     known: list[ChipRecord] = field(default_factory=list)
     superseded: list[ChipRecord] = field(default_factory=list)
-    _additions: dict[str, int] = field(default_factory=dict)
 
     def add(self, one: ChipResult[Measured]) -> None:
         """Add a chip."""
@@ -66,14 +60,7 @@ class Accumulated:
         if one.superseded is not None:
             self.superseded.append(one.superseded)
         if one.result is not None and one.record.used:
-            self._additions[one.record.pixel_hash] = self.builder.add(
-                one.result.bad, one.result.not_finite
-            )
-
-    def unique(self) -> dict[str, NDArray[np.uint32]]:
-        """Return the pixels that are bad only in one chip, by the hash of that chip."""
-        unique = self.builder.unique()
-        return {pixel_hash: unique[number] for pixel_hash, number in self._additions.items()}
+            self.builder.add(one.result.bad, one.result.not_finite, one.record.pixel_hash)
 
     @property
     def contributes(self) -> bool:
@@ -211,32 +198,30 @@ def plan_masks(
     """
     existing = _existing(accumulated, before, settings) if settings.update else {}
     kept = {identity: path.name for identity, (path, _) in existing.items()}
-    names = _names(list(accumulated), kept, settings, run_record)
+    names = name_masks(list(accumulated), kept, settings, run_record)
     planned = []
     for identity, of_one in accumulated.items():
         path, table = existing.get(identity, (None, None))
-        old = read_existing(path) if pixels and path is not None else None
-        records = _merged(of_one, table, old, given, settings)
-        is_same = table is not None and list(map(_row, table.records)) == list(map(_row, records))
+        parts = [Records.of(of_one.records, identity.ccdchip)]
+        if table is not None:
+            parts.append(table.records.replaced_by(given, of_one.superseded))
+        records = merged(parts, allow_duplicates=settings.allow_duplicates)
+        is_same = table is not None and table.records.is_same_as(records)
         mask = None
         if pixels:
-            mask = of_one.builder.build(identity, settings.recipe, records)
+            old = map(read_existing, [] if path is None else [path])
+            mask = joined(of_one.builder, old, identity, settings.recipe, records)
             mask = replace(mask, quality=check_quality(names[identity], mask, settings))
         planned.append(
             MaskReport(
                 path=os.path.join(settings.output_dir, names[identity]),  # noqa: PTH118 - as the user wrote it
                 state=MaskState.UNCHANGED if is_same else MaskState.PLANNED,
                 identity=identity,
-                chips=tuple(records),
+                chips=records if mask is None else mask.records,
                 mask=mask,
             )
         )
     return tuple(sorted(planned, key=lambda report: report.path))
-
-
-def _row(record: ChipRecord) -> tuple[object, ...]:
-    """Return the parts of a record by which two versions of a mask are compared."""
-    return *record.key, record.used, record.reason
 
 
 def _existing(
@@ -253,8 +238,8 @@ def _existing(
         except OutputError as error:
             problems += error.problems
             continue
-        now = found[1].records if found else ()
-        if _overlaps(of_one, before.records(identity) if before else (), now):
+        now = found[1].records if found else Records.of()
+        if before and _overlaps(of_one, before.records(identity), now):
             raise OvertakenError
         if found and found[1].has_counts and not of_one.builder.keeps_counts:
             raise OvertakenError
@@ -265,48 +250,15 @@ def _existing(
     return existing
 
 
-def _overlaps(of_one: Accumulated, before: Iterable[ChipRecord], now: Iterable[ChipRecord]) -> bool:
+def _overlaps(of_one: Accumulated, before: Records, now: Records) -> bool:
     """Return whether another run meanwhile changed records of exposures of this run."""
-    rows_before, rows_now = ({_row(r): r for r in rows} for rows in (before, now))
-    changed = [
-        *(record for row, record in rows_now.items() if row not in rows_before),
-        *(record for row, record in rows_before.items() if row not in rows_now),
-    ]
+    if before.is_same_as(now):
+        return False
     ours = [record for record in (*of_one.records, *of_one.known) if not record.failed]
-    return are_of_one_exposure(changed, ours)
+    return are_of_one_exposure(before.changes(now), ours)
 
 
-def _merged(
-    of_one: Accumulated,
-    table: MaskTable | None,
-    old: StaticMask | None,
-    given: Collection[str],
-    settings: Settings,
-) -> list[ChipRecord]:
-    """Add an existing mask to the accumulated chips; return the records of both."""
-    superseded = Counter(record.key for record in of_one.superseded)
-    stay = []
-    for record in table.records if table else ():
-        if superseded[record.key]:
-            superseded[record.key] -= 1
-        else:
-            stay.append(record)
-    unique: dict[str, NDArray[np.uint32]] = {}
-    if old is not None:
-        counting = [record for record in old.records if record.used]
-        numbers = of_one.builder.add_mask(old, [record.unique for record in counting])
-        places = of_one.builder.unique()
-        unique = {r.pixel_hash: places[n] for r, n in zip(counting, numbers, strict=True)}
-    unique |= of_one.unique()
-    nothing = np.empty(0, np.uint32)
-    allow = settings.allow_duplicates
-    return [
-        replace(r, unique=unique.get(r.pixel_hash, nothing) if r.used else nothing)
-        for r in merged(stay, of_one.records, given, allow_duplicates=allow)
-    ]
-
-
-def _names(
+def name_masks(
     identities: Iterable[ChipIdentity],
     kept: Mapping[ChipIdentity, str],
     settings: Settings,

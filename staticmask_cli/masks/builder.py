@@ -6,16 +6,19 @@ are stored as packed bits (`numpy.packbits`), as in `statistics.votes`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from staticmask_cli.exposures.instruments import ChipIdentity
-from staticmask_cli.masks.records import ChipRecord
+from staticmask_cli.masks.records import Records
 from staticmask_cli.masks.static_mask import StaticMask, Votes
 from staticmask_cli.settings import ONCE, MinExposures, Recipe
 from staticmask_cli.statistics.votes import BitCounter, Bits, is_set, pack, positions
+
+# Type of `ChipRecord.pixel_hash`, by which the owners of pixels are known.
+_HASH = "S32"
 
 
 class MaskBuilder:
@@ -46,17 +49,18 @@ class MaskBuilder:
         self.keeps_counts = counts
         self._shape = shape
         self._min_exposures = min_exposures
-        # Bad in at least one exposure, and in at least two.
+        # Bad in at least one exposure, and known to be bad in at least two.
         self._once: Bits = np.zeros((shape[0] * shape[1] + 7) // 8, dtype=np.uint8)
         self._twice: Bits = np.zeros_like(self._once)
-        # The pixels that each addition was the first to make bad: each is in exactly one.
-        self._first: list[NDArray[np.uint32]] = []
+        # Pixels that were bad only in one chip of an addition: the hashes of its chips, the
+        # number of pixels of each, and the pixels.
+        self._only: list[tuple[NDArray[np.bytes_], NDArray[np.int64], NDArray[np.uint32]]] = []
         self._bad = BitCounter() if counts or min_exposures != ONCE else None
         self._not_finite = BitCounter()
         self._n_chips = 0
 
-    def add(self, bad: Bits, not_finite: Bits | None = None) -> int:
-        """Add one chip; the mask does not depend on the order of additions.
+    def add(self, bad: Bits, not_finite: Bits | None, pixel_hash: str) -> None:
+        """Add one chip that no addition has; the mask does not depend on their order.
 
         Parameters
         ----------
@@ -64,11 +68,8 @@ class MaskBuilder:
             Its bad pixels, as bits.
         not_finite : ndarray of uint8 or None
             Its pixels that are not finite, as bits; None if all are finite.
-
-        Returns
-        -------
-        int
-            Number of the addition: its index in `unique`.
+        pixel_hash : str
+            Its `ChipRecord.pixel_hash`.
         """
         self._n_chips += 1
         if self._bad is not None:
@@ -76,54 +77,79 @@ class MaskBuilder:
             if not_finite is not None:
                 self._not_finite.add(not_finite)
         self._twice |= self._once & bad
-        self._first.append(positions(bad & ~self._once))
+        places = positions(bad & ~self._once)
+        self._only.append((np.array([pixel_hash], _HASH), np.array([places.size]), places))
         self._once |= bad
-        return len(self._first) - 1
 
-    def add_mask(self, mask: StaticMask, unique: Sequence[NDArray[np.uint32]]) -> list[int]:
-        """Add an existing mask of other chips.
+    def add_mask(self, mask: StaticMask) -> None:
+        """Add a mask.
 
         Parameters
         ----------
         mask : StaticMask
-            The mask; it must have counts if this one keeps them.
-        unique : sequence of ndarray of uint32
-            For each chip of the mask, the pixels that are bad only in it.
-
-        Returns
-        -------
-        list of int
-            Numbers of additions, one for each of `unique`.
+            The mask; it must have counts if this one keeps them, and then no chip of an
+            earlier addition. Otherwise a chip in several additions counts once.
         """
-        bad, n_chips = mask.bits, len(unique)
-        self._n_chips += n_chips
+        bad = mask.bits
+        records = mask.records
+        self._n_chips += records.n_chips
         if mask.votes is not None:
             blocks = mask.votes.blocks(mask.total)
             bad = np.concatenate([pack(count > 0) for count, _ in blocks])
             if self._bad is not None:
                 self._bad.add_counter(mask.votes.bad)
                 self._not_finite.add_counter(mask.votes.not_finite)
+        unique = np.zeros(mask.total, dtype=np.bool_)
+        unique[records.unique] = True
         # Pixels that are unique to no chip of that mask are bad in several.
-        shared = bad.copy()
-        for places in unique:
-            np.bitwise_and.at(shared, places >> 3, ~(128 >> (places & 7)).astype(np.uint8))
-        begin = len(self._first)
-        self._first += [places[~is_set(self._once, places)] for places in unique]
-        self._twice |= shared | (self._once & bad)
+        self._twice |= bad & ~pack(unique)
         self._once |= bad
-        return list(range(begin, len(self._first)))
+        self._only.append((records.rows["pixel_hash"].astype(_HASH), records.sizes, records.unique))
 
-    def unique(self) -> list[NDArray[np.uint32]]:
-        """Return, for each addition, the flat indices of the pixels that are bad only in it."""
-        return [places[~is_set(self._twice, places)] for places in self._first]
+    def _with_unique(self, records: Records) -> Records:
+        """Return the records of all additions with the pixels that are bad only in each."""
+        nothing = (np.empty(0, _HASH), np.empty(0, np.int64), np.empty(0, np.uint32))
+        hashes, sizes, places = map(np.concatenate, zip(nothing, *self._only, strict=True))
+        owners, owner = np.unique(hashes[sizes > 0], return_inverse=True)
+        owner = np.repeat(owner, sizes[sizes > 0])
+        alone = ~is_set(self._twice, places)
+        order = np.lexsort((owner[alone], places[alone]))
+        owner, places = owner[alone][order], places[alone][order]
+        # An owner may be in several additions; a pixel of several owners is unique to none.
+        _, first, last = np.unique(places, return_index=True, return_counts=True)
+        last += first - 1
+        first = first[owner[first] == owner[last]]
+        owner, places = owner[first], places[first]
+        used = np.flatnonzero(records.rows["used"])
+        listed, first, number = np.unique(
+            records.rows["pixel_hash"][used], return_index=True, return_counts=True
+        )
+        # Chips with equal hashes have the same bad pixels.
+        once = number == 1
+        _, of_owner, of_listed = np.intersect1d(owners, listed[once], True, True)
+        row_of = np.full(owners.size, -1)
+        row_of[of_owner] = used[first[once][of_listed]]
+        row = row_of[owner]
+        order = np.argsort(row, kind="stable")
+        order = order[row[order] >= 0]
+        sizes = np.bincount(row[order], minlength=len(records))
+        return Records(records.rows, records.ccdchip, places[order], sizes)
 
     def build(
         self,
         identity: ChipIdentity | None = None,
         recipe: Recipe | None = None,
-        records: Sequence[ChipRecord] = (),
+        records: Records | None = None,
     ) -> StaticMask:
-        """Return the mask of all additions so far, with its identity, recipe and records."""
+        """Return the mask of all additions so far.
+
+        Parameters
+        ----------
+        identity, recipe
+            As in `StaticMask`.
+        records : Records, optional
+            The records of all additions, as `merged` returns them.
+        """
         votes = None
         if self._bad is not None:
             votes = Votes(bad=self._bad, not_finite=self._not_finite, n_chips=self._n_chips)
@@ -132,7 +158,7 @@ class MaskBuilder:
             bits=self._once if votes is None else self._bits(votes),
             identity=identity,
             recipe=recipe,
-            records=tuple(records),
+            records=self._with_unique(Records.of() if records is None else records),
             votes=votes,
             keeps_counts=self.keeps_counts,
         )
@@ -145,3 +171,29 @@ class MaskBuilder:
         least = np.array([self._min_exposures.needed(n) for n in range(self._n_chips + 1)])
         blocks = votes.blocks(self._shape[0] * self._shape[1])
         return np.concatenate([pack(count >= least[coverage]) for count, coverage in blocks])
+
+
+def joined(
+    builder: MaskBuilder,
+    masks: Iterable[StaticMask],
+    identity: ChipIdentity,
+    recipe: Recipe,
+    records: Records,
+) -> StaticMask:
+    """Return the mask of the chips that were added to a builder and of existing masks.
+
+    Parameters
+    ----------
+    builder : MaskBuilder
+        The chips.
+    masks : iterable of StaticMask
+        The masks; each is needed only until the next one.
+    identity, recipe
+        As in `StaticMask`.
+    records : Records
+        The records of all of them, as `merged` returns them.
+    """
+    for mask in masks:
+        builder.add_mask(mask)
+        del mask
+    return builder.build(identity, recipe, records)

@@ -6,9 +6,13 @@ from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from staticmask_cli.exposures.instruments import ChipIdentity
-from staticmask_cli.masks.records import ChipRecord
+import numpy as np
 
+from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.masks.records import ChipRecord, Records
+
+#: Kind and value of what chips of one exposure have in common.
+Mark = tuple[str, Any]
 # Number of digits of `ChipRecord.pixel_hash` that depend only on the science pixels.
 _SCIENCE = 16
 
@@ -29,6 +33,11 @@ class Duplicates:
     def __init__(self, *, allow: bool) -> None:
         self._allow = allow
         self._registered: dict[Hashable, tuple[ChipRecord, str]] = {}
+        self._masks: dict[ChipIdentity, tuple[Records, dict[str, dict[Any, int]]]] = {}
+
+    def register_mask(self, identity: ChipIdentity, records: Records) -> None:
+        """Add the chips of a mask."""
+        self._masks[identity] = records, _index(records)
 
     def register(self, identity: ChipIdentity, record: ChipRecord, file: str) -> None:
         """Add a chip, unless one of the same exposure is registered.
@@ -62,27 +71,31 @@ class Duplicates:
             If it has the same science pixels but other DQ flags, so that it is
             unclear which of the two to use.
         """
-        found = {
-            kind: self._registered[identity, (kind, mark)]
-            for kind, mark in marks(record)
-            if (identity, (kind, mark)) in self._registered
-        }
+        found = {mark[0]: other for mark in marks(record) if (other := self._find(identity, mark))}
         if "exposure" in found:
-            other, file = found["exposure"]
-            if other.calibration != record.calibration:
+            former, file = found["exposure"]
+            if former.calibration != record.calibration:
                 raise CalibrationError(
                     f"is the same exposure as {file}, calibrated in another way; give one of them"
                 )
         if self._allow or "pixels" not in found:
             return None
-        other, file = found["pixels"]
-        name = f"{file} {other.chip_name}"
-        if other.pixel_hash != record.pixel_hash:
+        former, file = found["pixels"]
+        name = f"{file} {former.chip_name}"
+        if former.pixel_hash != record.pixel_hash:
             raise ValueError(
                 f"has the same pixels as {name} but other DQ flags; give one of them, or use "
                 "both with --allow-duplicates"
             )
         return name
+
+    def _find(self, identity: ChipIdentity, mark: Mark) -> tuple[ChipRecord, str] | None:
+        """Return the chip with a mark, and its exposure; those of masks come first."""
+        if identity in self._masks:
+            records, rows = self._masks[identity]
+            if (row := rows[mark[0]].get(mark[1])) is not None:
+                return records[row], records[row].file
+        return self._registered.get((identity, mark))
 
 
 def problem(path: Path, chip: str, error: ValueError) -> str:
@@ -98,18 +111,40 @@ def are_of_one_exposure(some: Iterable[ChipRecord], others: Iterable[ChipRecord]
     )
 
 
-def marks(record: ChipRecord) -> Iterator[tuple[str, Any]]:
+def marks(record: ChipRecord) -> Iterator[Mark]:
     """Yield the keys that a used chip shares with other chips of its exposure."""
     if not record.used:
         return
-    if record.calibration:
-        yield "exposure", record.calibration.rpartition("_")[0]
-    if record.has_sky:
-        yield "pixels", record.pixel_hash[:_SCIENCE]
-    elif record.pixel_hash:  # chips without a measurable sky may have the same pixels by chance
+    yield from _marks(record.calibration, record.pixel_hash, record.has_sky)
+    # Chips without a measurable sky may have the same pixels by chance.
+    if record.pixel_hash and not record.has_sky:
         yield "pixels", record.in_table().key
 
 
-def _all_marks(record: ChipRecord) -> Iterator[tuple[str, Any]]:
+def _marks(calibration: str, pixel_hash: str, has_sky: bool) -> Iterator[Mark]:
+    if calibration:
+        yield "exposure", calibration.rpartition("_")[0]
+    if has_sky:
+        yield "pixels", pixel_hash[:_SCIENCE]
+
+
+def _index(records: Records) -> dict[str, dict[Any, int]]:
+    """Return the first row with each mark of a kind."""
+    found: dict[str, dict[Any, int]] = {"exposure": {}, "pixels": {}}
+    rows, has_sky = records.rows, records.has_sky
+    used = np.flatnonzero(rows["used"])
+    for row, calibration, pixel_hash, sky in zip(
+        used.tolist(),
+        rows["calibration"][used].astype(np.str_).tolist(),
+        rows["pixel_hash"][used].astype(np.str_).tolist(),
+        has_sky[used].tolist(),
+        strict=True,
+    ):
+        for kind, mark in _marks(calibration, pixel_hash, sky) if sky else marks(records[row]):
+            found[kind].setdefault(mark, row)
+    return found
+
+
+def _all_marks(record: ChipRecord) -> Iterator[Mark]:
     yield "name", (record.in_table().file, record.extver)
     yield from marks(record)

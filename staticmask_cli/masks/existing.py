@@ -20,7 +20,7 @@ from staticmask_cli.masks.fits_form import (
     read_table,
 )
 from staticmask_cli.masks.naming import documented_name, possible_names
-from staticmask_cli.masks.records import ChipRecord, file_text
+from staticmask_cli.masks.records import ChipRecord, Records, file_text
 from staticmask_cli.masks.static_mask import StaticMask
 from staticmask_cli.settings import Recipe, Settings
 
@@ -51,7 +51,7 @@ class ExistingMasks:
         self.problems: list[str] = []
         self._settings = settings
         self._found: dict[ChipIdentity, tuple[Path, MaskTable] | None] = {}
-        self._unmatched: dict[ChipIdentity, dict[tuple[str, int], list[ChipRecord]]] = {}
+        self._unmatched: dict[tuple[ChipIdentity, str, int], list[ChipRecord]] = {}
 
     def known(self, chip: Chip) -> ChipRecord | None:
         """Return the unmatched record with the name and headers of a chip; None if missing."""
@@ -63,36 +63,35 @@ class ExistingMasks:
 
         If its headers differ, only the pixels show whether it is the same exposure.
         """
-        rows = self._rows(chip.identity).get((file_text(chip.file), chip.extver), [])
-        return tuple(rows)
+        return tuple(self._rows(chip.identity, file_text(chip.file), chip.extver))
 
     def take(self, identity: ChipIdentity, record: ChipRecord) -> None:
         """Match a record with an exposure, so that no other file of that name matches it."""
-        rows = self._rows(identity)[record.file, record.extver]
+        rows = self._rows(identity, record.file, record.extver)
         rows[:] = [row for row in rows if row is not record]
 
     def give_back(self, identity: ChipIdentity, record: ChipRecord) -> None:
         """Undo `take`, for an exposure that cannot be used after all."""
-        self._rows(identity)[record.file, record.extver].append(record)
+        self._rows(identity, record.file, record.extver).append(record)
 
-    def _rows(self, identity: ChipIdentity) -> dict[tuple[str, int], list[ChipRecord]]:
-        """Return the contributing records that no exposure of this run has matched yet."""
+    def _rows(self, identity: ChipIdentity, file: str, extver: int) -> list[ChipRecord]:
+        """Return the contributing records of a name that no exposure of this run has matched."""
         if identity not in self._found:
             try:
                 self._found[identity] = find(identity, self._settings)
             except OutputError as error:
                 self._found[identity] = None
                 self.problems += error.problems
-            rows = self._unmatched[identity] = {}
-            for record in self.records(identity):
-                if record.gives:
-                    rows.setdefault((record.file, record.extver), []).append(record)
-        return self._unmatched[identity]
+        name = identity, file, extver
+        if name not in self._unmatched:
+            named = self.records(identity).named(file)
+            self._unmatched[name] = [r for r in named if r.extver == extver and r.gives]
+        return self._unmatched[name]
 
-    def records(self, identity: ChipIdentity) -> tuple[ChipRecord, ...]:
+    def records(self, identity: ChipIdentity) -> Records:
         """Return the records of an identity's existing mask, as it was when first needed."""
         table = self.table(identity)
-        return table.records if table else ()
+        return table.records if table else Records.of()
 
     def table(self, identity: ChipIdentity) -> MaskTable | None:
         """Return the table of an identity's existing mask, as it was when first needed."""
@@ -153,24 +152,30 @@ def may_be_replaced(path: Path, identity: ChipIdentity, *, overwrite: bool) -> b
 
 def _check_settings(path: Path, table: MaskTable, settings: Settings) -> None:
     """Refuse a mask that was made with other settings that determine its pixels."""
-    names = DQ_BITS.get(table.identity.instrument, {})
     if table.recipe is None or table.edits:
         how = table.edits[0].participle
         raise OutputError(
             f"{path}: was {how}, so exposures cannot be added to it; make their mask in another "
             "folder, and join the two with 'staticmask edit --or'"
         )
-    differ = []
-    for name in Recipe._fields:
-        values = [getattr(recipe, name) for recipe in (table.recipe, settings.recipe)]
-        made, wanted = (_bits(v, names) for v in values) if name == "final_bits" else values
-        if made != wanted:
-            shown = [f"{v:.12g}" if isinstance(v, float) else str(v) for v in values]
-            differ.append(f"{name} {', not '.join(shown)}")
+    differ = differences(table.recipe, settings.recipe, table.identity)
     if settings.keeps_counts and not table.has_counts:
         differ.append("no counts")
     if differ:
         raise OutputError(f"{path}: was made with {'; '.join(differ)}; {REDO}")
+
+
+def differences(recipe: Recipe, wanted: Recipe, identity: ChipIdentity) -> list[str]:
+    """Return the settings in which the recipe of a mask differs, such as ``group None, not 1``."""
+    names = DQ_BITS.get(identity.instrument, {})
+    differ = []
+    for name in Recipe._fields:
+        values = [getattr(one, name) for one in (recipe, wanted)]
+        made, meant = (_bits(v, names) for v in values) if name == "final_bits" else values
+        if made != meant:
+            shown = [f"{v:.12g}" if isinstance(v, float) else str(v) for v in values]
+            differ.append(f"{name} {', not '.join(shown)}")
+    return differ
 
 
 def _bits(text: str | None, names: dict[str, int]) -> int | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from staticmask_cli.exposures.headers import HeaderError, as_float
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.editing import Edit, Operation
 from staticmask_cli.masks.quality import Quality, failed
-from staticmask_cli.masks.records import ChipRecord, as_text, count_chips, count_exposures
+from staticmask_cli.masks.records import Records, as_text
 from staticmask_cli.masks.static_mask import StaticMask, Votes
 from staticmask_cli.settings import Background, MinExposures, Recipe
 from staticmask_cli.statistics.votes import BitCounter, pack
@@ -184,7 +184,7 @@ def bad_image(mask: StaticMask) -> fits.HDUList:
         ("FILETYPE", BAD_IMAGE, "1: bad pixel, 0: good pixel"),
         ("BUNIT", "", "the image is dimensionless"),
         *(identity_cards(mask.identity) if mask.identity is not None else ()),
-        ("NEXPOSUR", count_exposures(mask.records), "exposures that are part of the mask"),
+        ("NEXPOSUR", mask.records.n_exposures, "exposures that are part of the mask"),
         ("NBAD", mask.n_bad, "bad pixels"),
     ):
         image.header.append(_card(*card))
@@ -215,8 +215,8 @@ def _fill(header: fits.Header, mask: StaticMask, n_extensions: int) -> None:
             *identity_cards(mask.identity),
             *_exposures(mask.records),
             *((k, _stored(getattr(recipe, name)), c) for k, name, _, c in RECIPE if recipe),
-            ("NEXPOSUR", count_exposures(mask.records), "exposures that are part of the mask"),
-            ("NCHIPS", count_chips(mask.records), "SCI extensions that are part of the mask"),
+            ("NEXPOSUR", mask.records.n_exposures, "exposures that are part of the mask"),
+            ("NCHIPS", mask.records.n_chips, "SCI extensions that are part of the mask"),
             ("NBAD", mask.n_bad, "bad pixels"),
             ("QCFAILED", " ".join(names) or "none", "quality checks that failed"),
             ("NQCFAIL", len(quality.failed), "failed checks of the mask and its chips"),
@@ -257,15 +257,16 @@ def _physical(identity: ChipIdentity) -> list[tuple[str, Any, str]]:
     ]
 
 
-def _exposures(records: Iterable[ChipRecord]) -> Iterator[tuple[str, Any, str]]:
+def _exposures(records: Records) -> Iterator[tuple[str, Any, str]]:
     """Yield the keywords that describe all exposures that are part of a mask."""
-    used = [record for record in records if record.used]
-    versions = {record.extver for record in used}
+    used = records.rows[records.rows["used"]]
+    versions = set(used["extver"].tolist())
     if len(versions) == 1:
         yield "EXTVER", versions.pop(), "version of the SCI extension in all exposures"
-    starts = [record.date_obs for record in used if record.date_obs]
+    dated = used[used["date_obs"] != b""]
+    starts = [date.decode() for date in dated["date_obs"].tolist()]
     if starts:
-        ends = [_end(record) for record in used if record.date_obs]
+        ends = map(_end, starts, dated["exposure_time"].tolist())
         for which, date, meaning in (
             ("OBS", min(starts), "start of the earliest exposure, UTC"),
             ("END", max(ends), "end of the latest exposure, UTC"),
@@ -274,13 +275,13 @@ def _exposures(records: Iterable[ChipRecord]) -> Iterator[tuple[str, Any, str]]:
             yield f"MJD-{which}", _mjd(date), f"DATE-{which} as Modified Julian Date"
 
 
-def _end(record: ChipRecord) -> str:
+def _end(start: str, exposure_time: float) -> str:
     """Return the end of an exposure, to the second; its start if only that is known."""
-    if "T" in record.date_obs and record.exposure_time > 0:
+    if "T" in start and exposure_time > 0:
         with suppress(OverflowError):  # headers may have any number
-            time = dt.timedelta(seconds=record.exposure_time)
-            return (dt.datetime.fromisoformat(record.date_obs) + time).isoformat(timespec="seconds")
-    return record.date_obs
+            time = dt.timedelta(seconds=exposure_time)
+            return (dt.datetime.fromisoformat(start) + time).isoformat(timespec="seconds")
+    return start
 
 
 def _mjd(date: str) -> float:
@@ -311,14 +312,20 @@ def _table(mask: StaticMask) -> fits.BinTableHDU:
     computes do not match the bytes that it writes, because of the variable-length arrays.
     """
     records = mask.records
-    of_chips = mask.quality.chips if mask.quality else ((),) * len(records)
-    heap = np.concatenate([np.empty(0, np.uint32), *(r.unique for r in records)]).astype(">i4")
-    sizes = np.array([record.unique.size for record in records], dtype=np.int64)
-    values: dict[str, Any] = {c.name: [getattr(r, c.attribute) for r in records] for c in COLUMNS}
-    values["USED"] = ["T" if used else "F" for used in values["USED"]]
-    values[_FAILED.name] = ["; ".join(c.short() for c in failed(checks)) for checks in of_chips]
+    heap, sizes = records.unique.astype(">i4"), records.sizes
+    values: dict[str, Any] = {c.name: records.rows[c.attribute] for c in COLUMNS}
+    values["USED"] = np.where(values["USED"], b"T", b"F")
+    of_chips = mask.quality.chips if mask.quality else ()
+    values[_FAILED.name] = np.full(len(records), b"", "S1")
+    if any(of_chips):
+        failures = ["; ".join(check.short() for check in failed(checks)) for checks in of_chips]
+        values[_FAILED.name] = np.array(failures, dtype=np.bytes_)
     values[_UNIQUE.name] = np.stack([sizes, heap.itemsize * (sizes.cumsum() - sizes)], axis=1)
-    widths = {c.name: max([1, *map(len, values[c.name])]) for c in _ALL if c.format == "A"}
+    widths = {
+        c.name: max(1, int(np.strings.str_len(values[c.name]).max(initial=0)))
+        for c in _ALL
+        if c.format == "A"
+    }
     types = _STORED | {name: f"S{width}" for name, width in widths.items()}
     rows = np.empty(len(records), [(c.name, types.get(c.name, types.get(c.format))) for c in _ALL])
     for column in _ALL:
@@ -344,8 +351,17 @@ def _table(mask: StaticMask) -> fits.BinTableHDU:
         if (shown := pixel_unit if unit == _PIXEL_UNIT else unit) is not None:
             cards.append((f"TUNIT{n}", shown, None))
     header = fits.Header([*cards, ("EXTNAME", TABLE, "extension name")])
-    data = header.tostring().encode() + rows.tobytes() + heap.tobytes()
-    return fits.BinTableHDU.fromstring(data + bytes(-len(data) % _BLOCK))
+    padding = bytes(-(rows.nbytes + heap.nbytes) % _BLOCK)
+    return fits.BinTableHDU.fromstring(
+        b"".join(
+            [
+                header.tostring().encode(),
+                rows.view(np.uint8).data,
+                heap.view(np.uint8).data,
+                padding,
+            ]
+        )
+    )
 
 
 def _edits_table(edits: Sequence[Edit]) -> fits.BinTableHDU:
@@ -361,12 +377,12 @@ def _edits_table(edits: Sequence[Edit]) -> fits.BinTableHDU:
     return table
 
 
-def _unit(records: Iterable[ChipRecord]) -> str | None:
+def _unit(records: Records) -> str | None:
     """Return the unit of the pixels in FITS standard form; None if exposures differ in it."""
-    units = {record.unit for record in records if record.used}
-    if len(units) != 1:
+    units = np.unique(records.rows["unit"][records.rows["used"]])
+    if units.size != 1:
         return None
-    name, slash, time = units.pop().upper().partition("/")
+    name, slash, time = units[0].decode().upper().partition("/")
     if name not in _UNITS or time not in ("", "S", "SEC"):
         return None
     return _UNITS[name] + ("/s" if slash else "")
@@ -406,7 +422,7 @@ class MaskTable(NamedTuple):
         The silicon that the mask belongs to.
     recipe : Recipe or None
         The settings by which it was made; None if it was not made from exposures.
-    records : tuple of ChipRecord
+    records : Records
         Its table of exposures.
     has_counts : bool
         Whether it has COUNT and COVERAGE.
@@ -418,14 +434,21 @@ class MaskTable(NamedTuple):
 
     identity: ChipIdentity
     recipe: Recipe | None
-    records: tuple[ChipRecord, ...]
+    records: Records
     has_counts: bool
     gzipped: bool
     edits: tuple[Edit, ...]
 
 
-def read_table(path: Path) -> MaskTable:
+def read_table(path: Path, *, verify_pixels: bool = False) -> MaskTable:
     """Read a mask of this program, except its pixels.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    verify_pixels : bool
+        Whether to verify the checksums of arrays, too, and not only those of tables.
 
     Raises
     ------
@@ -435,7 +458,8 @@ def read_table(path: Path) -> MaskTable:
         If it is not a mask of this program, or is damaged.
     """
     with _opened(path) as (hdus, extent):
-        _check_whole(hdus, extent, (hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)))
+        tables = (hdu for hdu in hdus if verify_pixels or isinstance(hdu, fits.BinTableHDU))
+        _check_whole(hdus, extent, tables)
         return _table_of(hdus, extent)
 
 
@@ -556,7 +580,7 @@ def _table_of(hdus: fits.HDUList, extent: Extent) -> MaskTable:
     return MaskTable(
         identity=identity_of(header),
         recipe=_recipe(header) if is_made else None,
-        records=_records(hdus[TABLE], identity_of(header)),
+        records=_records(hdus[TABLE], identity_of(header).ccdchip),
         has_counts=COUNTS[0] in hdus,
         gzipped=extent.gzipped,
         edits=edits,
@@ -574,12 +598,47 @@ def _edits(table: fits.BinTableHDU) -> tuple[Edit, ...]:
     return edits
 
 
-def _records(table: fits.BinTableHDU, identity: ChipIdentity) -> tuple[ChipRecord, ...]:
-    values = {c.attribute: _column(table, c.name, _KINDS[c.format]).tolist() for c in COLUMNS}
-    rows = zip(*values.values(), strict=True)
-    return tuple(
-        ChipRecord(**dict(zip(values, row, strict=True)), ccdchip=identity.ccdchip) for row in rows
+def _records(table: fits.BinTableHDU, ccdchip: int | None) -> Records:
+    """Return the records in a table, which must have the form that we write.
+
+    Its bytes are interpreted here: astropy takes a microsecond for each value, and more for
+    variable-length arrays.
+    """
+    formats = [column.format.partition("(")[0] for column in table.columns]
+    expected = [r"[1-9]\d{0,4}A" if c.format == "A" else c.format for c in _ALL]
+    is_ours = table.columns.names == [column.name for column in _ALL]
+    if not is_ours or not all(map(re.fullmatch, expected, formats)):
+        raise MaskFormError(_NO_TABLE)
+    kinds = np.dtype(
+        [
+            (c.name, f"S{found[:-1]}" if c.format == "A" else _STORED[c.format])
+            for c, found in zip(_ALL, formats, strict=True)
+        ]
     )
+    place = table.fileinfo()
+    place["file"].seek(place["datLoc"])
+    content = place["file"].read(place["datSpan"])
+    width, n_rows, size = (_value(table.header, k, int) for k in ("NAXIS1", "NAXIS2", "PCOUNT"))
+    if width != kinds.itemsize or len(content) < width * n_rows + size:
+        raise MaskFormError(_NO_SENSE)
+    rows = np.frombuffer(content, kinds, count=n_rows)
+    sizes, offsets = rows[_UNIQUE.name].T.astype(np.int64)
+    unique = np.frombuffer(content, ">i4", count=size // 4, offset=rows.nbytes)
+    if (
+        min(sizes.min(initial=0), unique.min(initial=0)) < 0
+        or not np.array_equal(offsets, 4 * (sizes.cumsum() - sizes))
+        or 4 * sizes.sum() != size
+        or any(not _is_ascii(rows[c.name]) for c in COLUMNS if c.format == "A")
+    ):
+        raise MaskFormError(_NO_SENSE)
+    columns = {
+        c.attribute: rows[c.name] == b"T" if c.format == "L" else rows[c.name] for c in COLUMNS
+    }
+    return Records.from_columns(columns, ccdchip, unique.astype(np.uint32), sizes)
+
+
+def _is_ascii(texts: NDArray[np.bytes_]) -> bool:
+    return bool((np.ascontiguousarray(texts).view(np.uint8) < 128).all())  # noqa: PLR2004
 
 
 def _column(table: fits.BinTableHDU, name: str, kind: str) -> NDArray[Any]:
@@ -593,16 +652,12 @@ def _mask(hdus: fits.HDUList, table: MaskTable) -> StaticMask:
     """Return the mask, with checks of its numbers, which correct checksums do not prove."""
     shape = table.identity.shape
     pixels = np.asarray(hdus[0].data)
-    unique = _column(hdus[TABLE], _UNIQUE.name, "O")
-    if pixels.shape != shape or not hdus[TABLE].columns[_UNIQUE.name].format.startswith("PJ"):
+    if pixels.shape != shape:
         raise MaskFormError(_NO_TABLE)
-    records = tuple(
-        replace(record, unique=places.astype(np.uint32))
-        for record, places in zip(table.records, unique, strict=True)
-    )
-    most = count_chips(records)
+    records = table.records
+    most = records.n_chips
     counts = [np.asarray(hdus[name].data) for name in COUNTS] if table.has_counts else []
-    if max((int(r.unique.max(initial=0)) for r in records), default=0) >= pixels.size or any(
+    if records.unique.max(initial=0) >= pixels.size or any(
         c.shape != shape or c.dtype.kind not in "iu" or c.min() < 0 or c.max() > most
         for c in counts
     ):

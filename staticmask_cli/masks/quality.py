@@ -6,15 +6,15 @@ checked like a new one.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from staticmask_cli.exposures.instruments import ChipIdentity
-from staticmask_cli.masks.records import ChipRecord, count_chips
+from staticmask_cli.masks.records import ChipRecord, Records
 from staticmask_cli.masks.static_mask import StaticMask
 from staticmask_cli.settings import ONCE, Background, Recipe, Settings
 from staticmask_cli.statistics.chance import low_probability
@@ -119,26 +119,37 @@ def check_quality(name: str, mask: StaticMask, settings: Settings) -> Quality:
         The mask; without identity and recipe, nothing is checked. Of an edited mask only
         the chips are checked: its pixels are no longer those of its exposures.
     settings : Settings
-        The limits.
+        The limits. Of a part of the exposures, only the chips are checked.
     """
     identity, recipe = mask.identity, mask.recipe
     if identity is None or recipe is None:
         return Quality()
     return Quality(
         mask=()
-        if mask.edits
+        if mask.edits or settings.shard is not None
         else (
             *mask_checks(name, mask, recipe, settings),
             *use_checks(name, mask, identity, recipe, settings),
         ),
-        chips=tuple(chip_checks(identity, record, recipe, settings) for record in mask.records),
+        chips=_all_chip_checks(identity, mask.records, recipe, settings),
     )
+
+
+def _all_chip_checks(
+    identity: ChipIdentity, records: Records, recipe: Recipe, settings: Settings
+) -> tuple[tuple[QualityCheck, ...], ...]:
+    found: list[tuple[QualityCheck, ...]] = [()] * len(records)
+    rows = records.rows
+    is_checked = rows["used"] & records.has_sky & (rows["n_finite"] >= _FEWEST)
+    for row in np.flatnonzero(is_checked).tolist():
+        found[row] = chip_checks(identity, records[row], recipe, settings)
+    return tuple(found)
 
 
 def chip_checks(
     identity: ChipIdentity, record: ChipRecord, recipe: Recipe, settings: Settings
 ) -> tuple[QualityCheck, ...]:
-    """Check one chip of one exposure.
+    """Check one chip of one exposure, whose sky was measured from enough pixels.
 
     Parameters
     ----------
@@ -154,10 +165,8 @@ def chip_checks(
     Returns
     -------
     tuple of QualityCheck
-        The checks that apply; none if the sky was not measured or from very few pixels.
+        The checks that apply.
     """
-    if not (record.used and record.has_sky) or record.n_finite < _FEWEST:
-        return ()
     subject = record.name
     chance = record.n_finite * low_probability(recipe.static_sig, recipe.background)
     advice = _ADVICE[recipe.background]
@@ -184,7 +193,7 @@ def chip_checks(
         ),
     ]
     is_chips = recipe.background is Background.CHIP
-    if is_chips and record.noise > 0 and not _counts_few_photons(identity, record):
+    if is_chips and record.noise > 0 and not _counts_few_photons(identity, record.threshold):
         offset = abs(record.mode - record.median) / record.noise
         ratio = record.rms / record.noise
         found += [
@@ -210,9 +219,9 @@ def chip_checks(
     return tuple(found)
 
 
-def _counts_few_photons(identity: ChipIdentity, record: ChipRecord) -> bool:
+def _counts_few_photons(identity: ChipIdentity, threshold: Any) -> Any:
     """Return whether no pixel can be low because the noise is that of a few counts."""
-    return identity.counts_photons and record.threshold <= 0
+    return identity.counts_photons & (threshold <= 0)
 
 
 def mask_checks(
@@ -234,15 +243,17 @@ def mask_checks(
         )
     ]
     # If more than one vote is required, no pixel depends on a single exposure.
-    if count_chips(records) > 1 and recipe.min_exposures == ONCE:
-        parts = [int(is_set(mask.bits, record.unique).sum()) for record in records]
+    if records.n_chips > 1 and recipe.min_exposures == ONCE:
+        owner = np.repeat(np.arange(len(records)), records.sizes)
+        parts = np.bincount(owner[is_set(mask.bits, records.unique)], minlength=len(records))
         by_chance = low_probability(recipe.static_sig, recipe.background)
-        expected = [record.n_finite * by_chance for record in records]
-        worst = records[parts.index(max(parts))]
-        alone, *others = sorted(parts, reverse=True)[: count_chips(records)]
+        expected = records.rows["n_finite"] * by_chance
+        most = int(parts.argmax())
+        worst = records[most]
+        alone, *others = np.sort(parts)[::-1][: records.n_chips].tolist()
         # Every exposure has some unique pixels, by chance or from flagged cosmic rays;
         # only an excess over the others counts.
-        usual = max(float(np.median(others)), expected[parts.index(alone)])
+        usual = max(float(np.median(others)), float(expected[most]))
         excess = max(0.0, alone - usual)
         found.append(
             _check(
@@ -256,7 +267,7 @@ def mask_checks(
         )
         # Flagged pixels, such as cosmic rays, seldom repeat.
         if recipe.background is Background.LOCAL and recipe.final_bits is None:
-            once, noise = sum(parts), sum(expected)
+            once, noise = int(parts.sum()), float(expected.sum())
             found.append(
                 _check(
                     "unrepeated",
@@ -275,7 +286,7 @@ def use_checks(
     name: str, mask: StaticMask, identity: ChipIdentity, recipe: Recipe, settings: Settings
 ) -> tuple[QualityCheck, ...]:
     """Check whether a mask, even a small one, is usable at all."""
-    chips = count_chips(mask.records)
+    chips = mask.records.n_chips
     votes = recipe.min_exposures.needed(chips)
     found = [
         QualityCheck(
@@ -297,15 +308,9 @@ def use_checks(
             "defects; check static_sig and final_bits"
         )
         found.append(_check("bad", name, percent, settings, text))
-    # Distance of each threshold below the lowest pixel.
-    depths = [
-        0.0 if record.n_low else max(0.0, (record.lowest - record.threshold) / record.noise)
-        for record in mask.records
-        if record.used and not math.isnan(record.threshold) and record.noise > 0
-        if not _counts_few_photons(identity, record)
-    ]
-    if depths:
-        depth = min(*depths, sys.float_info.max)  # JSON has no infinity
+    depths = _depths(identity, mask.records)
+    if depths.size:
+        depth = min(float(depths.min()), sys.float_info.max)  # JSON has no infinity
         text = (
             f"no exposure has a low pixel: every threshold is at least {depth:.3g} times the noise "
             f"below the lowest pixel; static_sig {recipe.static_sig:g} is too large, or stars or "
@@ -314,6 +319,17 @@ def use_checks(
         advice = _ADVICE[recipe.background]
         found.append(_check("threshold_depth", name, depth, settings, text, advice))
     return tuple(found)
+
+
+def _depths(identity: ChipIdentity, records: Records) -> NDArray[np.float64]:
+    """Return the distance of each threshold below the lowest pixel, in units of the noise."""
+    rows = records.rows
+    threshold, noise = rows["threshold"], rows["noise"]
+    is_measured = rows["used"] & ~np.isnan(threshold) & (noise > 0)
+    rows = rows[is_measured & ~_counts_few_photons(identity, threshold)]
+    with np.errstate(all="ignore"):
+        depths = np.maximum(0.0, (rows["lowest"] - rows["threshold"]) / rows["noise"])
+    return np.where(rows["n_low"] > 0, 0.0, depths)
 
 
 def _percent(part: float, bad: int) -> float:

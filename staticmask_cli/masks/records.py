@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,8 +136,7 @@ class ChipRecord:
     @property
     def has_sky(self) -> bool:
         """Whether its sky was measured; its noise then makes its pixels unique."""
-        has_mode = self.nbins >= 2  # noqa: PLR2004 - `SkyStatistics.is_usable`
-        return bool(self.pixel_hash) and (has_mode or self.local_noise > 0)
+        return bool(_has_sky(bool(self.pixel_hash), self.nbins, self.local_noise))
 
     @property
     def gives(self) -> bool:
@@ -169,72 +169,262 @@ def file_text(file: str) -> str:
     return as_text(os.fsencode(file).decode("utf-8", "backslashreplace"))
 
 
-def merged(
-    existing: Iterable[ChipRecord],
-    new: Iterable[ChipRecord],
-    given: Iterable[str],
-    *,
-    allow_duplicates: bool,
-) -> list[ChipRecord]:
-    """Return the records of a mask, independent of the order of its exposures.
+def _has_sky(was_read: Any, nbins: Any, local_noise: Any) -> Any:
+    """Return whether a sky was measured, for one record or for columns of them."""
+    has_mode = nbins >= 2  # noqa: PLR2004 - `SkyStatistics.is_usable`
+    return was_read & (has_mode | (local_noise > 0))
+
+
+# NumPy types of the columns, by the type of the attribute; the width of texts varies.
+_TYPES = {"str": "S", "int": "i8", "float": "f8", "bool": "?"}
+_COLUMNS = {
+    one.name: _TYPES[str(one.type)]
+    for one in fields(ChipRecord)
+    if one.name not in ("ccdchip", "unique")
+}
+_KEY = ("file", "extver", "header_hash", "pixel_hash")
+_NO_PIXELS = np.empty(0, np.uint32)
+
+
+class Records(Sequence[ChipRecord]):
+    """The records of a mask, as stored in its table.
+
+    There may be a hundred thousand. As columns they take a tenth of the memory of objects
+    and are compared and sorted at once; a `ChipRecord` is made when one is asked for.
 
     Parameters
     ----------
-    existing : iterable of ChipRecord
-        Records of the existing mask that stay; none if it is rebuilt.
-    new : iterable of ChipRecord
-        Records of the run.
-    given : iterable of str
-        Names of the files given to the run. Their existing records are replaced,
-        unless they contribute.
+    rows : structured ndarray
+        A field for each attribute of `ChipRecord` but `ccdchip` and `unique`; texts as ASCII.
+    ccdchip : int or None
+        CCDCHIP of all records.
+    unique : ndarray of uint32
+        The attributes `unique`, one after the other.
+    sizes : ndarray of int, optional
+        Number of pixels of each record in `unique`; if missing, all are 0.
+    """
+
+    def __init__(
+        self,
+        rows: NDArray[Any],
+        ccdchip: int | None = None,
+        unique: NDArray[np.uint32] = _NO_PIXELS,
+        sizes: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.rows = rows
+        self.ccdchip = ccdchip
+        self.unique = unique
+        self.sizes = np.zeros(rows.size, np.int64) if sizes is None else sizes
+        self._ends = self.sizes.cumsum()
+
+    @classmethod
+    def of(cls, records: Iterable[ChipRecord] = (), ccdchip: int | None = None) -> Records:
+        """Return records of a run as stored in a table, without their unique pixels."""
+        stored = [record.in_table() for record in records]
+        columns = {
+            name: np.array([getattr(record, name) for record in stored], kind)
+            for name, kind in _COLUMNS.items()
+        }
+        return cls.from_columns(columns, ccdchip)
+
+    @classmethod
+    def from_columns(
+        cls, columns: Mapping[str, NDArray[Any]], ccdchip: int | None = None, *pixels: NDArray[Any]
+    ) -> Records:
+        """Return records from an array for each attribute; other parameters as of the class."""
+        kinds = [(name, columns[name].dtype if k == "S" else k) for name, k in _COLUMNS.items()]
+        rows = np.empty(columns["file"].size, kinds)
+        for name in _COLUMNS:
+            rows[name] = columns[name]
+        return cls(rows, ccdchip, *pixels)
+
+    def __len__(self) -> int:
+        return self.rows.size
+
+    @overload
+    def __getitem__(self, index: int) -> ChipRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ChipRecord, ...]: ...
+    def __getitem__(self, index: int | slice) -> ChipRecord | tuple[ChipRecord, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        values = dict(zip(_COLUMNS, self.rows[index].item(), strict=True))
+        texts = {name: v.decode() for name, v in values.items() if isinstance(v, bytes)}
+        end = self._ends[index]
+        unique = self.unique[end - self.sizes[index] : end]
+        return ChipRecord(**values | texts, ccdchip=self.ccdchip, unique=unique)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return f"<Records: {len(self)}>"
+
+    @property
+    def has_sky(self) -> NDArray[np.bool_]:
+        """The property of each record."""
+        rows = self.rows
+        has_sky: NDArray[np.bool_] = _has_sky(
+            rows["pixel_hash"] != b"", rows["nbins"], rows["local_noise"]
+        )
+        return has_sky
+
+    @property
+    def gives(self) -> NDArray[np.bool_]:
+        """The property of each record."""
+        gives: NDArray[np.bool_] = self.rows["used"] | self.has_sky
+        return gives
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """The property of each record."""
+        failed: NDArray[np.bool_] = self.rows["header_hash"] == b""
+        return failed
+
+    @property
+    def n_chips(self) -> int:
+        """Number of SCI extensions that are part of the mask: the largest coverage."""
+        return int(self.rows["used"].sum())
+
+    @cached_property
+    def n_exposures(self) -> int:
+        """Number of exposures (files) that are part of the mask."""
+        used = self.rows[self.rows["used"]]
+        chips = Counter(zip(used["file"].tolist(), used["extver"].tolist(), strict=True))
+        # Several files may have the same name, in different folders, and the same extensions.
+        files: Counter[bytes] = Counter()
+        for (file, _), number in chips.items():
+            files[file] = max(files[file], number)
+        return files.total()
+
+    @cached_property
+    def _files(self) -> NDArray[np.bytes_]:
+        return np.ascontiguousarray(self.rows["file"])
+
+    def named(self, file: str) -> tuple[ChipRecord, ...]:
+        """Return the records of the files of a name; all must be in the order of a table."""
+        name = file_text(file).encode()
+        if len(name) > self._files.itemsize:
+            return ()
+        begin, end = (
+            int(np.searchsorted(self._files, np.array(name, self._files.dtype), side))
+            for side in ("left", "right")
+        )
+        return self[begin:end]
+
+    def where(self, chosen: NDArray[np.bool_ | np.intp]) -> Records:
+        """Return some of the records, in the given order, without their unique pixels."""
+        return Records(self.rows[chosen], self.ccdchip)
+
+    def replaced_by(self, given: Iterable[str], superseded: Iterable[ChipRecord]) -> Records:
+        """Return the records that stay in a mask to which exposures are added.
+
+        Parameters
+        ----------
+        given : iterable of str
+            Names of the files given to the run; their records go, unless they contribute.
+        superseded : iterable of ChipRecord
+            Further records that go, each once.
+        """
+        names = [file_text(name).encode() for name in given]
+        stays = self.gives | ~np.isin(self.rows["file"], np.array(names, np.bytes_))
+        gone = Counter(record.key for record in superseded)
+        files = [file.encode() for file, *_ in gone]
+        for row in np.flatnonzero(np.isin(self.rows["file"], np.array(files, np.bytes_))).tolist():
+            if gone[key := self[row].key]:
+                gone[key] -= 1
+                stays[row] = False
+        return self.where(stays)
+
+    def is_same_as(self, other: Records) -> bool:
+        """Return whether two versions of a mask have the same exposures, used in the same way."""
+        columns = (*_KEY, "used", "reason")
+        return all(np.array_equal(self.rows[name], other.rows[name]) for name in columns)
+
+    def changes(self, other: Records) -> list[ChipRecord]:
+        """Return the records that are not in both of two versions of a mask."""
+        columns = (*_KEY, "used", "reason")
+        mine, others = (
+            {row: i for i, row in enumerate(one.rows[[*columns]].tolist())} for one in (self, other)
+        )
+        return [
+            *(self[i] for row, i in mine.items() if row not in others),
+            *(other[i] for row, i in others.items() if row not in mine),
+        ]
+
+
+def merged(parts: Iterable[Records], *, allow_duplicates: bool) -> Records:
+    """Return the records of the mask of several sets of exposures, in the order of its table.
+
+    They do not depend on how the exposures are divided into sets.
+
+    Parameters
+    ----------
+    parts : iterable of Records
+        The records of each set; at least one.
     allow_duplicates : bool
         Whether to use all of several chips with the same pixels. If not, only the
         first by name is used, and the others refer to it in `reason`.
 
     Returns
     -------
-    list of ChipRecord
-        As stored in the table, in its order.
+    Records
+        Without their unique pixels, which `MaskBuilder` knows.
     """
-    names = set(map(file_text, given))
-    rows = [record for record in existing if record.gives or record.file not in names]
-    rows += [record.in_table() for record in new]
-    giving = {(record.file, record.extver) for record in rows if record.gives}
-    good = {record.file for record in rows if not record.failed}
-    rows = [
-        record
-        for record in rows
-        if record.gives
-        or not (record.file in good if record.failed else (record.file, record.extver) in giving)
+    parts = list(parts)
+    together = Records(np.concatenate([part.rows for part in parts]), parts[0].ccdchip)
+    chosen = np.flatnonzero(_is_wanted(together))
+    order = [together.rows[name][chosen] for name in (*_KEY, "used", "reason")]
+    order[-2] = ~order[-2]  # used ones first
+    by_name = np.lexsort(order[::-1])
+    chosen = chosen[by_name]
+    # Of records with equal name, headers and pixels, the first is kept, unless each counts.
+    kept = together.gives[chosen] & allow_duplicates
+    kept[:1] = True
+    for values in order[: len(_KEY)]:
+        kept[1:] |= values[by_name[1:]] != values[by_name[:-1]]
+    records = together.where(chosen[kept])
+    del together  # may be large
+    return records if allow_duplicates else _without_copies(records)
+
+
+def _is_wanted(records: Records) -> NDArray[np.bool_]:
+    """Return which records are listed: not those that give nothing if another of the name does."""
+    wanted = records.gives
+    idle = np.flatnonzero(~wanted)
+    rows, failed = records.rows, records.failed
+    related = np.isin(rows["file"], rows["file"][idle])
+    good = set(rows["file"][related & ~failed].tolist())
+    giving = set(rows[["file", "extver"]][related & wanted].tolist())
+    wanted[idle] = [
+        not (chip[0] in good if has_failed else chip in giving)
+        for chip, has_failed in zip(
+            rows[["file", "extver"]][idle].tolist(), failed[idle].tolist(), strict=True
+        )
     ]
-    rows.sort(key=lambda record: (*record.key, not record.used, record.reason))
-    if not allow_duplicates:  # records with equal name, headers and pixels are merged
-        rows = list({record.key: record for record in reversed(rows)}.values())[::-1]
-    originals: dict[str, ChipRecord] = {}
-    for number, record in enumerate(rows):
-        if record.has_sky and not allow_duplicates:
-            original = originals.setdefault(record.pixel_hash, record)
-            reason = "" if original is record else same_pixels(original.name)
-            if (record.used, record.reason) != (not reason, reason):
-                rows[number] = replace(record, used=not reason, reason=reason)
-    return rows
+    return wanted
+
+
+def _without_copies(records: Records) -> Records:
+    """Use the first of several sorted records with the same pixels."""
+    rows = records.rows
+    sky = np.flatnonzero(records.has_sky)
+    _, first, group = np.unique(rows["pixel_hash"][sky], return_index=True, return_inverse=True)
+    original = sky[first[group]]
+    copies = np.flatnonzero(sky != original)
+    reasons = [same_pixels(records[original[i]].name).encode() for i in copies]
+    width = max([rows["reason"].itemsize, *map(len, reasons)])
+    kinds = {name: rows.dtype[name] for name in _COLUMNS} | {"reason": np.dtype(f"S{width}")}
+    rows = rows.astype(list(kinds.items()), copy=False)
+    rows["used"][sky] = sky == original
+    rows["reason"][sky] = b""
+    rows["reason"][sky[copies]] = reasons
+    return Records(rows, records.ccdchip)
 
 
 def same_pixels(name: str) -> str:
     """Return the reason why a chip is not used that has the same pixels as another."""
     return f"has the same pixels as {name}; they count once"
-
-
-def count_exposures(records: Sequence[ChipRecord]) -> int:
-    """Return the number of exposures (files) that are part of a mask."""
-    chips = Counter((record.file, record.extver) for record in records if record.used)
-    # Several files may have the same name, in different folders, and the same extensions.
-    files: Counter[str] = Counter()
-    for (file, _), number in chips.items():
-        files[file] = max(files[file], number)
-    return files.total()
-
-
-def count_chips(records: Sequence[ChipRecord]) -> int:
-    """Return the number of SCI extensions that are part of a mask: the largest coverage."""
-    return sum(record.used for record in records)

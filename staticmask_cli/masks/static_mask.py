@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.editing import Edit
-from staticmask_cli.masks.records import ChipRecord, count_chips, count_exposures
+from staticmask_cli.masks.records import Records
 from staticmask_cli.settings import Recipe
 from staticmask_cli.statistics.votes import BitCounter, Bits
 
@@ -81,7 +81,7 @@ class StaticMask:
     recipe : Recipe or None
         The settings by which the mask was made; None if not recorded, or if it was not made
         from exposures.
-    records : tuple of ChipRecord
+    records : sequence of ChipRecord
         The statistics of each chip of each exposure; empty if the mask does
         not record them.
     quality : Quality or None
@@ -112,7 +112,7 @@ class StaticMask:
     bits: Bits
     identity: ChipIdentity | None = None
     recipe: Recipe | None = None
-    records: tuple[ChipRecord, ...] = ()
+    records: Records = field(default_factory=Records.of)
     quality: Quality | None = None
     votes: Votes | None = None
     keeps_counts: bool = False
@@ -122,7 +122,7 @@ class StaticMask:
         name = self.identity or "x".join(map(str, self.shape))
         text = f"{name}: {self.n_bad} of {self.total} pixels bad"
         if self.records:
-            text += f", exposures: {count_exposures(self.records)}"
+            text += f", exposures: {self.records.n_exposures}"
         if self.edits:
             text += f", edits: {len(self.edits)}"
         return f"<StaticMask {text}>"
@@ -161,7 +161,7 @@ class StaticMask:
         """Return the number of pixels for each coverage."""
         coverage = self.coverage
         if coverage is None:
-            return {count_chips(self.records): self.total}
+            return {self.records.n_chips: self.total}
         numbers, pixels = np.unique(coverage, return_counts=True)
         return dict(zip(numbers.tolist(), pixels.tolist(), strict=True))
 

@@ -15,7 +15,7 @@ from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip, open_exposure
 from staticmask_cli.exposures.pixels import chip_arrays
 from staticmask_cli.masks.quality import failed
-from staticmask_cli.masks.records import ChipRecord, count_chips
+from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.reports import figures, pictures
 from staticmask_cli.reports.pictures import Bools, Window
 from staticmask_cli.reports.report import MaskReport, Report
@@ -161,7 +161,7 @@ def draw(mask: MaskReport, report: Report) -> MaskPictures:
             coverage, settings.static_sig, settings.min_exposures, settings.background
         ),
         exhibit=_exhibit(mask, mask.mask.bad, report),
-        count_map=_count_map(mask.mask.count, count_chips(mask.chips)),
+        count_map=_count_map(mask.mask.count, mask.chips.n_chips),
         trend=_trend(records, report),
     )
 

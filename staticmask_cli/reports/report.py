@@ -14,7 +14,7 @@ from staticmask_cli._version import __version__
 from staticmask_cli.errors import printable
 from staticmask_cli.masks.fits_form import read_pixels
 from staticmask_cli.masks.quality import Quality, QualityCheck
-from staticmask_cli.masks.records import ChipRecord, count_exposures
+from staticmask_cli.masks.records import ChipRecord, Records
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +89,7 @@ class MaskReport:
         Its state after the run.
     identity : ChipIdentity
         The silicon that it belongs to.
-    chips : tuple of ChipRecord
+    chips : sequence of ChipRecord
         The statistics of each chip of each exposure, or why it is not part of the mask.
     mask : StaticMask or None
         The mask; None after a dry run.
@@ -98,7 +98,7 @@ class MaskReport:
     path: str
     state: MaskState
     identity: ChipIdentity
-    chips: tuple[ChipRecord, ...]
+    chips: Records
     mask: StaticMask | None = field(default=None, compare=False)
 
     @property
@@ -131,7 +131,7 @@ class MaskReport:
     @property
     def exposures(self) -> int:
         """Number of exposures that are part of the mask."""
-        return count_exposures(self.chips)
+        return self.chips.n_exposures
 
     def read(self) -> NDArray[np.int16]:
         """Read the mask from its file: rows x columns, int16, 1 good, 0 bad.

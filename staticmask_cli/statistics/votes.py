@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Bits = NDArray[np.uint8]
 
+_BLOCK = 1 << 16  # pixels: a multiple of 8, few enough to stay in the cache
+
 
 def pack(bad: NDArray[np.bool_]) -> Bits:
     """Return a boolean array as packed bits.
@@ -87,8 +89,15 @@ class BitCounter:
     def add_counts(self, counts: NDArray[Any]) -> None:
         """Add an array of counts: non-negative integers."""
         flat = counts.reshape(-1)
-        for power in range(int(flat.max(initial=0)).bit_length()):
-            self.add(np.packbits((flat >> power) & 1), power)
+        n_planes = int(flat.max(initial=0)).bit_length()
+        planes = np.zeros((n_planes, (flat.size + 7) // 8), np.uint8)
+        for begin in range(0, flat.size, _BLOCK):
+            block = flat[begin : begin + _BLOCK].astype(np.uint32)
+            end = (begin + block.size + 7) // 8
+            for power, plane in enumerate(planes):
+                plane[begin // 8 : end] = np.packbits(block & (1 << power) != 0)
+        for power, plane in enumerate(planes):
+            self.add(plane, power)
 
     def add_counter(self, other: BitCounter) -> None:
         """Add the counts of another counter of the same bits."""

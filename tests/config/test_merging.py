@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from staticmask_cli.config.merging import Configuration, merge, parse
 from staticmask_cli.config.spec import DEFAULTS_FILE, default, dump, keys
 from staticmask_cli.errors import ConfigError
-from staticmask_cli.settings import Background, Group, MinExposures, Settings
+from staticmask_cli.settings import Background, Group, MinExposures, Settings, Shard
 from tests.support.makers import DATA
 
 STATIC_MASK_CFG = DATA / "drizzlepac_staticMask.cfg"
@@ -42,6 +42,7 @@ VALUES = {
     "output_dir": [("masks", "masks"), ("/b/b", "/b/b"), ("c/d", "c/d")],
     "prefix": [("one", "one"), ("two-2", "two-2"), ("3.x_+", "3.x_+")],
     "jobs": [("1", 1), ("2", 2), ("1024", 1024)],
+    "shard": [("1/4", Shard(1, 4)), ("0/3", Shard(0, 3)), ("64 / 64", Shard(64, 64))],
     "include_empty": [("yes", True), ("False", False), ("1", True)],
     "allow_duplicates": [("on", True), ("no", False), ("1", True)],
     "keep_going": [("yes", True), ("False", False), ("1", True)],
@@ -149,6 +150,7 @@ def test_sources_merge_key_by_key_and_each_value_knows_its_origin(tmp_path):
         output_dir="masks",
         prefix="p",
         jobs=5,
+        shard=None,
         include_empty=False,
         allow_duplicates=False,
         keep_going=False,
@@ -308,7 +310,7 @@ def test_every_number_above_zero_is_a_static_sig(value):
     [
         ("[OUTPUT]\nprefxi = a\n", "did you mean 'prefix'?"),
         ("Static_Sig = 3\n", "did you mean 'static_sig'?"),
-        ("qqqq = 3\n", "the keys are input, group, include_empty, allow_duplicates, keep_going"),
+        ("qqqq = 3\n", "the keys are input, group, shard, include_empty, allow_duplicates"),
     ],
 )
 def test_an_unknown_key_is_refused_with_a_suggestion(text, hint, tmp_path):

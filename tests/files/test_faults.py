@@ -69,22 +69,30 @@ def whole(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "create_masks(f'e{n}_flt.fits', output_dir='m')",
+        "combine(f'm{n}', output_dir='m', overwrite=True)",
+    ],
+)
 def test_a_run_killed_at_any_time_leaves_the_old_mask_or_the_new_one(
-    kills: int, tmp_path: Path
+    call: str, kills: int, tmp_path: Path
 ) -> None:
     for n in range(2):
         exposure(tmp_path / f"e{n}_flt.fits", [sky(n, (1024, 1024))], errors=False)
     masks = []
     for n in range(2):
-        create_masks(tmp_path / f"e{n}_flt.fits", output_dir=tmp_path / "m")
-        masks.append((tmp_path / "m" / LARGE).read_bytes())
+        create_masks(tmp_path / f"e{n}_flt.fits", output_dir=tmp_path / f"m{n}")
+        masks.append((tmp_path / f"m{n}" / LARGE).read_bytes())
+    shutil.copytree(tmp_path / "m1", tmp_path / "m")
     # Writes the two masks in turn, until it is killed.
     code = (
-        "from staticmask_cli import create_masks\n"
+        "from staticmask_cli import combine, create_masks\n"
         "print('ready', flush=True)\n"
         "while True:\n"
         "    for n in (0, 1):\n"
-        "        create_masks(f'e{n}_flt.fits', output_dir='m')\n"
+        f"        {call}\n"
     )
     rng = random.Random(5)
     n_with_parts = 0
@@ -101,6 +109,27 @@ def test_a_run_killed_at_any_time_leaves_the_old_mask_or_the_new_one(
     assert n_with_parts, "no run was killed while writing"
     create_masks(tmp_path / "e0_flt.fits", output_dir=tmp_path / "m", lock_timeout=0)
     assert listed(tmp_path / "m") == [LARGE]
+
+
+def test_an_update_killed_at_any_time_is_completed_by_the_next(tmp_path: Path) -> None:
+    names = [small(tmp_path / f"e{n:02d}_flt.fits", n).name for n in range(30)]
+    # Adds one exposure after the other, until it is killed.
+    code = (
+        "import sys\nfrom staticmask_cli import create_masks\n"
+        "print('ready', flush=True)\n"
+        "for name in sys.argv[1:]:\n    create_masks(name, output_dir='m', update=True)\n"
+    )
+    rng = random.Random(5)
+    for _ in range(3):
+        process = python(code, tmp_path, *names)
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(rng.uniform(0.1, 0.3))
+        process.kill()
+        process.communicate()
+    create_masks([tmp_path / name for name in names], output_dir=tmp_path / "m", update=True)
+    create_masks([tmp_path / name for name in names], output_dir=tmp_path / "one")
+    assert whole(tmp_path / "m" / NAME) == whole(tmp_path / "one" / NAME)
+    assert listed(tmp_path / "m") == [NAME]
 
 
 @pytest.mark.slow

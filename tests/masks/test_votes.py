@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from staticmask_cli import ConfigError, OutputError, create_masks, recount
 from staticmask_cli.masks.builder import MaskBuilder
+from staticmask_cli.masks.records import ChipRecord, Records
 from staticmask_cli.settings import MinExposures
 from staticmask_cli.statistics.sky import low_pixels, sky_statistics
 from staticmask_cli.statistics.votes import BitCounter, pack
@@ -105,17 +106,23 @@ def test_unique_pixels_are_bad_in_one_chip_only(data: st.DataObject) -> None:
     # The first chips in a mask that is added to the others, before or after them.
     begin = data.draw(st.integers(0, len(bad)))
     is_first = data.draw(st.booleans())
+    end = data.draw(st.integers(begin, len(bad)))  # of those that are in both
+    records = [
+        ChipRecord(file=f"{n}", extver=1, pixel_hash=f"{n}", used=True) for n in range(len(bad))
+    ]
     existing, mask = MaskBuilder((5, 6)), MaskBuilder((5, 6))
-    numbers = [existing.add(pack(one)) for one in bad[:begin]]
-    unique = [existing.unique()[n] for n in numbers]
+    for n in range(end):
+        existing.add(pack(bad[n]), None, f"{n}")
+    held = existing.build(records=Records.of(records[:end]))
     if is_first:
-        numbers = mask.add_mask(existing.build(), unique)
-    added = [mask.add(pack(one)) for one in bad[begin:]]
+        mask.add_mask(held)
+    for n in range(end if is_first else begin, len(bad)):
+        mask.add(pack(bad[n]), None, f"{n}")
     if not is_first:
-        numbers = mask.add_mask(existing.build(), unique)
+        mask.add_mask(held)
     how_often = np.sum(bad, axis=0)
-    for number, one in zip([*numbers, *added], bad, strict=True):
-        assert mask.unique()[number].tolist() == np.flatnonzero(one & (how_often == 1)).tolist()
+    for record, one in zip(mask.build(records=Records.of(records)).records, bad, strict=True):
+        assert record.unique.tolist() == np.flatnonzero(one & (how_often == 1)).tolist()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from staticmask_cli.masks.records import Records
 from staticmask_cli.reports import pictures
 from staticmask_cli.reports.exhibits import draw
 from staticmask_cli.reports.page import Status, decimals, status
@@ -129,7 +130,7 @@ def test_the_page_has_what_is_known_of_the_exposures(tmp_path: Path) -> None:
         )
         for n, record in enumerate(mask.chips, start=1)
     ]  # fmt: skip
-    mask = dataclasses.replace(mask, chips=tuple(known))
+    mask = dataclasses.replace(mask, chips=Records.of(known))
     page = shown(dataclasses.replace(report, masks=(mask,)), tmp_path)
     assert len(page.of("dt")) == len(page.of("dd")) == 5
     for fact in ("Target NGC-0, NGC-1", "Filter F606W", "Exposure time 100 to 300 s"):
