@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from staticmask_cli.errors import InputError
@@ -28,6 +26,7 @@ from staticmask_cli.exposures.instruments import (
     sci_name,
 )
 from staticmask_cli.exposures.observation import Observation, observe
+from staticmask_cli.exposures.opening import FilePath, exists
 from staticmask_cli.exposures.products import calibration, flags_twin, why_refused
 from staticmask_cli.settings import Group, Settings
 
@@ -110,12 +109,12 @@ class Exposure:
     notes: tuple[str, ...]
 
 
-def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) -> Exposure:
+def open_exposure(path: FilePath, settings: Settings, *, any_flags: bool = False) -> Exposure:
     """Find the chips of an exposure, reading only headers.
 
     Parameters
     ----------
-    path : Path
+    path : Path or Url
         Path of the exposure.
     settings : Settings
         Extensions to use, and whether flags count.
@@ -136,7 +135,7 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
 
 
 def exposure_of(
-    path: Path,
+    path: FilePath,
     hdus: Sequence[Hdu],
     notes: Sequence[str],
     settings: Settings,
@@ -220,7 +219,7 @@ def _selected(hdus: Sequence[Hdu], group: Group | None) -> list[Hdu]:
 
 
 def _chip(
-    path: Path,
+    path: FilePath,
     hdu: Hdu,
     primary: Mapping[str, Any],
     hdus: Sequence[Hdu],
@@ -275,14 +274,14 @@ def _with_sibling_shape(science: ImageArray, hdu: Hdu, hdus: Sequence[Hdu]) -> I
 
 
 def _flags(
-    path: Path, hdus: Sequence[Hdu], primary: Mapping[str, Any]
+    path: FilePath, hdus: Sequence[Hdu], primary: Mapping[str, Any]
 ) -> dict[int, ImageArray] | None:
     """Return the DQ arrays by EXTVER, from the file itself or, for WFPC2, its DQ file."""
     own = _by_version(path, [hdu for hdu in hdus if hdu.name == "DQ"])
     twin = flags_twin(path)
     if own or as_word(primary, "INSTRUME").upper() != "WFPC2" or twin is None:
         return own
-    if not os.path.exists(twin):  # noqa: PTH110 - Path's can raise
+    if not exists(twin):
         raise InputError(
             f"{path}: DQ file {twin.name} not found; "
             "put it into the same folder, or do not set final_bits"
@@ -291,7 +290,7 @@ def _flags(
     return _by_version(twin, scan(twin)[0][1:])
 
 
-def _by_version(path: Path, hdus: Sequence[Hdu]) -> dict[int, ImageArray]:
+def _by_version(path: FilePath, hdus: Sequence[Hdu]) -> dict[int, ImageArray]:
     arrays: dict[int, ImageArray] = {}
     for hdu in hdus:
         if hdu.array is not None:

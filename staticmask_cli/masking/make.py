@@ -13,6 +13,7 @@ from staticmask_cli.errors import InputError, OutputError
 from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.exposures.opening import FilePath
 from staticmask_cli.files.atomic import folder_problems
 from staticmask_cli.masking.exposure_loop import (
     ExposureLoop,
@@ -145,7 +146,7 @@ def _make(
 
 def _make_once(
     settings: Settings,
-    paths: Sequence[Path],
+    paths: Sequence[FilePath],
     unresolved: Mapping[str, str],
     executor: Executor | None,
     progress: Progress | None,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.exposures.opening import FilePath
 from staticmask_cli.masks.records import ChipRecord
 
 # Number of digits of `ChipRecord.pixel_hash` that depend only on the science pixels.
@@ -85,7 +85,7 @@ class Duplicates:
         return name
 
 
-def problem(path: Path, chip: str, error: ValueError) -> str:
+def problem(path: FilePath, chip: str, error: ValueError) -> str:
     """Return the line that reports an error of a chip, or of its whole exposure."""
     place = "" if isinstance(error, CalibrationError) else f"{chip}: "
     return f"{path}: {place}{error}"
