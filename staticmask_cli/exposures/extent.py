@@ -16,14 +16,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from staticmask_cli.errors import InputError
-from staticmask_cli.exposures.opening import (
-    FilePath,
-    Readable,
-    Stamp,
-    open_file,
-    open_gzipped,
-    stamp_of,
-)
+from staticmask_cli.exposures.gzipped import Readable, open_gzipped
+from staticmask_cli.exposures.opening import FilePath, Stamp, open_file, stamp_of
 
 BLOCK_SIZE = 2880  # bytes per block of a FITS file
 

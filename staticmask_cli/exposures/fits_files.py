@@ -18,6 +18,7 @@ from astropy.io import fits
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures import instruments, observation, products
 from staticmask_cli.exposures.extent import Extent, Place, measure_extent, padded, selected, walk
+from staticmask_cli.exposures.gzipped import READ_ERRORS, Readable
 from staticmask_cli.exposures.headers import (
     Hdu,
     HeaderError,
@@ -26,7 +27,7 @@ from staticmask_cli.exposures.headers import (
     as_integer,
     as_word,
 )
-from staticmask_cli.exposures.opening import READ_ERRORS, FilePath, Readable, Stamp, open_file
+from staticmask_cli.exposures.opening import FilePath, Stamp, open_file
 from staticmask_cli.exposures.urls import Url
 from staticmask_cli.files.signals import signals_deferred
 

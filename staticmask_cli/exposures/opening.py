@@ -1,33 +1,16 @@
-"""Opening files for reading, by path or URL, and unpacking gzipped ones.
-
-Gzipped files are unpacked faster if the package isal is installed (the extra ``fast``).
-"""
+"""Opening files for reading, by path or URL; what identifies their contents."""
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
-from contextlib import suppress
 from io import BufferedReader, FileIO
 from pathlib import Path
 
 from staticmask_cli.exposures import remote
 from staticmask_cli.exposures.urls import Url
 
-_IsalError: type[Exception] | None = None
-with suppress(ImportError):
-    from isal import isal_zlib
-
-    _IsalError = isal_zlib.error
-
-#: Exceptions that the system and decompressors raise for unreadable files.
-READ_ERRORS = (OSError, EOFError, zlib.error, _IsalError or zlib.error)
-
 #: Where a file is.
 FilePath = Path | Url
-#: A file whose contents are read, perhaps unpacked.
-Readable = BufferedReader | FileIO | gzip.GzipFile
 #: Size of a file, and its time of change in nanoseconds or its ETag: one of them changes
 #: if it is written to.
 Stamp = tuple[int, int | str]
@@ -79,25 +62,4 @@ def open_at(path: FilePath, offset: int, size: int) -> BufferedReader | FileIO:
         return remote.open_part(path, offset, size)
     file = FileIO(path)
     file.seek(offset)
-    return file
-
-
-def open_gzipped(path: FilePath, size: int | None = None) -> gzip.GzipFile:
-    """Open a gzipped file for reading its contents; checksums are verified at their end.
-
-    Parameters
-    ----------
-    path, size
-        As for `open_file`.
-    """
-    name, packed = None, None
-    if isinstance(path, Url):
-        packed = remote.open_part(path, 0, remote.stamp_of(path)[0] if size is None else size)
-    else:
-        name = path
-    if _IsalError is None:
-        return gzip.GzipFile(name, fileobj=packed, mode="rb")
-    from isal.igzip import IGzipFile  # noqa: PLC0415 - seldom needed
-
-    file: gzip.GzipFile = IGzipFile(name, fileobj=packed, mode="rb")
     return file

@@ -15,15 +15,9 @@ from numpy.typing import NDArray
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.fits_files import open_fits
+from staticmask_cli.exposures.gzipped import READ_ERRORS, Readable, open_gzipped
 from staticmask_cli.exposures.headers import HeaderError, ImageArray, as_float
-from staticmask_cli.exposures.opening import (
-    READ_ERRORS,
-    FilePath,
-    Readable,
-    open_at,
-    open_gzipped,
-    stamp_of,
-)
+from staticmask_cli.exposures.opening import FilePath, open_at, stamp_of
 
 _CHUNK = 262144  # pixels per read
 _of_thread = threading.local()

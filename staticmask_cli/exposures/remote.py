@@ -6,7 +6,6 @@ used, and nothing of it is shown.
 
 from __future__ import annotations
 
-import http
 import os
 import re
 import time
@@ -26,11 +25,14 @@ _S3 = ("s3", "s3a")
 _IDENTITY = {"anon", "key", "secret", "token", "profile", "session"}  # options of s3fs
 _EXTRA = "pip install 'staticmask-cli[remote]'"
 
-_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
+_RANGE = r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})"
 # What file systems call the property that changes with the contents.
 _TAGS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "modified", "created")
-# Statuses after which another try may succeed, besides those of broken servers.
+# HTTP statuses; after the last two kinds another try may succeed.
+_ABSENT = (404, 410)
+_DENIED = (401, 403)
 _BUSY = (408, 425, 429)
+_BROKEN = 500  # and above
 
 
 class AbsentError(InputError):
@@ -185,7 +187,7 @@ async def _web_get(fs: Any, address: str, start: int, size: int) -> tuple[bytes,
     session = await fs.set_session()
     async with session.get(fs.encode_url(address), **options) as answer:
         _check_status(answer.status)
-        found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        found = re.fullmatch(_RANGE, answer.headers.get("Content-Range", ""))
         if found is None:
             raise InputError("its server does not give its size; download the file")
         first, last, total = map(int, found.groups())
@@ -203,24 +205,27 @@ async def _web_get(fs: Any, address: str, start: int, size: int) -> tuple[bytes,
 
 
 def _check_status(status: int) -> None:
-    """Raise an exception for every HTTP status but 206, as `_web_get`."""
-    if status in (404, 410):
+    """Raise an exception for every HTTP status but 206 (partial content), as `_web_get`."""
+    if status == 206:  # noqa: PLR2004
+        return
+    if status in _ABSENT:
         raise FileNotFoundError
-    if status in (401, 403):
+    if status in _DENIED:
         raise PermissionError
-    if status == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        raise InputError("is empty, or has become shorter")
-    if status == http.HTTPStatus.OK:
-        raise InputError("its server does not send parts of files; download the file")
-    if status in _BUSY or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status in _BUSY or status >= _BROKEN:
         raise _BrokenError(_as_text(status))
-    if status != http.HTTPStatus.PARTIAL_CONTENT:
-        raise InputError(f"cannot be read: {_as_text(status)}")
+    reasons = {
+        200: "its server does not send parts of files; download the file",
+        416: "is empty, or has become shorter",
+    }
+    raise InputError(reasons.get(status, f"cannot be read: {_as_text(status)}"))
 
 
 def _as_text(status: int) -> str:
-    known = status in http.HTTPStatus.__members__.values()
-    return f"HTTP {status} {http.HTTPStatus(status).phrase}" if known else f"HTTP {status}"
+    from http import HTTPStatus  # noqa: PLC0415 - seldom needed
+
+    known = status in HTTPStatus.__members__.values()
+    return f"HTTP {status} {HTTPStatus(status).phrase}" if known else f"HTTP {status}"
 
 
 def _reason(error: Exception) -> str:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote_plus
 
 from staticmask_cli.files.side_files import FITS_ENDINGS
+from staticmask_cli.settings import Settings
 
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# Not compiled before they are used: most runs have no URL.
+_SCHEME = r"[a-z][a-z0-9+.-]*://"
 _USER = r"(?:[^/?#]*@)?"
 # One part of a comma-separated list. Commas in a user's password belong to its URL, and
 # those in a query do unless another URL follows.
-_PART = re.compile(
-    rf"\s*(https?://{_USER}[^,?]*\?.*?(?=,\s*{_SCHEME.pattern}|$)"
-    rf"|{_SCHEME.pattern}{_USER}[^,]*|[^,]+)",
-    re.IGNORECASE | re.DOTALL,
-)
-_HOST = re.compile(r"(?:[^\s:/?#@\[\]]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.IGNORECASE)
-_MAGIC = re.compile(r"[*?[]")
+_PART = rf"(?is)\s*(https?://{_USER}[^,?]*\?.*?(?=,\s*{_SCHEME}|$)|{_SCHEME}{_USER}[^,]*|[^,]+)"
+_HOST = r"(?i)(?:[^\s:/?#@\[\]]+|\[[0-9a-f:.]+\])(?::\d{1,5})?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ class Url:
     @property
     def is_pattern(self) -> bool:
         """Whether its path contains ``*`` or ``[``, or ``?`` if that begins no query."""
-        return _MAGIC.search(self._parts[1]) is not None
+        return any(c in self._parts[1] for c in "*?[")
 
     def with_name(self, name: str) -> Url:
         """Return the URL of another file in the same folder."""
@@ -104,7 +100,7 @@ class Url:
     @property
     def _has_host(self) -> bool:
         host = self._parts[0].rpartition("@")[2]
-        return _HOST.fullmatch(host) is not None if host else not self.is_web
+        return re.fullmatch(_HOST, host) is not None if host else not self.is_web
 
     @property
     def _parts(self) -> tuple[str, str, str]:
@@ -151,7 +147,7 @@ def is_url(text: str) -> bool:
     >>> is_url("s3://stpubdata/hst/public/j8bt/j8bt06nyq/j8bt06nyq_flc.fits")
     True
     """
-    return _SCHEME.match(text) is not None
+    return "://" in text and re.match(_SCHEME, text, re.IGNORECASE) is not None
 
 
 def parts_of(text: str) -> list[str]:
@@ -162,14 +158,15 @@ def parts_of(text: str) -> list[str]:
     >>> parts_of("a_flt.fits, https://example.org/get?list=1,2,s3://b/*_flt.fits")
     ['a_flt.fits', 'https://example.org/get?list=1,2', 's3://b/*_flt.fits']
     """
-    return [part.strip() for part in _PART.findall(text) if part.strip()]
+    return [part.strip() for part in re.findall(_PART, text) if part.strip()]
 
 
-def without_secrets(entries: Iterable[str]) -> tuple[str, ...]:
-    """Return entries given by the user with their URLs as they are shown."""
-    return tuple(
+def without_secrets(settings: Settings) -> Settings:
+    """Return settings that can be shown: URLs of the input as they are shown."""
+    entries = (
         ",".join(str(Url(part)) if is_url(part) else part for part in parts_of(entry))
         if "://" in entry
         else entry
-        for entry in entries
+        for entry in settings.input
     )
+    return replace(settings, input=tuple(entries))
