@@ -114,6 +114,8 @@ class Extent:
 
     Attributes
     ----------
+    stamp : tuple
+        Its stamp when it was opened.
     gzipped : bool
         Whether the file is gzipped.
     places : tuple of Place
@@ -122,6 +124,7 @@ class Extent:
         Warnings about its end, without the file name.
     """
 
+    stamp: Stamp
     gzipped: bool
     places: tuple[Place, ...]
     notes: tuple[str, ...]
@@ -148,7 +151,7 @@ def measure_extent(path: FilePath, most: int | None = None) -> Extent:
     """
     with walk(path) as hdus:
         places = tuple(islice(hdus, most))
-        return Extent(hdus.gzipped, places, hdus.notes)
+        return Extent(hdus.stamp, hdus.gzipped, places, hdus.notes)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from astropy.io import fits
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures import instruments, observation, products
 from staticmask_cli.exposures.extent import Extent, Place, measure_extent, padded, selected, walk
-from staticmask_cli.exposures.gzipped import READ_ERRORS, Readable
+from staticmask_cli.exposures.gzipped import READ_ERRORS, Readable, open_gzipped
 from staticmask_cli.exposures.headers import (
     Hdu,
     HeaderError,
@@ -105,7 +105,11 @@ def open_fits(
     """
     with file_errors(path), ExitStack() as opened:
         extent = measure_extent(path, most)
-        file = opened.enter_context(open_file(path)) if isinstance(path, Url) else path
+        file: FilePath | Readable = path
+        if isinstance(path, Url):
+            size = extent.stamp[0]
+            file = open_gzipped(path, size) if extent.gzipped else open_file(path, size)
+            opened.callback(file.close)
         with signals_deferred():  # astropy leaves the file open if it is interrupted
             hdus = opened.enter_context(
                 fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True, **how)

@@ -41,18 +41,10 @@ def exists(path: FilePath) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - Path's can raise
 
 
-def open_file(path: FilePath, size: int | None = None) -> BufferedReader:
-    """Open a file of which small parts are read, such as headers.
-
-    Parameters
-    ----------
-    path : Path or Url
-        The file.
-    size : int, optional
-        Its size in bytes, if known: it need not be requested.
-    """
+def open_file(path: FilePath, size: int) -> BufferedReader:
+    """Open a file of some size of which small parts are read, such as headers."""
     if isinstance(path, Url):
-        return remote.open_file(path, remote.stamp_of(path)[0] if size is None else size)
+        return remote.open_file(path, size)
     return BufferedReader(FileIO(path), _BUFFER)
 
 
