@@ -9,17 +9,22 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Coroutine
+from concurrent.futures import wait
 from functools import lru_cache
 from io import BufferedReader, RawIOBase
 from typing import Any
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.urls import Url
+from staticmask_cli.threads import stopping
 
 _HEADERS = 2**16  # bytes of a request for headers
 _PIECE = 2**24  # bytes of the longest request: what is read again if its answer breaks
 _PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds between tries
-_PATIENCE = 60.0  # seconds to wait for any bytes, and for each MiB of an answer
+_PATIENCE = 60.0  # seconds to wait for the next bytes
+_SLOWEST = 1e5  # bytes per second of an answer, on average after that time
+_POLL = 0.2  # seconds until a run that was stopped is noticed
 _LISTING = 600.0  # seconds to wait for the names that match a pattern
 _S3 = ("s3", "s3a")
 _IDENTITY = {"anon", "key", "secret", "token", "profile", "session"}  # options of s3fs
@@ -138,17 +143,15 @@ def _asked(url: Url, question: str, **arguments: Any) -> Any:
     are not used.
     """
     fs, place = _file_system(url)
-    from fsspec.asyn import sync  # noqa: PLC0415 - only if there is a URL
-
     size = arguments.get("size") or arguments.get("end", 0) - arguments.get("start", 0)
-    limit = _LISTING if question == "glob" else _PATIENCE * (1 + size / 2**20)
+    limit = _LISTING if question == "glob" else _PATIENCE + size / _SLOWEST
     for pause in (*_PAUSES, None):
         try:
             if url.is_web:
-                return sync(fs.loop, _web_get, fs, place, timeout=limit, **arguments)
+                return _awaited(fs, _web_get(fs, place, **arguments), limit)
             fs.invalidate_cache()
             if fs.async_impl:
-                return sync(fs.loop, getattr(fs, f"_{question}"), place, timeout=limit, **arguments)
+                return _awaited(fs, getattr(fs, f"_{question}")(place, **arguments), limit)
             return getattr(fs, question)(place, **arguments)
         except InputError as error:
             raise type(error)(f"{url}: {error}") from None
@@ -158,9 +161,26 @@ def _asked(url: Url, question: str, **arguments: Any) -> Any:
             raise AbsentError(f"{url}: access denied, or file not found") from None
         except Exception as error:  # noqa: BLE001 - of any file system
             reason = _reason(error)
-        if pause is not None:
-            time.sleep(pause)
+        if pause is not None and stopping().wait(pause):
+            break
     raise InputError(f"{url}: cannot be read: {reason}; tried {len(_PAUSES) + 1} times")
+
+
+def _awaited(fs: Any, answer: Coroutine[Any, Any, Any], limit: float) -> Any:
+    """Return the answer of a file system; TimeoutError after a limit in seconds."""
+    import asyncio  # noqa: PLC0415 - only if there is a URL
+
+    future = asyncio.run_coroutine_threadsafe(answer, fs.loop)
+    end = time.monotonic() + limit
+    try:
+        while not wait([future], timeout=_POLL).done:
+            if stopping().is_set():
+                raise InputError("is no longer read")
+            if time.monotonic() > end:
+                raise TimeoutError
+        return future.result()
+    finally:
+        future.cancel()
 
 
 async def _web_get(fs: Any, address: str, start: int, size: int) -> tuple[bytes, tuple[int, str]]:
@@ -258,21 +278,21 @@ def _file_system(url: Url) -> tuple[Any, str]:
     try:
         import fsspec  # noqa: PLC0415 - only if there is a URL
     except ImportError:
-        raise InputError(f"{url}: URLs need more packages: {_EXTRA}") from None
+        raise InputError(f"URLs need more packages: {_EXTRA}") from None
     try:
         kind = fsspec.get_filesystem_class(url.scheme)
     except ImportError:
-        needs = _EXTRA if url.is_web or url.scheme in _S3 else "install the one for fsspec"
-        raise InputError(f"{url}: {url.scheme}:// needs another package: {needs}") from None
+        needs = _EXTRA if url.is_web or url.scheme in _S3 else "see the documentation of fsspec"
+        raise InputError(f"{url.scheme}:// URLs need another package: {needs}") from None
     except ValueError:
-        raise InputError(f"{url}: {url.scheme}:// is not a protocol that fsspec knows") from None
+        raise InputError(f"{url.scheme}:// is not a protocol that fsspec knows") from None
     try:
         options = _options(url, fsspec.config.apply_config(kind, {}))
         options |= kind._get_kwargs_from_urls(url.address)  # noqa: SLF001 - as in `fsspec.open`
         return kind(**options), kind._strip_protocol(url.address)  # noqa: SLF001 - likewise
     except Exception as error:  # noqa: BLE001 - of any file system
         raise InputError(
-            f"{url}: the configuration of {url.scheme}:// cannot be used ({type(error).__name__})"
+            f"the configuration for {url.scheme}:// cannot be used ({type(error).__name__})"
         ) from None
 
 

@@ -553,11 +553,11 @@ def workers_of(settings: Settings, executor: Executor | None) -> Iterator[Execut
     if executor is not None:
         yield executor
         return
-    threads = Threads(jobs_of(settings), thread_name_prefix="staticmask")
+    threads = Threads(jobs_of(settings))
     try:
         yield threads
     finally:
-        threads.shutdown(wait=True, cancel_futures=True)
+        threads.stop()
 
 
 def jobs_of(settings: Settings) -> int:
