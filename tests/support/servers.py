@@ -25,8 +25,8 @@ class Answer:
         Path and query, as requested.
     start, stop : int or None
         The requested range; None without one.
-    status, headers, body
-        What is sent.
+    status, phrase, headers, body
+        What is sent; without phrase, the usual one.
     cut : int or None
         Close the connection after this many bytes of the body.
     wait : float
@@ -40,6 +40,7 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes | memoryview = b""
+    phrase: str | None = None
     cut: int | None = None
     wait: float = 0.0
 
@@ -54,6 +55,8 @@ class Server:
         Its address, without slash at the end.
     fault : callable
         Called with every answer before it is sent.
+    requests : list of str
+        Path and query of every request.
     answers : list of Answer
         What was sent.
     n_bytes : int
@@ -114,7 +117,7 @@ def serving(folder: Path) -> Iterator[Server]:
             answer = server.answer(self.path, self.headers.get("Range", ""))
             server.fault(answer)
             server.answers.append(answer)
-            self.send_response(answer.status)
+            self.send_response(answer.status, answer.phrase)
             answer.headers.setdefault("Content-Length", str(len(answer.body)))
             for name, value in answer.headers.items():
                 self.send_header(name, value)
