@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import signal
 import subprocess
 import sys
@@ -347,12 +348,10 @@ def test_masks_are_not_read_from_urls(server: Server, staticmask: Run) -> None:
 def test_a_missing_package_is_one_line_with_the_command(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fsspec  # noqa: PLC0415
-
-    monkeypatch.setitem(sys.modules, missing, None)
+    registry = importlib.import_module("fsspec.registry")
+    monkeypatch.delitem(registry._registry, "https", raising=False)
     monkeypatch.delitem(sys.modules, "fsspec.implementations.http", raising=False)
-    fsspec.registry.registry  # noqa: B018
-    monkeypatch.setattr(fsspec.registry, "_registry", {})
+    monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(InputError) as caught:
         run("https://e.org/a.fits", "https://e.org/b.fits", out=tmp_path / "out")
     (line,) = caught.value.problems
@@ -428,8 +427,11 @@ def test_faults_that_pass_change_nothing(
     path = FORMS[name](server.folder / name)
     run(path, out=tmp_path / "a")
 
+    asked: list[object] = []
+
     def fault(one: Answer) -> None:
-        if one.number % 3:
+        if asked.count(one.start) < 2:
+            asked.append(one.start)
             (cut if number is None else status(number))(one)
 
     server.fault = fault
