@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from staticmask_cli.errors import printable
 from staticmask_cli.exposures.headers import as_word
 from staticmask_cli.exposures.opening import FilePath
 
@@ -142,7 +143,7 @@ def calibration(primary: Mapping[str, Any], name: str) -> str:
     if found is None:
         return ""
     root = _root(as_word(primary, "ROOTNAME").lower()) or found[0]
-    return f"{root}_{found[1]}".encode("ascii", "backslashreplace").decode()
+    return printable(f"{root}_{found[1]}").encode("ascii", "backslashreplace").decode()
 
 
 def best_first(paths: Iterable[FilePath]) -> list[FilePath]:
