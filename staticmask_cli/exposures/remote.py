@@ -98,7 +98,9 @@ def matches(pattern: Url) -> list[Url]:
     found = _asked(pattern, "glob", detail=True)
     _, place = _file_system(pattern)
     before = pattern.address.removesuffix(place)
-    return [Url(before + name) for name, info in sorted(found.items()) if info["type"] == "file"]
+    return [
+        Url(before + name) for name, info in sorted(found.items()) if info.get("type") == "file"
+    ]
 
 
 class _Raw(RawIOBase):
@@ -300,8 +302,10 @@ def _options(url: Url, configured: dict[str, Any]) -> dict[str, Any]:
     """Return the options of a file system: the user's configuration of fsspec, then ours."""
     if url.is_web:
         # Proxies of the environment and passwords in ~/.netrc; bytes as they are stored.
-        ours = {"trust_env": True, "auto_decompress": False}
-        return configured | {"client_kwargs": ours | configured.get("client_kwargs", {})}
+        client = {"trust_env": True, "auto_decompress": False} | configured.get("client_kwargs", {})
+        # A signature holds for the URL as it is written.
+        is_encoded = url.address.isascii() and " " not in url.address
+        return {"encoded": is_encoded, **configured, "client_kwargs": client}
     if url.scheme in _S3 and not _IDENTITY & configured.keys() and not _has_credentials():
         return configured | {"anon": True}
     return configured

@@ -290,6 +290,29 @@ def test_other_commands_read_urls(server: Server, staticmask: Run) -> None:
         assert found.stdout == local.stdout
 
 
+def test_a_url_is_requested_as_it_is_written(server: Server, tmp_path: Path) -> None:
+    small(server.folder / "a b_flt.fits")
+    query = "?X-Amz-Credential=key%2F2026%2fs3&list=%5B1,2%5D&plus=a+b%2B"
+    run(f"{server.url}/a%20b_flt.fits{query}", out=tmp_path / "a")
+    assert set(server.requests) == {f"/a%20b_flt.fits{query}"}
+    server.reset()
+    run(f"{server.url}/a b_flt.fits", out=tmp_path / "b")
+    assert set(server.requests) == {"/a%20b_flt.fits"}
+
+
+def test_other_protocols_of_fsspec(tmp_path: Path) -> None:
+    memory = importlib.import_module("fsspec").filesystem("memory")
+    paths = [FORMS[name](tmp_path / name) for name in ("a_flt.fits", "b_flt.fits.gz")]
+    for path in paths:
+        memory.pipe_file(f"/folder/{path.name}", path.read_bytes())
+    options = {"final_bits": "0", "allow_duplicates": True}
+    run(*paths, out=tmp_path / "a", **options)
+    run("memory://folder/*_flt.fits*", out=tmp_path / "b", **options)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    with pytest.raises(InputError, match=r"^memory://folder/c_flt\.fits: file not found$"):
+        run("memory://folder/c_flt.fits", out=tmp_path / "c")
+
+
 def test_members_of_an_association_stand_beside_it(server: Server, tmp_path: Path) -> None:
     for name in ("ja01aaq_flt.fits", "ja01abq_flt.fits.gz"):
         small(server.folder / name, len(name))
