@@ -185,7 +185,9 @@ def _awaited(fs: Any, answer: Coroutine[Any, Any, Any], limit: float) -> Any:
         future.cancel()
 
 
-async def _web_get(fs: Any, address: str, start: int, size: int) -> tuple[bytes, tuple[int, str]]:
+async def _web_get(
+    fs: Any, address: str, start: int, size: int
+) -> tuple[bytearray, tuple[int, str]]:
     """Return `size` bytes of a file on a web server, fewer at its end, and its stamp.
 
     Raises
@@ -223,7 +225,7 @@ async def _web_get(fs: Any, address: str, start: int, size: int) -> tuple[bytes,
         if len(data) < last - first + 1:
             raise _BrokenError("the connection broke")
         tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified", "")
-    return bytes(data), (total, tag)
+    return data, (total, tag)
 
 
 def _check_status(status: int) -> None:
