@@ -294,6 +294,8 @@ def _file_system(url: Url) -> tuple[Any, str]:
         options = _options(url, fsspec.config.apply_config(kind, {}))
         options |= kind._get_kwargs_from_urls(url.address)  # noqa: SLF001 - as in `fsspec.open`
         return kind(**options), kind._strip_protocol(url.address)  # noqa: SLF001 - likewise
+    except OSError as error:  # some file systems connect at once
+        raise InputError(f"{url}: cannot be read: {_reason(error)}") from None
     except Exception as error:  # noqa: BLE001 - of any file system
         raise InputError(
             f"the configuration for {url.scheme}:// cannot be used ({type(error).__name__})"

@@ -407,6 +407,15 @@ def elsewhere(one: Answer) -> None:
     one.headers["Content-Range"] = f"bytes {one.start + 1}-{one.stop}/{10**9}"
 
 
+def to_itself(one: Answer) -> None:
+    one.status, one.body = 302, b""
+    one.headers["Location"] = one.target
+
+
+def long_header(one: Answer) -> None:
+    one.headers["ETag"] = "x" * 2**20
+
+
 def without_range(one: Answer) -> None:
     del one.headers["Content-Range"]
 
@@ -418,6 +427,8 @@ def without_range(one: Answer) -> None:
         (status(403), "access denied, or file not found"),
         (status(401), "access denied, or file not found"),
         (status(418), "cannot be read: HTTP 418 I'm a Teapot"),
+        (to_itself, "cannot be read: the connection failed (TooManyRedirects); tried 5 times"),
+        (long_header, "cannot be read: the connection failed (ClientResponseError); tried 5 times"),
         (status(299), "cannot be read: HTTP 299"),
         (status(500), "cannot be read: HTTP 500 Internal Server Error; tried 5 times"),
         (status(503), "cannot be read: HTTP 503 Service Unavailable; tried 5 times"),
