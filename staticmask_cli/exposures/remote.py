@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import wait
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BufferedReader, RawIOBase
 from typing import Any
 
@@ -29,6 +29,9 @@ _LISTING = 600.0  # seconds to wait for the names that match a pattern
 _S3 = ("s3", "s3a")
 _IDENTITY = {"anon", "key", "secret", "token", "profile", "session"}  # options of s3fs
 _EXTRA = "pip install 'staticmask-cli[remote]'"
+
+# A function of a file system and the name of a file in it.
+_Question = Callable[[Any, str], Any]
 
 _RANGE = r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})"
 # What file systems call the property that changes with the contents.
@@ -57,9 +60,9 @@ def stamp_of(url: Url) -> tuple[int, str]:
         If there is no such file, or its server does not give its size.
     """
     if url.is_web:
-        stamp: tuple[int, str] = _asked(url, "", start=0, size=1)[1]
+        stamp: tuple[int, str] = _asked(url, partial(_web_get, start=0, size=1), _PATIENCE)[1]
         return stamp
-    found = _asked(url, "info")
+    found = _asked(url, _calling("info"), _PATIENCE)
     if found.get("type") == "directory" or not isinstance(found.get("size"), int):
         raise AbsentError(f"{url}: is not a file")
     tag = next((found[key] for key in _TAGS if found.get(key)), "")
@@ -95,7 +98,7 @@ def matches(pattern: Url) -> list[Url]:
     """
     if pattern.is_web:
         raise InputError(f"{pattern}: web servers list no files; give each URL, or an @list")
-    found = _asked(pattern, "glob", detail=True)
+    found = _asked(pattern, _calling("glob", detail=True), _LISTING)
     _, place = _file_system(pattern)
     before = pattern.address.removesuffix(place)
     return [
@@ -128,33 +131,28 @@ class _Raw(RawIOBase):
         size = min(len(buffer), self._end - self._at, _PIECE)
         if size <= 0:
             return 0
+        limit = _PATIENCE + size / _SLOWEST
         if self._url.is_web:
-            data = _asked(self._url, "", start=self._at, size=size)[0]
+            data, _ = _asked(self._url, partial(_web_get, start=self._at, size=size), limit)
         else:
-            data = _asked(self._url, "cat_file", start=self._at, end=self._at + size)[:size]
+            question = _calling("cat_file", start=self._at, end=self._at + size)
+            data = _asked(self._url, question, limit)[:size]
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
 
 
-def _asked(url: Url, question: str, **arguments: Any) -> Any:
-    """Return the answer of a method of a URL's file system; of `_web_get` for web servers.
+def _asked(url: Url, question: _Question, limit: float) -> Any:
+    """Return the answer to a question; it is repeated after a failure that may pass.
 
-    It is asked again after a failure that may pass. Exceptions of other packages become
-    errors of the file; their messages, which may contain secrets or what a server sent,
-    are not used.
+    Exceptions of other packages become errors of the file. Their messages, which may
+    contain secrets or what a server sent, are not used.
     """
     fs, place = _file_system(url)
-    size = arguments.get("size") or arguments.get("end", 0) - arguments.get("start", 0)
-    limit = _LISTING if question == "glob" else _PATIENCE + size / _SLOWEST
     for pause in (*_PAUSES, None):
         try:
-            if url.is_web:
-                return _awaited(fs, _web_get(fs, place, **arguments), limit)
-            fs.invalidate_cache()
-            if fs.async_impl:
-                return _awaited(fs, getattr(fs, f"_{question}")(place, **arguments), limit)
-            return getattr(fs, question)(place, **arguments)
+            answer = question(fs, place)
+            return _awaited(fs, answer, limit) if fs.async_impl else answer
         except InputError as error:
             raise type(error)(f"{url}: {error}") from None
         except FileNotFoundError:
@@ -166,6 +164,16 @@ def _asked(url: Url, question: str, **arguments: Any) -> Any:
         if pause is not None and stopping().wait(pause):
             break
     raise InputError(f"{url}: cannot be read: {reason}; tried {len(_PAUSES) + 1} times")
+
+
+def _calling(method: str, **arguments: Any) -> _Question:
+    """Return the question that a method of a file system answers, from no cache."""
+
+    def question(fs: Any, place: str) -> Any:
+        fs.invalidate_cache()
+        return getattr(fs, f"_{method}" if fs.async_impl else method)(place, **arguments)
+
+    return question
 
 
 def _awaited(fs: Any, answer: Coroutine[Any, Any, Any], limit: float) -> Any:
