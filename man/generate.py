@@ -66,7 +66,9 @@ def man_page() -> str:
     variables = [f"STATICMASK_{name.upper()}" for name in keys()]
     parts = {
         "VERSION": __version__,
-        "SYNOPSIS": "\n.br\n".join(f".B staticmask\n{roff(line)}" for line in SYNOPSIS),
+        "SYNOPSIS": "\n.br\n".join(
+            f".B staticmask\n{roff(line)}" for lines in SYNOPSIS.values() for line in lines
+        ),
         "COMMANDS": "\n".join(entries),
         "OPTIONS": "\n".join(map(option_entry, options_of(make))),
         "ENVIRONMENT": ".BR " + ' ", " '.join(variables),

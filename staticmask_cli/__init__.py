@@ -1,9 +1,9 @@
 """Static bad-pixel masks from calibrated Hubble exposures.
 
 The public names are `create_masks`, `createMask` (for scripts written for
-DrizzlePac), `sweep`, `explain`, `compare`, `recount`, `export`, `import_mask`, `edit`
-and `astrodrizzle`, `StaticMask` and the other types of their results, the errors that
-they raise, and `__version__`. Each is imported on first use, so that importing this
+DrizzlePac), `sweep`, `explain`, `compare`, `recount`, `apply`, `export`, `import_mask`,
+`edit` and `astrodrizzle`, `StaticMask` and the other types of their results, the errors
+that they raise, and `__version__`. Each is imported on first use, so that importing this
 package is fast.
 """
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from staticmask_cli._version import __version__
     from staticmask_cli.api import (
+        apply,
         astrodrizzle,
         compare,
         create_masks,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         sweep,
     )
     from staticmask_cli.errors import ConfigError, InputError, OutputError, StaticMaskError
+    from staticmask_cli.masking.apply import FlaggedChip
     from staticmask_cli.masking.compare import Difference
     from staticmask_cli.masking.explain import Explanation, PixelInChip
     from staticmask_cli.masking.export import Export
@@ -45,6 +47,7 @@ __all__ = [
     "Explanation",
     "Export",
     "ExposureReport",
+    "FlaggedChip",
     "InputError",
     "MaskReport",
     "OutputError",
@@ -56,6 +59,7 @@ __all__ = [
     "StaticMaskError",
     "SweepRow",
     "__version__",
+    "apply",
     "astrodrizzle",
     "compare",
     "createMask",
@@ -70,6 +74,7 @@ __all__ = [
 
 _HOMES = {
     "__version__": "_version",
+    "apply": "api",
     "astrodrizzle": "api",
     "compare": "api",
     "createMask": "api",
@@ -84,6 +89,7 @@ _HOMES = {
     "InputError": "errors",
     "OutputError": "errors",
     "StaticMaskError": "errors",
+    "FlaggedChip": "masking.apply",
     "Difference": "masking.compare",
     "Explanation": "masking.explain",
     "Export": "masking.export",

@@ -10,7 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from staticmask_cli.config.checks import checked_pixel, checked_sigmas, is_given, native
+from staticmask_cli.config.checks import (
+    check_apply,
+    checked_pixel,
+    checked_sigmas,
+    is_given,
+    native,
+)
 from staticmask_cli.config.merging import (
     ARGUMENT,
     Configuration,
@@ -19,8 +25,10 @@ from staticmask_cli.config.merging import (
     read_mapping,
     suggestion,
 )
-from staticmask_cli.config.spec import keys
+from staticmask_cli.config.spec import DEFAULT, keys
 from staticmask_cli.errors import ConfigError
+from staticmask_cli.exposures.dq_bits import BADPIX
+from staticmask_cli.masking import apply as _apply
 from staticmask_cli.masking import compare as _compare
 from staticmask_cli.masking import edit as _edit
 from staticmask_cli.masking import explain as _explain
@@ -28,6 +36,7 @@ from staticmask_cli.masking import export as _export
 from staticmask_cli.masking import import_mask as _import_mask
 from staticmask_cli.masking import recount as _recount
 from staticmask_cli.masking import sweep as _sweep
+from staticmask_cli.masking.apply import FlaggedChip
 from staticmask_cli.masking.astrodrizzle import replaced_step
 from staticmask_cli.masking.compare import Difference
 from staticmask_cli.masking.explain import Explanation
@@ -411,6 +420,94 @@ def recount(
     if min_exposures is None:
         raise ConfigError("min_exposures: None is not a number of exposures")
     return _recount.recount(_settings(locals()))
+
+
+def apply(
+    input: Input | None = None,  # noqa: A002 - the configuration's name
+    to: Input = (),
+    *,
+    output_dir: str | os.PathLike[str] | None = None,
+    bit: str | int = BADPIX,
+    undo: bool = False,
+    in_place: bool = False,
+    dry_run: bool = False,
+    config: Name | None = None,
+    group: str | int | None = None,
+    keep_going: bool | None = None,
+    any_product: bool | None = None,
+    overwrite: bool | None = None,
+    lock_timeout: float | None = None,
+    progress: Progress | None = None,
+) -> tuple[FlaggedChip, ...]:
+    """Set the bad pixels of masks as a bit in the DQ arrays of exposures.
+
+    The smallest mask that covers a chip is used, so that masks of full frames serve
+    subarrays. Nothing in the exposures changes but DQ and HISTORY, and a table is added.
+
+    Parameters
+    ----------
+    input : str, path, or iterable of these
+        Masks, or folders of them; None with `undo`.
+    to : str, path, or iterable of these
+        Exposures, as ``input`` of `create_masks`.
+    output_dir : str or path, optional
+        Folder for the copies; required unless `in_place`.
+    bit : str or int
+        Name or number of the DQ bit. ``BADPIX`` is 4, but 32 for NICMOS.
+    undo : bool
+        Take back exactly the pixels that were set, instead.
+    in_place : bool
+        Change the exposures instead of writing copies.
+    dry_run : bool
+        Check everything, but write nothing.
+    overwrite : bool, optional
+        Replace files in the folder, even if they are not unchanged copies.
+    config, group, keep_going, any_product, lock_timeout
+        As for `create_masks`.
+    progress : callable, optional
+        Called after each exposure is checked, with the number done and the number in all.
+
+    Returns
+    -------
+    tuple of FlaggedChip
+        For each chip: the file, the mask, and the numbers of pixels that are bad, that
+        were flagged before by any bit, and in which the bit was newly set.
+
+    Raises
+    ------
+    ConfigError, InputError, OutputError
+        As for `create_masks`; also if no mask covers a chip, or several of one size do.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = create_masks("tests/data/o4k19a010_flt.fits", output_dir=folder)
+    ...     chips = apply(folder, "tests/data/o4k19a010_flt.fits", output_dir=folder)
+    >>> chips[0].chip, chips[0].bad, chips[0].flagged, chips[0].new
+    ('SCI,1', 38, 38, 38)
+    """
+    _check_callables(None, progress)
+    arguments = locals()
+    merged = _merged(arguments)
+    given = {"input": input, "output_dir": output_dir}
+    check_apply(
+        {name for name, value in given.items() if value is not None},
+        has_folder=merged.origins["output_dir"] != DEFAULT,
+        undo=undo,
+        in_place=in_place,
+    )
+    for warning in merged.warnings:
+        log.warning("%s", warning)
+    return _apply.apply_masks(
+        merged.settings.without_masks(),
+        _entries(to) or (),
+        bit=str(native(bit)),
+        undo=undo,
+        in_place=in_place,
+        dry_run=dry_run,
+        progress=progress,
+    )
 
 
 @contextmanager

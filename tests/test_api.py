@@ -35,7 +35,7 @@ from staticmask_cli.settings import Group, MinExposures
 from tests.support.makers import exposure, instrument_exposure, sky
 
 STEP_1 = "STEP 1: STATIC MASK"
-COMMANDS = ["make", "sweep", "explain", "compare", "recount", "export", "import", "edit"]
+COMMANDS = ["make", "sweep", "explain", "compare", "recount", "apply", "export", "import", "edit"]
 FUNCTIONS = {"make": "create_masks", "import": "import_mask"}
 NAME = "ACSHRC_64x80_1_staticMask.fits"
 
@@ -86,14 +86,15 @@ def test_public_names_are_listed_and_there():
         "OutputError",
         "StaticMask",
         "StaticMaskError",
-        "astrodrizzle",
+        *("apply", "astrodrizzle"),
         "compare",
         *("edit", "explain", "export", "import_mask", "recount", "sweep"),
         "__version__",
         "createMask",
         "create_masks",
         *("ChipRecord", "Difference", "Edit", "ExposureReport", "Explanation", "Export"),
-        *("MaskReport", "PixelInChip", "Quality", "QualityCheck", "Report", "SweepRow"),
+        *("FlaggedChip", "MaskReport", "PixelInChip", "Quality", "QualityCheck", "Report"),
+        "SweepRow",
     }
     assert set(staticmask_cli.__all__) <= set(dir(staticmask_cli))
     for name in staticmask_cli.__all__:

@@ -5,7 +5,7 @@ To add a command, write its core in ``masking/`` and a function here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -22,7 +22,9 @@ from staticmask_cli.cli.options import (
 )
 from staticmask_cli.cli.run import TROUBLE, Outcome, Run, execute
 from staticmask_cli.config import spec
+from staticmask_cli.config.checks import check_apply
 from staticmask_cli.errors import CHECKS_FAILED, ConfigError
+from staticmask_cli.exposures.dq_bits import BADPIX
 from staticmask_cli.exposures.inputs import are_masks
 from staticmask_cli.settings import ExportFormat
 
@@ -35,19 +37,24 @@ _CHECKS = (
     *("strict", "max_low_excess", "max_mode_offset", "max_rms_ratio", "max_clustered"),
     *("max_single_exposure", "max_unrepeated", "max_threshold_depth", "max_bad"),
 )
+_APPLYING = ("group", "keep_going", "any_product", "output_dir", "overwrite", "lock_timeout")
 
 # The texts are not docstrings, which python -OO removes.
-#: The usage of each command.
-SYNOPSIS = [
-    "[make] [OPTIONS] [INPUT]...",
-    "sweep [--sigmas 3,3.5,4,5,6] [OPTIONS] [INPUT]...",
-    "explain --pixel X,Y [--pixel X,Y]... [OPTIONS] [INPUT]...",
-    "compare OLD [OPTIONS] [INPUT]...",
-    "recount MASK... -m N [OPTIONS]",
-    "export MASK... --format FORMAT -o DIR [OPTIONS]",
-    "import TABLE... --like MASK -o DIR [OPTIONS]",
-    "edit MASK -o DIR [--or MASK] [--and MASK] [OPTIONS]",
-]
+#: The usage of each command, without the name of the program.
+SYNOPSIS = {
+    "make": ["[make] [OPTIONS] [INPUT]..."],
+    "sweep": ["sweep [--sigmas 3,3.5,4,5,6] [OPTIONS] [INPUT]..."],
+    "explain": ["explain --pixel X,Y [--pixel X,Y]... [OPTIONS] [INPUT]..."],
+    "compare": ["compare OLD [OPTIONS] [INPUT]..."],
+    "recount": ["recount MASK... -m N [OPTIONS]"],
+    "apply": [
+        "apply MASK... --to EXPOSURES -o DIR [OPTIONS]",
+        "apply --undo --to EXPOSURES -o DIR [OPTIONS]",
+    ],
+    "export": ["export MASK... --format FORMAT -o DIR [OPTIONS]"],
+    "import": ["import TABLE... --like MASK -o DIR [OPTIONS]"],
+    "edit": ["edit MASK -o DIR [--or MASK] [--and MASK] [OPTIONS]"],
+}
 _MAKE = """
 Make static bad-pixel masks from calibrated Hubble exposures, one for each chip.
 INPUT may be exposures, their URLs, quoted patterns, comma lists, @lists (@-: standard
@@ -96,6 +103,16 @@ Rewrite masks for another number of exposures in which a pixel must be bad.
 
 MASK may be masks made with --counts, or folders of them. No exposure is read.
 """
+_APPLY = """
+Set the bad pixels of masks as a bit in the DQ arrays of exposures.
+
+MASK may be masks or folders of them. The smallest mask that covers a chip is used, so
+that masks of full frames serve subarrays. Copies of the exposures are written; nothing
+else in them changes but HISTORY. The columns are exposure, chip, mask, bad pixels,
+those that were flagged before by any bit, and those in which the bit is new.
+
+--undo takes back exactly the pixels that an earlier run set.
+"""
 _EXPORT = """
 Write masks in the forms that other programs read.
 
@@ -124,11 +141,10 @@ no exposures can be added to it, and it cannot be recounted.
 def _command(
     name: str,
     keys: Iterable[str],
-    synopsis: list[str],
     text: str,
     *,
     input_metavar: str = "[INPUT]...",
-    required: Collection[str] = (),
+    required: Mapping[str, str] | None = None,
     failure: int = 1,
     **more: Any,
 ) -> Callable[[Callable[[Run], Outcome]], Command]:
@@ -139,14 +155,12 @@ def _command(
     name : str
     keys : iterable of str
         The configuration keys that the command takes as options.
-    synopsis : list of str
-        Its usage lines.
     text : str
         Its help.
     input_metavar : str
         Name of its input in the usage, in brackets if optional.
-    required : collection of str
-        Keys whose default the command does not accept.
+    required : mapping of str to str, optional
+        As for `key_options`.
     failure : int
         Exit status of a run that fails.
     **more
@@ -168,13 +182,14 @@ def _command(
             )
             # click lists the parameters that decorators have added to a function last to first.
             own = reversed(getattr(function, "__click_params__", []))
-            return [*key_options(keys, required), *common_options(), *own, inputs]
+            return [*key_options(keys, required or {}), *common_options(), *own, inputs]
 
+        shown = SYNOPSIS.values() if name == "make" else [SYNOPSIS[name]]
         return Command(
             name,
             callback=callback,
             parameters=parameters,
-            synopsis=synopsis,
+            synopsis=[line for lines in shown for line in lines],
             help=text,
             **more,
         )
@@ -197,7 +212,7 @@ def _refuse_commands(
 
 
 @_command(
-    *("make", spec.keys().keys() - {"input"}, SYNOPSIS, _MAKE),
+    *("make", spec.keys().keys() - {"input"}, _MAKE),
     short_help=_MAKE_SHORT,
     after=_AFTER_MAKE,
 )
@@ -241,7 +256,7 @@ def make(run: Run) -> Outcome:
     return Outcome(report.rows(), CHECKS_FAILED if is_strict else 0, HEADING if is_table else None)
 
 
-@_command("sweep", _READING, [SYNOPSIS[1]], _SWEEP)
+@_command("sweep", _READING, _SWEEP)
 @click.option(
     "--sigmas",
     cls=Option,
@@ -265,7 +280,7 @@ def sweep(run: Run) -> Outcome:
     return Outcome([HEADING, *(row.cells() for row in rows)])
 
 
-@_command("explain", (*_READING, "static_sig"), [SYNOPSIS[2]], _EXPLAIN)
+@_command("explain", (*_READING, "static_sig"), _EXPLAIN)
 @click.option(
     *("--pixel", "pixels"),
     cls=Option,
@@ -291,7 +306,7 @@ def explain(run: Run) -> Outcome:
 
 
 @_command(
-    *("compare", (*_READING, "static_sig", "output_dir"), [SYNOPSIS[3]], _COMPARE),
+    *("compare", (*_READING, "static_sig", "output_dir"), _COMPARE),
     failure=TROUBLE,
 )
 @click.argument("old", metavar="OLD", shell_complete=complete_files)
@@ -316,9 +331,9 @@ def compare(run: Run) -> Outcome:
 
 
 @_command(
-    *("recount", ("min_exposures", *_CHECKS, "jobs", "lock_timeout"), [SYNOPSIS[4]], _RECOUNT),
+    *("recount", ("min_exposures", *_CHECKS, "jobs", "lock_timeout"), _RECOUNT),
     input_metavar="MASK...",
-    required=["min_exposures"],
+    required={"min_exposures": "required"},
 )
 def recount(run: Run) -> Outcome:
     """Rewrite masks for another ``min_exposures``."""
@@ -334,6 +349,77 @@ def recount(run: Run) -> Outcome:
     return Outcome([mask.cells() for mask in masks], status)
 
 
+@_command(
+    *("apply", _APPLYING, _APPLY),
+    input_metavar="[MASK]...",
+    required={"output_dir": "required unless --in-place"},
+)
+@click.option(
+    "--to",
+    "exposures",
+    cls=Option,
+    heading="Input",
+    multiple=True,
+    required=True,
+    metavar="EXPOSURES",
+    help="Exposures, a quoted pattern or an @list; may be repeated",
+)
+@click.option(
+    "--bit",
+    cls=Option,
+    heading="Output",
+    default=BADPIX,
+    metavar="BIT",
+    help=f"DQ bit to set, by name or number  [default: {BADPIX}]",
+)
+@click.option(
+    "--in-place",
+    cls=Option,
+    heading="Output",
+    is_flag=True,
+    help="Change the exposures instead of writing copies",
+)
+@click.option(
+    "--undo",
+    cls=Option,
+    is_flag=True,
+    help="Take back what an earlier run set",
+)
+@click.option(
+    *("-n", "--dry-run"),
+    cls=Option,
+    is_flag=True,
+    help="Check everything, write nothing",
+)
+def apply(run: Run) -> Outcome:
+    """Set bad pixels as a DQ bit."""
+    from staticmask_cli.masking.apply import (  # noqa: PLC0415 - needs numpy
+        HEADING,
+        UNDO_HEADING,
+        advice,
+        apply_masks,
+    )
+
+    options = run.options
+    undo, in_place = options["undo"], options["in_place"]
+    has_folder = run.configuration.origins["output_dir"] != spec.DEFAULT
+    check_apply(run.given.keys(), has_folder=has_folder, undo=undo, in_place=in_place)
+    chips = apply_masks(
+        run.settings.without_masks(),
+        options["exposures"],
+        bit=options["bit"],
+        undo=undo,
+        in_place=in_place,
+        dry_run=options["dry_run"],
+        progress=run.progress,
+        run_record=run.record,
+    )
+    run.record.answer = [chip.document() for chip in chips]
+    rows = [chip.cells() for chip in chips]
+    rows += [(f"# {line}",) for line in advice(chips)]
+    return Outcome(rows, heading=UNDO_HEADING if undo else HEADING)
+
+
 # The keys of commands that write new files from masks.
 _WRITING = ("output_dir", "overwrite", "lock_timeout")
 
@@ -344,9 +430,9 @@ def _check_output_dir(run: Run) -> None:
 
 
 @_command(
-    *("export", (*_WRITING, "jobs"), [SYNOPSIS[5]], _EXPORT),
+    *("export", (*_WRITING, "jobs"), _EXPORT),
     input_metavar="MASK...",
-    required=["output_dir"],
+    required={"output_dir": "required"},
 )
 @click.option(
     *("--format", "form"),
@@ -368,9 +454,9 @@ def export(run: Run) -> Outcome:
 
 
 @_command(
-    *("import", _WRITING, [SYNOPSIS[6]], _IMPORT),
+    *("import", _WRITING, _IMPORT),
     input_metavar="TABLE...",
-    required=["output_dir"],
+    required={"output_dir": "required"},
 )
 @click.option(
     "--like",
@@ -391,9 +477,9 @@ def import_mask(run: Run) -> Outcome:
 
 
 @_command(
-    *("edit", _WRITING, [SYNOPSIS[7]], _EDIT),
+    *("edit", _WRITING, _EDIT),
     input_metavar="MASK",
-    required=["output_dir"],
+    required={"output_dir": "required"},
 )
 @click.option(
     *("--or", "or_"),

@@ -76,6 +76,7 @@ main = _Program(
         commands.explain,
         commands.compare,
         commands.recount,
+        commands.apply,
         commands.export,
         commands.import_mask,
         commands.edit,

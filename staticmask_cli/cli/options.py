@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -123,31 +123,26 @@ class Command(click.Command):
             formatter.write(self._after)
 
 
-def key_options(names: Iterable[str], required: Collection[str] = ()) -> list[Option]:
+def key_options(names: Iterable[str], required: Mapping[str, str]) -> list[Option]:
     """Return the options of configuration keys, in the order of the configspec.
 
     Parameters
     ----------
     names : iterable of str
         The keys, in any order.
-    required : collection of str
-        Those whose default the command does not accept.
+    required : mapping of str to str
+        For those whose default the command does not accept: what to show instead.
     """
     wanted = set(names)
-    return [
-        _key_option(key, is_required=name in required)
-        for name, key in keys().items()
-        if name in wanted
-    ]
+    return [_key_option(key, required.get(name)) for name, key in keys().items() if name in wanted]
 
 
-def _key_option(key: Key, *, is_required: bool) -> Option:
+def _key_option(key: Key, required: str | None) -> Option:
     long = f"--{key.name.replace('_', '-')}"
     metavar = _METAVARS.get(key.kind)
     value = default(key.name)
-    shown = f"  [default: {'on' if value is True else value}]" if value not in (None, False) else ""
-    if is_required:
-        shown = "  [required]"
+    shown = f"default: {'on' if value is True else value}" if value not in (None, False) else ""
+    shown = required or shown
     return Option(
         [
             *filter(None, [_SHORT.get(key.name)]),
@@ -157,7 +152,7 @@ def _key_option(key: Key, *, is_required: bool) -> Option:
         heading=key.heading,
         default=None,
         metavar=metavar,
-        help=key.summary + shown,
+        help=key.summary + (f"  [{shown}]" if shown else ""),
     )
 
 

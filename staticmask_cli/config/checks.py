@@ -6,7 +6,7 @@ import math
 import operator
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from fractions import Fraction
 from numbers import Real
 from typing import Any, SupportsIndex
@@ -66,6 +66,33 @@ def native(value: Any) -> Any:
     if isinstance(value, SupportsIndex) and not isinstance(value, bool):
         return operator.index(value)
     return value
+
+
+def check_apply(given: Container[str], *, has_folder: bool, undo: bool, in_place: bool) -> None:
+    """Check that the arguments of apply agree.
+
+    Parameters
+    ----------
+    given : container of str
+        The configuration keys that were given.
+    has_folder : bool
+        Whether a folder for copies was given, perhaps by the configuration.
+    undo, in_place : bool
+        As for ``apply``.
+
+    Raises
+    ------
+    ConfigError
+        If they do not.
+    """
+    if undo and "input" in given:
+        raise ConfigError("undo takes no masks; the exposures record what was set")
+    if not undo and "input" not in given:
+        raise ConfigError("MASK is missing; give masks or folders of masks")
+    if in_place and "output_dir" in given:
+        raise ConfigError("in-place and output-dir exclude each other; choose one")
+    if not in_place and not has_folder:
+        raise ConfigError("output-dir is missing; give a folder for the copies, or in-place")
 
 
 def _plain(value: Any) -> str:

@@ -30,6 +30,9 @@ from staticmask_cli.exposures.opening import FilePath, exists
 from staticmask_cli.exposures.products import calibration, flags_twin, why_refused
 from staticmask_cli.settings import Group, Settings
 
+#: EXTNAME of the table of flags that were set from masks; see `flagging`.
+FLAG_TABLE = "STATICMASK"
+
 _DIMENSIONS = 2  # rows and columns
 
 
@@ -167,7 +170,24 @@ def exposure_of(
             problems.append(f"{path}: SCI,{hdu.version}: {error}")
     if problems:
         raise InputError(*problems)
-    return Exposure(chips=tuple(chips), notes=(*notes, *_missing_extensions(hdus, science)))
+    more = _missing_extensions(hdus, science)
+    if settings.final_bits is not None:
+        more += _already_flagged(path, hdus)
+    return Exposure(chips=tuple(chips), notes=(*notes, *more))
+
+
+def _already_flagged(path: FilePath, hdus: Sequence[Hdu]) -> tuple[str, ...]:
+    """Return a warning if DQ arrays have flags from masks, which masks would feed on."""
+    twin = flags_twin(path)
+    if twin is not None and exists(twin):
+        hdus = (*hdus, *scan(twin)[0])
+    if all(hdu.name != FLAG_TABLE for hdu in hdus):
+        return ()
+    warning = (
+        "its DQ flags include pixels of a mask, which final_bits puts into masks again; "
+        "use the exposure as it was before 'staticmask apply'"
+    )
+    return (warning,)
 
 
 def _missing_extensions(hdus: Sequence[Hdu], science: Sequence[Hdu]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from staticmask_cli.exposures.instruments import DQ_BITS
+from staticmask_cli.exposures.instruments import DQ_BITS, flag_names
 
 
 def good_bits(final_bits: str, names: dict[str, int]) -> int:
@@ -51,6 +51,53 @@ def good_bits(final_bits: str, names: dict[str, int]) -> int:
     if bits is None:
         raise ValueError("no DQ bits given")
     return int(bits)
+
+
+#: The name of the DQ bit that `apply` sets unless another is given.
+BADPIX = "BADPIX"
+# Names of bits that users may set without changing the meaning of others.
+_FREE = (BADPIX, "USER")
+_CRDRIZ = 4096
+
+
+def single_bit(text: str, instrument: str) -> int:
+    """Return the DQ bit of a name or number.
+
+    Parameters
+    ----------
+    text : str
+        The name of one bit of the instrument, in any case, or its number.
+    instrument : str
+
+    Raises
+    ------
+    ValueError
+        If it is not one bit, or is 4096, which AstroDrizzle resets.
+
+    Examples
+    --------
+    >>> single_bit("BADPIX", "NICMOS"), single_bit("16384", "ACS")
+    (32, 16384)
+    """
+    names = DQ_BITS.get(instrument, {})
+    if text.isascii() and text.isdecimal():
+        bit = int(text)
+        if bit.bit_count() != 1 or bit >= 1 << 16:
+            raise ValueError(f"{text} is not one bit: 1, 2, 4, ... or 32768")
+    elif text.upper() in names:
+        bit = names[text.upper()]
+    else:
+        known = f"its bits are {', '.join(names)}" if names else "give a number"
+        raise ValueError(f"{text} is not the name of a DQ bit of {instrument}; {known}")
+    if bit == _CRDRIZ:
+        raise ValueError("AstroDrizzle resets 4096 before it reads DQ arrays; give another bit")
+    return bit
+
+
+def other_meaning(bit: int, instrument: str) -> str | None:
+    """Return the name of a bit that does not mean bad pixels; None if it may be set freely."""
+    (name,) = flag_names(bit, instrument)
+    return None if name in _FREE or name == str(bit) else name
 
 
 def check_bits(final_bits: str) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from staticmask_cli.errors import printable
 from staticmask_cli.exposures.headers import as_word
 from staticmask_cli.exposures.opening import FilePath
+
+Located = TypeVar("Located", bound=FilePath)
 
 #: Suffixes of calibrated exposures. Where an exposure can have two of them, the more
 #: fully corrected one is first: with CTE correction before without.
@@ -159,10 +161,10 @@ def best_first(paths: Iterable[FilePath]) -> list[FilePath]:
     return sorted(paths, key=lambda path: path in ranks and ranks[path][1] > best[ranks[path][0]])
 
 
-def flags_twin(path: FilePath) -> FilePath | None:
+def flags_twin(path: Located) -> Located | None:
     """Return the DQ file of a WFPC2 exposure, from its name; None for other names."""
     match = _SCIENCE_TWIN.fullmatch(path.name)
-    return path.with_name("1".join(match.groups())) if match else None
+    return cast("Located", path.with_name("1".join(match.groups()))) if match else None
 
 
 def _split(name: str) -> tuple[str, str]:

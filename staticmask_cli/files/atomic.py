@@ -142,10 +142,10 @@ def part_of(path: Path) -> Path:
 
 
 def clear_parts(folder: Path) -> None:
-    """Remove parts of masks from a locked folder."""
+    """Remove parts of masks and flagged exposures from a locked folder."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):  # noqa: PTH208 - names alone
-            if re.fullmatch(r"\..+\.(fits|csv|reg)\.[0-9a-f]{8}\.part", name, re.DOTALL):
+            if re.fullmatch(r"\..+\.(fits(\.fz)?|csv|reg)\.[0-9a-f]{8}\.part", name, re.DOTALL):
                 with contextlib.suppress(OSError):
                     (folder / name).unlink()
 

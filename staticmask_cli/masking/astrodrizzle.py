@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError, StaticMaskError
 from staticmask_cli.exposures.chips import Chip, open_exposure
-from staticmask_cli.exposures.inputs import resolve_masks
 from staticmask_cli.masks.matching import MaskSet
 from staticmask_cli.settings import Settings
 
@@ -47,10 +46,7 @@ def replaced_step(masks: Iterable[str], settings: Settings) -> Iterator[None]:
         has no mask.
     """
     module = _step_module()
-    paths, unresolved = resolve_masks(masks)
-    if unresolved:
-        raise InputError(*unresolved)
-    found = MaskSet(paths)
+    found = MaskSet(masks)
     original = module.createStaticMask
     with tempfile.TemporaryDirectory(prefix="staticmask-") as folder:
 
@@ -107,8 +103,8 @@ def _assign(images: Iterable[Any], masks: MaskSet, settings: Settings, folder: P
                 continue
             try:
                 matched = masks.of(chip.identity)
-            except InputError as error:
-                problems += [f"{path}: SCI,{number}: {problem}" for problem in error.problems]
+            except ValueError as error:
+                problems.append(f"{path}: SCI,{number}: {error}")
                 continue
             log.info("%s SCI,%s: mask %s", path.name, number, matched.path)
             extension = image[f"{image.scienceExt},{number}"]

@@ -22,7 +22,13 @@ from staticmask_cli.masking.exposure_loop import (
     workers_of,
 )
 from staticmask_cli.masking.measure import Measured, measure
-from staticmask_cli.masking.write import Accumulated, OvertakenError, plan_masks, write_masks
+from staticmask_cli.masking.write import (
+    Accumulated,
+    OvertakenError,
+    check_edited,
+    plan_masks,
+    write_masks,
+)
 from staticmask_cli.masks.builder import MaskBuilder
 from staticmask_cli.masks.existing import ExistingMasks
 from staticmask_cli.masks.quality import QualityCheck, failed
@@ -203,6 +209,8 @@ def _make_once(
             run_record.masks = plan_masks(
                 made, existing, given, settings, run_record, pixels=not dry_run
             )
+            if dry_run:
+                check_edited(run_record.masks, settings)
     _report_as_in_masks(run_record)
     log_skipped(loop.problems)
 

@@ -135,12 +135,24 @@ def write_masks(
             for name in possible_names(identity, settings.prefix)
         }
         masks = plan_masks(accumulated, before, given, settings, run_record, pixels=True)
+        check_edited(masks, settings)
         targets = {folder / Path(mask.path).name: mask for mask in masks}
-        edited = [] if settings.overwrite else list(filter(was_edited, targets))
-        if edited:
-            advice = "use another --output-dir, or --overwrite to replace it"
-            raise OutputError(*(f"{path}: was edited or imported; {advice}" for path in edited))
         put_masks(targets, states, jobs_of(settings), run_record)
+
+
+def check_edited(masks: Iterable[MaskReport], settings: Settings) -> None:
+    """Check that no edited or imported mask would be replaced without being asked for.
+
+    Raises
+    ------
+    OutputError
+        If one would.
+    """
+    paths = [Path(settings.output_dir) / Path(mask.path).name for mask in masks]
+    edited = [] if settings.overwrite else list(filter(was_edited, paths))
+    if edited:
+        advice = "use another --output-dir, or --overwrite to replace it"
+        raise OutputError(*(f"{path}: was edited or imported; {advice}" for path in edited))
 
 
 def put_masks(

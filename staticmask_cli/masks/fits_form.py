@@ -457,7 +457,7 @@ def read_any(path: Path) -> StaticMask:
         if hdus[0].header.get("FILETYPE") == BAD_IMAGE:  # 0 and 1 mean the opposite
             raise InputError(f"{path}: is an exported image, not a mask; give the mask itself")
         pixels = np.asarray(hdus[0].data)
-        if pixels.ndim != 2 or not np.isin(pixels, (0, 1)).all():  # noqa: PLR2004 - rows, columns
+        if pixels.ndim != 2 or not ((pixels == 0) | (pixels == 1)).all():  # noqa: PLR2004 - rows, columns
             raise not_a_mask
         with suppress(MaskFormError):
             return _mask(hdus, _table_of(hdus, extent))

@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError
+from staticmask_cli.exposures.fits_files import scan
+from staticmask_cli.exposures.headers import as_word
+from staticmask_cli.exposures.inputs import resolve_masks
 from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.static_mask import StaticMask
 
@@ -21,13 +24,25 @@ class Matched(NamedTuple):
     ----------
     path : Path
         File of the mask.
+    datasum : str
+        Its DATASUM; empty if missing.
     bad : ndarray of bool
         The bad pixels of the chip, rows x columns, True for bad; the mask is cut to the
         region of the chip.
     """
 
     path: Path
+    datasum: str
     bad: NDArray[np.bool_]
+
+
+class _Read(NamedTuple):
+    """A mask that was read, and the silicon that it belongs to."""
+
+    path: Path
+    datasum: str
+    identity: ChipIdentity
+    mask: StaticMask
 
 
 class MaskSet:
@@ -35,32 +50,31 @@ class MaskSet:
 
     Parameters
     ----------
-    paths : iterable of Path
-        The masks.
+    entries : iterable of str
+        Masks, patterns, or folders of masks.
 
     Raises
     ------
     InputError
-        If masks cannot be read or do not record their detector, or if several belong to
-        the same silicon.
+        If masks are missing, cannot be read or do not record their chip. None is left
+        out: a larger one would take its place.
     """
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._masks: dict[ChipIdentity, tuple[Path, StaticMask]] = {}
-        problems: list[str] = []
+    def __init__(self, entries: Iterable[str]) -> None:
+        paths, unresolved = resolve_masks(entries)
+        self._masks: list[_Read] = []
+        problems = list(unresolved)
         for path in paths:
             try:
                 mask = StaticMask.read(path)
+                datasum = as_word(scan(path)[0][0].header, "DATASUM")
             except InputError as error:
                 problems += error.problems
                 continue
             if mask.identity is None:
-                problems.append(f"{path}: does not record its detector; make it with staticmask")
-            elif mask.identity in self._masks:
-                other, _ = self._masks[mask.identity]
-                problems.append(f"{path}: is a mask of the same chip as {other}; give one of them")
+                problems.append(f"{path}: does not record its chip; make it with staticmask")
             else:
-                self._masks[mask.identity] = path, mask
+                self._masks.append(_Read(path, datasum, mask.identity, mask))
         if problems:
             raise InputError(*problems)
 
@@ -69,23 +83,29 @@ class MaskSet:
 
         Raises
         ------
-        InputError
-            If no mask covers it; the message does not name the exposure.
+        ValueError
+            If no mask covers it, or several of the same size do; the message is the reason.
         """
-        same = [
-            (one, *found)
-            for one, found in self._masks.items()
-            if _silicon(one) == _silicon(identity)
-        ]
+        same = [one for one in self._masks if _silicon(one.identity) == _silicon(identity)]
         if not same:
-            raise InputError(f"no mask of {identity}")
-        covering = [found for found in same if _covers(found[0], identity)]
+            raise ValueError(f"no mask of {identity}")
+        covering = [
+            (one, corner) for one in same if (corner := _corner(one.identity, identity)) is not None
+        ]
         if not covering:
-            names = ", ".join(str(path) for _, path, _ in same)
-            raise InputError(f"no mask covers {identity}: {names}")
-        one, path, mask = min(covering, key=lambda found: found[2].total)
-        y, x = (identity.y0 - one.y0) // one.ybin, (identity.x0 - one.x0) // one.xbin
-        return Matched(path, mask.bad[y : y + identity.rows, x : x + identity.columns])
+            raise ValueError(f"no mask covers {identity}: {_names(same)}")
+        size = min(one.mask.total for one, _ in covering)
+        smallest = [found for found in covering if found[0].mask.total == size]
+        if len(smallest) > 1:
+            names = _names(one for one, _ in smallest)
+            raise ValueError(f"several masks of the same size cover {identity}: {names}")
+        ((found, (x, y)),) = smallest
+        bad = found.mask.bad[y : y + identity.rows, x : x + identity.columns]
+        return Matched(found.path, found.datasum, bad)
+
+
+def _names(masks: Iterable[_Read]) -> str:
+    return ", ".join(str(one.path) for one in masks)
 
 
 def _silicon(identity: ChipIdentity) -> tuple[object, ...]:
@@ -96,11 +116,9 @@ def _silicon(identity: ChipIdentity) -> tuple[object, ...]:
     )
 
 
-def _covers(mask: ChipIdentity, chip: ChipIdentity) -> bool:
-    """Return whether a mask of the same silicon contains all pixels of a chip."""
-    for corner, size, binning in (("x0", "columns", "xbin"), ("y0", "rows", "ybin")):
-        step = getattr(chip, binning)
-        offset = getattr(chip, corner) - getattr(mask, corner)
-        if offset % step or not 0 <= offset // step <= getattr(mask, size) - getattr(chip, size):
-            return False
-    return True
+def _corner(mask: ChipIdentity, chip: ChipIdentity) -> tuple[int, int] | None:
+    """Return column and row of a chip's corner in a mask; None if the mask does not cover it."""
+    x, x_rest = divmod(chip.x0 - mask.x0, chip.xbin)
+    y, y_rest = divmod(chip.y0 - mask.y0, chip.ybin)
+    is_inside = min(x, y) >= 0 and x + chip.columns <= mask.columns and y + chip.rows <= mask.rows
+    return (x, y) if is_inside and not x_rest and not y_rest else None

@@ -181,8 +181,9 @@ def calibrate(values: Floats, predicted: Prediction, *, needs_scatter: bool = Tr
     (True, True)
     """
     if needs_scatter:
-        differ = predicted.scatter > 0
-        values, predicted = values[differ], Prediction(*(part[differ] for part in predicted))
+        # Pixels that equal their prediction are at the rim of a region that was set to a value.
+        used = (predicted.scatter > 0) & (values != predicted.level)
+        values, predicted = values[used], Prediction(*(part[used] for part in predicted))
     residuals = values - predicted.level
     by_level, offset, noise = _fit(predicted.level, residuals, _BINS[0], long_tails=False)
     known = noise > 0
@@ -220,11 +221,13 @@ def _fit(
         nodes.append(quantity[(start + end) // 2])
         centres.append(median - min(max(skew, 0.0), _LARGEST_OFFSET * noise))
         noises.append(noise)
-    # Places without spread, such as those that were set to zero, are not pooled with others.
-    has_spread = np.array(noises) > 0
-    rising = np.zeros(len(noises))
-    rising[has_spread] = _rising(np.array(noises)[has_spread], np.diff(edges)[has_spread])
-    curve = Curve(*np.array([nodes, np.minimum(centres, rising), rising], np.float32))
+    of_bins = np.array([nodes, centres, noises, np.diff(edges)])
+    has_spread = of_bins[2] > 0
+    if has_spread.any():  # places without, such as those that were set to zero, have no noise
+        of_bins = of_bins[:, has_spread]
+    rising = _rising(of_bins[2], of_bins[3])
+    centre = np.minimum(of_bins[1], rising)
+    curve = Curve(*np.array([of_bins[0], centre, rising], np.float32))
     at_each = np.empty((2, order.size), np.float32)
     at_each[:, order] = curve.at(quantity)  # in their order, which is several times faster
     return curve, *at_each
@@ -262,7 +265,7 @@ def _edges(quantity: Floats, bins: int) -> list[int]:
     return [*edges, size]
 
 
-def _rising(values: NDArray[np.float64], weights: NDArray[np.int64]) -> list[float]:
+def _rising(values: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
     """Return the nearest sequence that never falls (pool adjacent violators).
 
     Robertson, Wright & Dykstra, Order Restricted Statistical Inference, section 1.2.

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from staticmask_cli import InputError, create_masks
+from staticmask_cli import InputError, apply, create_masks
 from staticmask_cli.exposures import remote
 from tests.conftest import without_settings
 from tests.support.makers import INSTRUMENTS, association, exposure, instrument_exposure, sky
@@ -359,6 +359,15 @@ def test_urls_that_cannot_be_used(entry: str, reason: str, tmp_path: Path) -> No
     (line,) = caught.value.problems
     assert line.startswith(reason)
     assert "RET" not in line
+
+
+def test_only_local_exposures_are_flagged(server: Server, tmp_path: Path) -> None:
+    path = chips(server.folder / "a_flt.fits")
+    run(path, out=tmp_path / "masks")
+    url = f"{server.url}/a_flt.fits"
+    with pytest.raises(InputError, match=f"^{url}: is at a URL; download it$"):
+        apply(tmp_path / "masks", url, bit="64", output_dir=tmp_path / "out")
+    assert server.requests == []
 
 
 def test_masks_are_not_read_from_urls(server: Server, staticmask: Run) -> None:

@@ -147,6 +147,8 @@ def test_a_new_run_replaces_an_edited_mask_only_on_request(
     result = staticmask("?_flt.fits", "-o", "e")
     said = "was edited or imported; use another --output-dir, or --overwrite to replace it"
     assert (result.returncode, result.stderr) == (1, f"staticmask: error: e/{NAME}: {said}\n")
+    result = staticmask("?_flt.fits", "-o", "e", "--dry-run")
+    assert (result.returncode, result.stderr) == (1, f"staticmask: error: e/{NAME}: {said}\n")
     assert edited.read_bytes() == before
     assert staticmask("compare", "e", "?_flt.fits", "-o", "e").returncode == 1, "they differ"
     assert staticmask("?_flt.fits", "-o", "e", "--overwrite").returncode == 0

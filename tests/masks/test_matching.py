@@ -45,17 +45,18 @@ WHOLE = part(0, 0, 60, 80)
 
 def test_a_mask_of_the_whole_chip_is_cut_to_the_region_of_a_subarray(tmp_path):
     path, bad = mask(tmp_path, "whole", (0, 0), (60, 80))
-    found = MaskSet([path]).of(part(10, 20, 30, 40))
+    found = MaskSet([str(path)]).of(part(10, 20, 30, 40))
     assert found.path == path
+    assert found.datasum == fits.getheader(path)["DATASUM"]
     np.testing.assert_array_equal(found.bad, bad[20:50, 10:50])
-    np.testing.assert_array_equal(MaskSet([path]).of(WHOLE).bad, bad)
+    np.testing.assert_array_equal(MaskSet([str(path)]).of(WHOLE).bad, bad)
 
 
 def test_the_smallest_mask_that_covers_a_chip_is_used(tmp_path):
     whole, _ = mask(tmp_path, "whole", (0, 0), (60, 80))
     some, bad = mask(tmp_path, "some", (8, 16), (40, 50), seed=2)
     for paths in ([whole, some], [some, whole]):
-        masks = MaskSet(paths)
+        masks = MaskSet(map(str, paths))
         found = masks.of(part(10, 20, 30, 40))
         assert found.path == some
         np.testing.assert_array_equal(found.bad, bad[4:34, 2:42])
@@ -73,8 +74,8 @@ def test_the_smallest_mask_that_covers_a_chip_is_used(tmp_path):
 )
 def test_a_chip_that_no_mask_covers_is_an_error(identity, tmp_path):
     path, _ = mask(tmp_path, "whole", (0, 0), (60, 80))
-    with pytest.raises(InputError, match=f"^no mask covers {identity}: {path}$"):
-        MaskSet([path]).of(identity)
+    with pytest.raises(ValueError, match=f"^no mask covers {identity}: {path}$"):
+        MaskSet([str(path)]).of(identity)
 
 
 @pytest.mark.parametrize(
@@ -88,20 +89,29 @@ def test_a_chip_that_no_mask_covers_is_an_error(identity, tmp_path):
 )
 def test_other_silicon_and_binnings_have_no_mask(identity, tmp_path):
     path, _ = mask(tmp_path, "whole", (0, 0), (60, 80))
-    with pytest.raises(InputError, match=f"^no mask of {identity}$"):
-        MaskSet([path]).of(identity)
+    with pytest.raises(ValueError, match=f"^no mask of {identity}$"):
+        MaskSet([str(path)]).of(identity)
+
+
+def test_of_several_masks_of_the_same_size_none_is_chosen(tmp_path):
+    first, _ = mask(tmp_path, "first", (0, 0), (60, 80))
+    second, _ = mask(tmp_path, "second", (0, 0), (60, 80), seed=2)
+    some, bad = mask(tmp_path, "some", (8, 16), (40, 50), seed=3)
+    masks = MaskSet(map(str, [first, second, some]))
+    message = f"^several masks of the same size cover {WHOLE}: {first}, {second}$"
+    with pytest.raises(ValueError, match=message):
+        masks.of(WHOLE)
+    np.testing.assert_array_equal(masks.of(part(8, 16, 40, 50)).bad, bad)
 
 
 def test_masks_that_cannot_be_matched_are_errors(tmp_path):
-    path, bad = mask(tmp_path, "whole", (0, 0), (60, 80))
-    twin, _ = mask(tmp_path, "twin", (0, 0), (60, 80), seed=2)
+    _, bad = mask(tmp_path, "whole", (0, 0), (60, 80))
     bare = tmp_path / "bare_staticMask.fits"
     fits.PrimaryHDU((~bad).astype("i2")).writeto(bare)
     broken = tmp_path / "broken_staticMask.fits"
     broken.write_text("broken")
     with pytest.raises(InputError) as caught:
-        MaskSet([path, twin, bare, broken])
-    first, second, third = caught.value.problems
-    assert first == f"{twin}: is a mask of the same chip as {path}; give one of them"
-    assert second == f"{bare}: does not record its detector; make it with staticmask"
-    assert third.startswith(f"{broken}: ")
+        MaskSet([str(bare), str(broken)])
+    first, second = caught.value.problems
+    assert first == f"{bare}: does not record its chip; make it with staticmask"
+    assert second.startswith(f"{broken}: ")

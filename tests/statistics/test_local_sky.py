@@ -18,6 +18,7 @@ from staticmask_cli.statistics.neighbours import Prediction
 from staticmask_cli.statistics.residuals import Calibration, _order, _rising, calibrate
 from staticmask_cli.statistics.votes import pack
 from tests.support import fields
+from tests.support.scenes import field
 
 SHAPE = (220, 240)
 READ_NOISE = 4.0
@@ -400,6 +401,20 @@ def test_half_a_chip_without_pixels_does_not_matter() -> None:
     found = low(pixels)
     assert found[50, 99]
     few(found, 4)
+
+
+@pytest.mark.parametrize("kind", ["nebulous", "filaments"])
+def test_a_frame_that_was_set_to_zero_does_not_narrow_the_noise_of_faint_places(
+    kind: str,
+) -> None:
+    made = field(kind, 1, count=1)
+    (pixels,) = made.exposures
+    framed = pixels.copy()
+    inner = np.s_[40:-40, 40:-40]
+    framed[:] = 0
+    framed[inner] = pixels[inner]
+    false = [np.count_nonzero((low(p) & ~made.defects)[inner]) for p in (pixels, framed)]
+    assert false[1] <= false[0] + 5
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6])
