@@ -104,7 +104,7 @@ def create_masks(
     Parameters
     ----------
     input : str, path, or iterable of these, optional
-        Names, patterns, comma lists, @lists and association tables.
+        Names, URLs, patterns, comma lists, @lists and association tables.
     config : str or path, optional
         A configuration file, or an ``astrodrizzle.cfg``.
     group : str or int, optional

@@ -61,8 +61,9 @@ SYNOPSIS = {
 }
 _MAKE = """
 Make static bad-pixel masks from calibrated Hubble exposures, one for each chip.
-INPUT may be exposures, quoted patterns, comma lists, @lists (@-: standard input) or
-association tables (*_asn.fits). It defaults to the configuration's, '*flt.fits'.
+INPUT may be exposures, their URLs, quoted patterns, comma lists, @lists (@-: standard
+input) or association tables (*_asn.fits). It defaults to the configuration's,
+'*flt.fits'.
 
 \b
 Examples:

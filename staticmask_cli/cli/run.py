@@ -27,6 +27,7 @@ from staticmask_cli.config import merging, spec
 from staticmask_cli.config.checks import is_given
 from staticmask_cli.errors import ConfigError, OutputError, StaticMaskError
 from staticmask_cli.exposures.inputs import names_in
+from staticmask_cli.exposures.urls import without_secrets
 from staticmask_cli.files.signals import (
     INTERRUPTED,
     ignore_signals,
@@ -178,7 +179,7 @@ def _run(function: Callable[[Run], Outcome], options: dict[str, Any], summary: S
             return 0
         merged = edited
         _use(merged, options, summary)
-    log.debug("settings: %s", merged.settings)
+    log.debug("settings: %s", without_secrets(merged.settings))
     # Imported late, so that --help and errors in options do not wait for numpy and
     # astropy. Signals are deferred, because an import may suppress their exception.
     with signals_deferred():

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from staticmask_cli.errors import InputError
@@ -28,6 +26,7 @@ from staticmask_cli.exposures.instruments import (
     sci_name,
 )
 from staticmask_cli.exposures.observation import Observation, observe
+from staticmask_cli.exposures.opening import FilePath, exists
 from staticmask_cli.exposures.products import calibration, flags_twin, why_refused
 from staticmask_cli.settings import Group, Settings
 
@@ -113,12 +112,12 @@ class Exposure:
     notes: tuple[str, ...]
 
 
-def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) -> Exposure:
+def open_exposure(path: FilePath, settings: Settings, *, any_flags: bool = False) -> Exposure:
     """Find the chips of an exposure, reading only headers.
 
     Parameters
     ----------
-    path : Path
+    path : Path or Url
         Path of the exposure.
     settings : Settings
         Extensions to use, and whether flags count.
@@ -139,7 +138,7 @@ def open_exposure(path: Path, settings: Settings, *, any_flags: bool = False) ->
 
 
 def exposure_of(
-    path: Path,
+    path: FilePath,
     hdus: Sequence[Hdu],
     notes: Sequence[str],
     settings: Settings,
@@ -177,10 +176,10 @@ def exposure_of(
     return Exposure(chips=tuple(chips), notes=(*notes, *more))
 
 
-def _already_flagged(path: Path, hdus: Sequence[Hdu]) -> tuple[str, ...]:
+def _already_flagged(path: FilePath, hdus: Sequence[Hdu]) -> tuple[str, ...]:
     """Return a warning if DQ arrays have flags from masks, which masks would feed on."""
     twin = flags_twin(path)
-    if twin is not None and os.path.exists(twin):  # noqa: PTH110 - Path's can raise
+    if twin is not None and exists(twin):
         hdus = (*hdus, *scan(twin)[0])
     if all(hdu.name != FLAG_TABLE for hdu in hdus):
         return ()
@@ -240,7 +239,7 @@ def _selected(hdus: Sequence[Hdu], group: Group | None) -> list[Hdu]:
 
 
 def _chip(
-    path: Path,
+    path: FilePath,
     hdu: Hdu,
     primary: Mapping[str, Any],
     hdus: Sequence[Hdu],
@@ -295,14 +294,14 @@ def _with_sibling_shape(science: ImageArray, hdu: Hdu, hdus: Sequence[Hdu]) -> I
 
 
 def _flags(
-    path: Path, hdus: Sequence[Hdu], primary: Mapping[str, Any]
+    path: FilePath, hdus: Sequence[Hdu], primary: Mapping[str, Any]
 ) -> dict[int, ImageArray] | None:
     """Return the DQ arrays by EXTVER, from the file itself or, for WFPC2, its DQ file."""
     own = _by_version(path, [hdu for hdu in hdus if hdu.name == "DQ"])
     twin = flags_twin(path)
     if own or as_word(primary, "INSTRUME").upper() != "WFPC2" or twin is None:
         return own
-    if not os.path.exists(twin):  # noqa: PTH110 - Path's can raise
+    if not exists(twin):
         raise InputError(
             f"{path}: DQ file {twin.name} not found; "
             "put it into the same folder, or do not set final_bits"
@@ -311,7 +310,7 @@ def _flags(
     return _by_version(twin, scan(twin)[0][1:])
 
 
-def _by_version(path: Path, hdus: Sequence[Hdu]) -> dict[int, ImageArray]:
+def _by_version(path: FilePath, hdus: Sequence[Hdu]) -> dict[int, ImageArray]:
     arrays: dict[int, ImageArray] = {}
     for hdu in hdus:
         if hdu.array is not None:

@@ -8,18 +8,16 @@ size a compressed array claims, and treat an invalid header as the end of the fi
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from io import BufferedReader, FileIO
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.gzipped import Readable, open_gzipped
+from staticmask_cli.exposures.opening import FilePath, Stamp, open_file, stamp_of
 
 BLOCK_SIZE = 2880  # bytes per block of a FITS file
 
@@ -48,7 +46,6 @@ _END = re.compile(rb"END(?![A-Z0-9_-])")
 _SIZES = re.compile(rb"([A-Z0-9]+) *= *([^ /]{1,40})")
 _BITPIX = (8, 16, 32, 64, -32, -64)
 _PIECE = 2**20
-_BUFFER = 2**15  # bytes: holds the header of most extensions
 
 
 def padded(*keywords: str) -> frozenset[bytes]:
@@ -117,6 +114,8 @@ class Extent:
 
     Attributes
     ----------
+    stamp : tuple
+        Its stamp when it was opened.
     gzipped : bool
         Whether the file is gzipped.
     places : tuple of Place
@@ -125,17 +124,18 @@ class Extent:
         Warnings about its end, without the file name.
     """
 
+    stamp: Stamp
     gzipped: bool
     places: tuple[Place, ...]
     notes: tuple[str, ...]
 
 
-def measure_extent(path: Path, most: int | None = None) -> Extent:
+def measure_extent(path: FilePath, most: int | None = None) -> Extent:
     """Read all headers of a file; if it is gzipped, unpack it to its end.
 
     Parameters
     ----------
-    path : Path
+    path : Path or Url
         A regular file.
     most : int, optional
         Read only this many headers, and nothing after them.
@@ -151,11 +151,11 @@ def measure_extent(path: Path, most: int | None = None) -> Extent:
     """
     with walk(path) as hdus:
         places = tuple(islice(hdus, most))
-        return Extent(hdus.gzipped, places, hdus.notes)
+        return Extent(hdus.stamp, hdus.gzipped, places, hdus.notes)
 
 
 @contextmanager
-def walk(path: Path) -> Iterator[Walk]:
+def walk(path: FilePath) -> Iterator[Walk]:
     """Open a file for one pass over its HDUs.
 
     Raises
@@ -164,8 +164,8 @@ def walk(path: Path) -> Iterator[Walk]:
         If the file is compressed in another way than by gzip.
     """
     with ExitStack() as opened:
-        file: Readable = BufferedReader(FileIO(path), _BUFFER)
-        opened.enter_context(file)
+        stamp = stamp_of(path)
+        file: Readable = opened.enter_context(open_file(path, stamp[0]))
         beginning = file.read(max(map(len, _OTHER_COMPRESSORS)))
         for magic, compressor in _OTHER_COMPRESSORS.items():
             if beginning.startswith(magic):
@@ -173,11 +173,10 @@ def walk(path: Path) -> Iterator[Walk]:
                     f"{path}: is compressed with {compressor}; unpack it, or use gzip or fpack"
                 )
         file.seek(0)
-        packed = os.fstat(file.fileno()).st_size
         gzipped = beginning.startswith(_GZIP)
         if gzipped:
-            file = opened.enter_context(open_gzipped(path))
-        yield Walk(path, file, packed, gzipped=gzipped)
+            file = opened.enter_context(open_gzipped(path, stamp[0]))
+        yield Walk(path, file, stamp, gzipped=gzipped)
 
 
 class Walk:
@@ -188,18 +187,18 @@ class Walk:
 
     Parameters
     ----------
-    path : Path
+    path : Path or Url
         The file, for messages.
     file : file object
         The unpacked file.
-    packed : int
-        Size of the file in bytes, as it is stored.
+    stamp : tuple
+        The file's stamp when it was opened.
     gzipped : bool
         Whether `file` unpacks it.
 
     Attributes
     ----------
-    file, gzipped
+    file, stamp, gzipped
         As the parameters.
     notes : tuple of str
         Warnings about the end of the file, without its name.
@@ -212,14 +211,15 @@ class Walk:
         data follow.
     """
 
-    def __init__(self, path: Path, file: Readable, packed: int, *, gzipped: bool) -> None:
+    def __init__(self, path: FilePath, file: Readable, stamp: Stamp, *, gzipped: bool) -> None:
         self.file = file
+        self.stamp = stamp
         self.gzipped = gzipped
         self.notes: tuple[str, ...] = ()
         self._path = path
-        self._packed = packed
+        self._packed = stamp[0]
         # Unknown for a gzipped file, until it has been unpacked.
-        self._size = None if gzipped else packed
+        self._size = None if gzipped else stamp[0]
 
     def __iter__(self) -> Iterator[Place]:
         number = 0

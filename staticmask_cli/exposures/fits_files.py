@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import astropy
@@ -19,7 +18,7 @@ from astropy.io import fits
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures import instruments, observation, products
 from staticmask_cli.exposures.extent import Extent, Place, measure_extent, padded, selected, walk
-from staticmask_cli.exposures.gzipped import READ_ERRORS, Readable
+from staticmask_cli.exposures.gzipped import READ_ERRORS, Readable, open_gzipped
 from staticmask_cli.exposures.headers import (
     Hdu,
     HeaderError,
@@ -27,8 +26,9 @@ from staticmask_cli.exposures.headers import (
     as_float,
     as_integer,
     as_word,
-    file_stamp,
 )
+from staticmask_cli.exposures.opening import FilePath, Stamp, open_file
+from staticmask_cli.exposures.urls import Url
 from staticmask_cli.files.signals import signals_deferred
 
 # The keywords that are read: each module declares those that it needs.
@@ -80,7 +80,7 @@ silenced = _Silence()
 
 @contextmanager
 def open_fits(
-    path: Path, most: int | None = None, **how: Any
+    path: FilePath, most: int | None = None, **how: Any
 ) -> Iterator[tuple[fits.HDUList, Extent]]:
     """Open a FITS file for reading; used for exposures, associations and masks alike.
 
@@ -89,7 +89,7 @@ def open_fits(
 
     Parameters
     ----------
-    path : Path
+    path : Path or Url
         The file.
     most : int, optional
         Check only this many HDUs, and only the header of the last one; the rest
@@ -105,15 +105,20 @@ def open_fits(
     """
     with file_errors(path), ExitStack() as opened:
         extent = measure_extent(path, most)
+        file: FilePath | Readable = path
+        if isinstance(path, Url):
+            size = extent.stamp[0]
+            file = open_gzipped(path, size) if extent.gzipped else open_file(path, size)
+            opened.callback(file.close)
         with signals_deferred():  # astropy leaves the file open if it is interrupted
             hdus = opened.enter_context(
-                fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True, **how)
+                fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True, **how)
             )
         yield hdus, extent
 
 
 @contextmanager
-def file_errors(path: Path) -> Iterator[None]:
+def file_errors(path: FilePath) -> Iterator[None]:
     """Turn exceptions of the system, astropy and NumPy into errors of a regular file."""
     with silenced:
         try:
@@ -146,7 +151,9 @@ def _was_raised_in_astropy(error: Exception) -> bool:
     return any(module.startswith(("astropy.", "numpy.")) for module in modules)
 
 
-def _check_regular(path: Path) -> None:
+def _check_regular(path: FilePath) -> None:
+    if isinstance(path, Url):
+        return
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, PermissionError):
@@ -158,12 +165,12 @@ def _check_regular(path: Path) -> None:
         raise InputError(f"{path}: is not a regular file")
 
 
-def scan(path: Path) -> tuple[tuple[Hdu, ...], tuple[str, ...]]:
+def scan(path: FilePath) -> tuple[tuple[Hdu, ...], tuple[str, ...]]:
     """List the HDUs of a file, reading only headers.
 
     Parameters
     ----------
-    path : Path
+    path : Path or Url
         A FITS file, which may be gzipped or tile-compressed.
 
     Returns
@@ -186,7 +193,7 @@ class Scan:
 
     Parameters
     ----------
-    path : Path
+    path : Path or Url
         The file.
 
     Attributes
@@ -198,7 +205,7 @@ class Scan:
         data of the latest HDU. What is not read from it is skipped.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: FilePath) -> None:
         self.notes: tuple[str, ...] = ()
         self.unpacked: Readable | None = None
         self._path = path
@@ -206,20 +213,17 @@ class Scan:
     def __iter__(self) -> Iterator[Hdu]:
         path = self._path
         with file_errors(path), walk(path) as places:
-            stamp = file_stamp(path.stat())
             self.unpacked = places.file if places.gzipped else None
             for index, place in enumerate(places):
                 try:
-                    hdu = _read_hdu(path, index, place, stamp, gzipped=places.gzipped)
+                    hdu = _read_hdu(path, index, place, places.stamp, gzipped=places.gzipped)
                 except HeaderError as error:
                     raise InputError(f"{path}: {error}") from None
                 yield hdu
             self.notes = places.notes
 
 
-def _read_hdu(
-    path: Path, index: int, place: Place, stamp: tuple[int, int], *, gzipped: bool
-) -> Hdu:
+def _read_hdu(path: FilePath, index: int, place: Place, stamp: Stamp, *, gzipped: bool) -> Hdu:
     header = _values(selected(place.cards, _EXTENSION if index else _PRIMARY))
     name = as_word(header, "EXTNAME").upper()
     version = as_integer(header, "EXTVER", 1)
@@ -237,7 +241,7 @@ def _read_hdu(
         shape = _constant_shape(header)
     as_it_is = not is_compressed and header.get("BSCALE", 1) == 1 and header.get("BZERO", 0) == 0
     array = ImageArray(
-        path=str(path.absolute()),  # workers may have another working folder
+        path=path.absolute(),  # workers may have another working folder
         index=index,
         name=f"{name or 'HDU'},{version if name else index}",
         shape=shape,
@@ -284,7 +288,7 @@ def _constant_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
     return shape if min(shape) > 0 else ()
 
 
-def read_association(path: Path) -> list[tuple[str, str, bool]]:
+def read_association(path: FilePath) -> list[tuple[str, str, bool]]:
     """Read an association table.
 
     Returns

@@ -237,7 +237,7 @@ def _opened(path: Path, *, gzipped: bool) -> Iterator[BinaryIO]:
             yield file
         return
     # Parts are read in any order, for which gzip would unpack the file again and again.
-    with open_gzipped(path) as packed:
+    with open_gzipped(path, path.stat().st_size) as packed:
         contents = packed.read()
     yield cast("BinaryIO", io.BytesIO(contents))
 

@@ -7,6 +7,9 @@ import zlib
 from contextlib import suppress
 from io import BufferedReader, FileIO
 from pathlib import Path
+from typing import Any
+
+from staticmask_cli.exposures.opening import FilePath, open_at
 
 _IsalError: type[Exception] | None = None
 with suppress(ImportError):
@@ -21,11 +24,14 @@ READ_ERRORS = (OSError, EOFError, zlib.error, _IsalError or zlib.error)
 Readable = BufferedReader | FileIO | gzip.GzipFile
 
 
-def open_gzipped(path: Path) -> gzip.GzipFile:
-    """Open a gzipped file for reading its contents; checksums are verified at their end."""
+def open_gzipped(path: FilePath, size: int) -> gzip.GzipFile:
+    """Open a gzipped file of some size; checksums are verified at the end of its contents."""
+    source: dict[str, Any] = (
+        {"filename": path} if isinstance(path, Path) else {"fileobj": open_at(path, 0, size)}
+    )
     if _IsalError is None:
-        return gzip.GzipFile(path)
+        return gzip.GzipFile(mode="rb", **source)
     from isal.igzip import IGzipFile  # noqa: PLC0415 - seldom needed
 
-    file: gzip.GzipFile = IGzipFile(path)
+    file: gzip.GzipFile = IGzipFile(mode="rb", **source)
     return file

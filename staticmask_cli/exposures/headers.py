@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
-def file_stamp(status: os.stat_result) -> tuple[int, int]:
-    """Return the size and modification time of a file, which change if it is written to."""
-    return status.st_size, status.st_mtime_ns
+from staticmask_cli.exposures.opening import FilePath, Stamp
 
 
 class HeaderError(ValueError):
@@ -64,8 +60,8 @@ class ImageArray:
 
     Attributes
     ----------
-    path : str
-        Path of the file.
+    path : Path or Url
+        The file; an absolute path.
     index : int
         Number of the HDU.
     name : str
@@ -81,8 +77,8 @@ class ImageArray:
         Whether its BLANK value represents missing values.
     is_flags : bool
         Whether its values are DQ flags, for which BLANK is ignored.
-    stamp : tuple of int
-        Size and modification time of the file when it was scanned.
+    stamp : tuple
+        The file's stamp when it was scanned.
     header_hash : str
         Hash of its header for SCI and DQ extensions; otherwise empty.
     datasum : str
@@ -93,12 +89,12 @@ class ImageArray:
         Value of all pixels, if the file contains no array (PIXVALUE).
     """
 
-    path: str
+    path: FilePath
     index: int
     name: str
     shape: tuple[int, ...]
     dtype: str
-    stamp: tuple[int, int]
+    stamp: Stamp
     header_hash: str
     datasum: str
     offset: int | None = None

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from staticmask_cli.errors import InputError
+from staticmask_cli.exposures import remote
+from staticmask_cli.exposures.opening import FilePath, exists
 from staticmask_cli.exposures.products import MASK_ENDING, MASK_ENDINGS, calibration_of, flags_twin
+from staticmask_cli.exposures.urls import Url, is_url, parts_of
 from staticmask_cli.files.side_files import FITS_ENDINGS
 
 ASSOCIATION_SUFFIXES = ("_asn.fits", "_asc.fits", "_asn.fits.gz", "_asc.fits.gz")
@@ -32,25 +35,26 @@ _UNMARKED_UTF_16 = re.compile(rb"f\0i\0t\0s", re.IGNORECASE)
 _ENCODINGS = "is not text in UTF-8, or in UTF-16 with a byte order mark; convert it with iconv"
 
 #: Reads an association table: (MEMNAME, MEMTYPE, MEMPRSNT) of each row.
-AssociationReader = Callable[[Path], list[tuple[str, str, bool]]]
+AssociationReader = Callable[[FilePath], list[tuple[str, str, bool]]]
 
 
 def resolve(
     entries: Iterable[str], read_association: AssociationReader
-) -> tuple[list[Path], dict[str, str]]:
+) -> tuple[list[FilePath], dict[str, str]]:
     """Find the exposures given by the user.
 
     Parameters
     ----------
     entries : iterable of str
         Names, patterns, comma-separated lists of those, @lists (``@-`` reads
-        standard input) and association tables. ``$VAR`` and ``~`` are expanded.
+        standard input) and association tables; names may be URLs. ``$VAR`` and ``~``
+        are expanded.
     read_association : callable
         Reads an association table.
 
     Returns
     -------
-    paths : list of Path
+    paths : list of Path or Url
         Each exposure once, in the given order; matches of a pattern are sorted.
     problems : dict
         One line for each input that cannot be used, with the input as value.
@@ -60,7 +64,7 @@ def resolve(
         walk.entry(entry, ())
     for twin in [flags_twin(path) for path in walk.paths.values()]:
         # The DQ file of a WFPC2 exposure is not an exposure.
-        walk.paths.pop(os.path.realpath(twin) if twin else "", None)
+        walk.paths.pop(_key(twin) if twin else "", None)
     if not walk.paths and not walk.problems:
         nothing = "no input: give exposures, patterns, @lists or associations"
         walk.problems[nothing] = "no input"
@@ -91,7 +95,7 @@ def resolve_masks(entries: Iterable[str]) -> tuple[list[Path], dict[str, str]]:
         walk.entry(entry, ())
     if not walk.paths and not walk.problems:
         walk.problems["no input: give masks or folders of masks"] = "no input"
-    return list(walk.paths.values()), walk.problems
+    return [path for path in walk.paths.values() if isinstance(path, Path)], walk.problems
 
 
 class _Walk:
@@ -104,7 +108,7 @@ class _Walk:
     """
 
     def __init__(self, read_association: AssociationReader | None) -> None:
-        self.paths: dict[str, Path] = {}  # by real path, so that a file counts once
+        self.paths: dict[str, FilePath] = {}  # by `_key`, so that a file counts once
         self.problems: dict[str, str] = {}
         self._read_association = read_association
         self._standard_input_was_read = False
@@ -115,17 +119,18 @@ class _Walk:
         if text == STANDARD_INPUT:
             self._standard_input(lists)
             return
-        if os.path.lexists(text):  # a literal name may contain commas, blanks, $ or @
-            self._file(Path(text), lists)
-            return
-        text = _expand(text.strip())
-        if os.path.lexists(text):
-            self._file(Path(text), lists)
+        literal, text = text, _expand(text.strip())
+        # A literal name may contain commas, blanks, $ or @.
+        existing = next(filter(os.path.lexists, (literal, text)), None)
+        if existing is not None:
+            self._file(Path(existing), lists)
         elif text.startswith("@") and os.path.lexists(_expand(text[1:])):
             self._list(Path(_expand(text[1:])), lists)
-        elif "," in text:
-            for part in filter(None, map(str.strip, text.split(","))):
+        elif "," in text and (parts := parts_of(text)) != [text]:
+            for part in parts:
                 self.entry(part, lists)
+        elif is_url(text.removeprefix("@")):
+            self._url(Url(text.removeprefix("@")), lists, is_list=text.startswith("@"))
         elif text.startswith("@"):
             self._list(Path(_expand(text[1:])), lists)
         elif glob.has_magic(text):
@@ -133,7 +138,26 @@ class _Walk:
         elif text:
             self._problem(text, _why_absent(text), lists)
 
-    def _problem(self, path: Path | str, reason: str, lists: tuple[Path, ...]) -> None:
+    def _url(self, url: Url, lists: tuple[Path, ...], *, is_list: bool = False) -> None:
+        if is_list or self._read_association is None:
+            what = "@lists" if is_list else "masks"
+            self._problem(url, f"{what} are not read from URLs; download it", lists)
+        elif reason := url.why_invalid:
+            self._problem(url, reason, lists)
+        elif not url.is_pattern:
+            self._file(url, lists)
+        else:
+            try:
+                files = [m for m in remote.matches(url) if not m.name.endswith(MASK_ENDINGS)]
+            except InputError as error:
+                self.problems |= dict.fromkeys(error.problems, str(url))
+                return
+            for file in files:
+                self._file(file, lists)
+            if not files:
+                self._problem(url, "matches no file", lists)
+
+    def _problem(self, path: FilePath | str, reason: str, lists: tuple[Path, ...]) -> None:
         origin = f" (named in {lists[-1]})" if lists else ""
         line = f"{path}: {reason}{origin}"
         self.problems.setdefault(line, str(path))
@@ -178,6 +202,8 @@ class _Walk:
         for path in map(os.fsdecode, filter(None, content.split(b"\0"))):
             if os.path.lexists(path):
                 self._file(Path(path), lists)
+            elif is_url(path):
+                self._url(Url(path), lists)
             else:
                 self._problem(path, _why_absent(path), lists)
 
@@ -205,8 +231,9 @@ class _Walk:
         for name in names:
             self.entry(name, (*lists, path))
 
-    def _file(self, path: Path, lists: tuple[Path, ...]) -> None:
-        is_dir = os.path.isdir(path)  # noqa: PTH112 - Path's can raise
+    def _file(self, path: FilePath, lists: tuple[Path, ...]) -> None:
+        # A server is asked when the exposure is opened.
+        is_dir = isinstance(path, Path) and os.path.isdir(path)  # noqa: PTH112 - Path's can raise
         if is_dir and self._read_association is None:
             masks = glob.glob(f"{glob.escape(str(path))}/*{MASK_ENDING}*")  # noqa: PTH207 - as above
             for mask in sorted(m for m in masks if m.endswith(MASK_ENDINGS)):
@@ -214,15 +241,15 @@ class _Walk:
             if not masks:
                 self._problem(path, "this folder contains no masks", lists)
         elif is_dir:
-            example = path / "*flt.fits"
+            example = f"{path}/*flt.fits"
             self._problem(path, f"is a folder; use a pattern such as '{example}'", lists)
         elif self._read_association and path.name.lower().endswith(ASSOCIATION_SUFFIXES):
             self._association(path, self._read_association, lists)
         else:
-            self.paths.setdefault(os.path.realpath(path), path)
+            self.paths.setdefault(_key(path), path)
 
     def _association(
-        self, path: Path, read_association: AssociationReader, lists: tuple[Path, ...]
+        self, path: FilePath, read_association: AssociationReader, lists: tuple[Path, ...]
     ) -> None:
         try:
             rows = read_association(path)
@@ -243,9 +270,12 @@ class _Walk:
                 self._problem(path, f"'{member}' is not a valid member name", lists)
                 continue
             stem, suffixes = _candidates(member)
-            found = self._first_existing(
-                path, [stem + s + e for s in suffixes for e in FITS_ENDINGS]
-            )
+            candidates = [stem + s + e for s in suffixes for e in FITS_ENDINGS]
+            try:
+                found = self._first_existing(path, candidates)
+            except InputError as error:
+                self.problems |= dict.fromkeys(error.problems, str(path))
+                return
             if found is None:
                 tried = f"no file with suffix {', '.join(suffixes)}"
                 reason = tried if any(suffixes) else "file not found"
@@ -253,8 +283,11 @@ class _Walk:
             else:
                 self._file(found, lists)
 
-    def _first_existing(self, path: Path, candidates: Iterable[str]) -> Path | None:
-        """Return the first of several names that exists in a folder, in any case."""
+    def _first_existing(self, path: FilePath, candidates: Iterable[str]) -> FilePath | None:
+        """Return the first of several names that exists in the folder of a file, in any case."""
+        if isinstance(path, Url):
+            urls = (_member(path, name) for name in candidates)
+            return next((url for url in urls if exists(url)), None)
         folder = path.parent
         if folder not in self._folders:
             try:
@@ -264,10 +297,25 @@ class _Walk:
             self._folders[folder] = {entry.lower(): entry for entry in entries}
         for name in candidates:
             for spelled in (name, self._folders[folder].get(name)):
-                # Not Path.exists(), which can raise.
-                if spelled and os.path.exists(folder / spelled):  # noqa: PTH110
+                if spelled and exists(folder / spelled):
                     return folder / spelled
         return None
+
+
+def _key(path: FilePath) -> str:
+    """Return a text that is equal for two paths of the same file."""
+    return path.address if isinstance(path, Url) else os.path.realpath(path)
+
+
+def _member(association: Url, name: str) -> Url:
+    """Return the URL of a member of an association.
+
+    In the public bucket, each data set has a folder that is named after it.
+    """
+    url = association.with_name(name)
+    if association.folder == association.name.partition("_")[0]:
+        return url.in_folder(name.partition("_")[0].partition(".")[0])
+    return url
 
 
 def _candidates(member: str) -> tuple[str, tuple[str, ...]]:

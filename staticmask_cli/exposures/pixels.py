@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.fits_files import open_fits
 from staticmask_cli.exposures.gzipped import READ_ERRORS, Readable, open_gzipped
-from staticmask_cli.exposures.headers import HeaderError, ImageArray, as_float, file_stamp
+from staticmask_cli.exposures.headers import HeaderError, ImageArray, as_float
+from staticmask_cli.exposures.opening import FilePath, open_at, stamp_of
 
 _CHUNK = 262144  # pixels per read
 _of_thread = threading.local()
@@ -63,7 +63,7 @@ def read(array: ImageArray) -> NDArray[Any]:
     """Read an array; its memory is reused when this thread reads the next of its kind."""
     if array.constant is not None:
         return np.broadcast_to(np.float64(array.constant), array.shape)
-    path = Path(array.path)
+    path = array.path
     _check_unchanged(path, array)
     if not array.is_as_stored or array.offset is None:
         pixels = _read_by_astropy(path, array)
@@ -71,8 +71,7 @@ def read(array: ImageArray) -> NDArray[Any]:
         return kept
     else:
         try:
-            with _opened(path, gzipped=array.gzipped) as file:
-                file.seek(array.offset)
+            with _opened(array) as file:
                 found = read_from(file, array)
         except READ_ERRORS as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -112,7 +111,7 @@ def read_from(file: Readable, array: ImageArray) -> NDArray[Any] | None:
     return pixels.reshape(array.shape)
 
 
-def _read_by_astropy(path: Path, array: ImageArray) -> NDArray[Any]:
+def _read_by_astropy(path: FilePath, array: ImageArray) -> NDArray[Any]:
     """Read an array that is scaled, tile-compressed or has missing values (BLANK)."""
     scale, zero = 1.0, 0.0
     try:
@@ -139,7 +138,7 @@ def matches_datasum(array: ImageArray) -> bool:
     if array.constant is not None:
         return True
     # DATASUM of a compressed image refers to its table.
-    with open_fits(Path(array.path), disable_image_compression=True) as (hdus, _):
+    with open_fits(array.path, disable_image_compression=True) as (hdus, _):
         hdu = hdus[array.index]
         datasum = str(hdu.header.get("DATASUM", "0")).strip()
         return datasum.isdecimal() and hdu.verify_datasum() != 0
@@ -159,21 +158,27 @@ def _scaled(stored: NDArray[Any], scale: float, zero: float) -> NDArray[Any]:
     return flags
 
 
-def _check_unchanged(path: Path, array: ImageArray) -> None:
+def _check_unchanged(path: FilePath, array: ImageArray) -> None:
     """Raise if a file changed since its headers were read, or can no longer be read."""
     try:
-        stamp = file_stamp(path.stat())
+        stamp = stamp_of(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     if stamp != array.stamp:
         raise InputError(_changed(path))
 
 
-def _opened(path: Path, *, gzipped: bool) -> Readable:
-    return open_gzipped(path) if gzipped else path.open("rb", buffering=0)
+def _opened(array: ImageArray) -> Readable:
+    """Open a file at the beginning of an uncompressed array."""
+    if not array.gzipped:
+        size = math.prod(array.shape) * np.dtype(array.dtype).itemsize
+        return open_at(array.path, array.offset or 0, size)
+    file = open_gzipped(array.path, array.stamp[0])
+    file.seek(array.offset or 0)
+    return file
 
 
-def _changed(path: Path) -> str:
+def _changed(path: FilePath) -> str:
     return f"{path}: changed while it was read; run again"
 
 

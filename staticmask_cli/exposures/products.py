@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
+from staticmask_cli.errors import printable
 from staticmask_cli.exposures.headers import as_word
+from staticmask_cli.exposures.opening import FilePath
+
+Located = TypeVar("Located", bound=FilePath)
 
 #: Suffixes of calibrated exposures. Where an exposure can have two of them, the more
 #: fully corrected one is first: with CTE correction before without.
@@ -142,10 +145,10 @@ def calibration(primary: Mapping[str, Any], name: str) -> str:
     if found is None:
         return ""
     root = _root(as_word(primary, "ROOTNAME").lower()) or found[0]
-    return f"{root}_{found[1]}".encode("ascii", "backslashreplace").decode()
+    return printable(f"{root}_{found[1]}").encode("ascii", "backslashreplace").decode()
 
 
-def best_first(paths: Iterable[Path]) -> list[Path]:
+def best_first(paths: Iterable[FilePath]) -> list[FilePath]:
     """Return exposures with less corrected calibrations last, according to their names."""
     ranks = {
         path: (found[0], CALIBRATED.index(found[1]))
@@ -158,10 +161,10 @@ def best_first(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: path in ranks and ranks[path][1] > best[ranks[path][0]])
 
 
-def flags_twin(path: Path) -> Path | None:
+def flags_twin(path: Located) -> Located | None:
     """Return the DQ file of a WFPC2 exposure, from its name; None for other names."""
     match = _SCIENCE_TWIN.fullmatch(path.name)
-    return path.with_name("1".join(match.groups())) if match else None
+    return cast("Located", path.with_name("1".join(match.groups()))) if match else None
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
+from staticmask_cli.exposures.opening import FilePath
 from staticmask_cli.exposures.products import calibration_of
 from staticmask_cli.settings import Shard
 
 
-def is_in_shard(path: Path, shard: Shard) -> bool:
+def is_in_shard(path: FilePath, shard: Shard) -> bool:
     """Return whether an exposure is in a part; each is in exactly one.
 
     It depends on the name of the exposure alone: not on its folder, its calibration, or on
@@ -19,6 +19,7 @@ def is_in_shard(path: Path, shard: Shard) -> bool:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> [is_in_shard(Path("j8bt06nyq_flt.fits"), Shard(n, 4)) for n in (0, 1, 2, 3, 4)]
     [False, False, True, False, False]
     >>> [is_in_shard(Path("b/j8bt06nyq_flc.fits.gz"), Shard(n, 4)) for n in (0, 1, 2, 3, 4)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip, Exposure, exposure_of, flags_of
 from staticmask_cli.exposures.fits_files import Scan, file_errors
 from staticmask_cli.exposures.headers import Hdu
+from staticmask_cli.exposures.opening import FilePath
 from staticmask_cli.exposures.pixels import are_kept, read_from
 from staticmask_cli.settings import Group, Settings
 
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 def open_and_read(
-    path: Path,
+    path: FilePath,
     settings: Settings,
     work: Callable[[Chip], Result] | None,
     *,
@@ -33,7 +33,7 @@ def open_and_read(
 
     Parameters
     ----------
-    path : Path
+    path : Path or Url
         Path of the exposure.
     settings : Settings
         Extensions to use, and whether flags count.
@@ -84,7 +84,7 @@ def _is_selected(hdu: Hdu, group: Group | None) -> bool:
 
 
 def _chip_so_far(
-    path: Path, hdus: Sequence[Hdu], settings: Settings, *, any_flags: bool
+    path: FilePath, hdus: Sequence[Hdu], settings: Settings, *, any_flags: bool
 ) -> Chip | None:
     """Return the chip of the latest HDU, as far as the HDUs so far determine it."""
     same = [hdu for hdu in hdus if hdu.index == 0 or hdu.version == hdus[-1].version]

@@ -23,6 +23,7 @@ from staticmask_cli.exposures.fits_parts import FitsFile, fits_file
 from staticmask_cli.exposures.flagging import ChipFlags, differ_in_flags_only, flagged, unflagged
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.products import flags_twin
+from staticmask_cli.exposures.urls import Url
 from staticmask_cli.files.atomic import (
     Sink,
     State,
@@ -165,8 +166,10 @@ def apply_masks(
     run_record = RunRecord() if run_record is None else run_record
     run_record.dry_run = dry_run
     masks = None if undo else MaskSet(settings.input)
-    paths, unresolved = resolve(exposures, read_association)
-    problems = list(unresolved)
+    found, unresolved = resolve(exposures, read_association)
+    paths = [path for path in found if isinstance(path, Path)]
+    remote = [f"{path}: is at a URL; download it" for path in found if isinstance(path, Url)]
+    problems = [*unresolved, *remote]
     folder = None if in_place else Path(settings.output_dir)
     closed = folder_problems(folder) if folder and not dry_run else []
     if closed:

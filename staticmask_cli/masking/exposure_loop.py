@@ -18,7 +18,9 @@ from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.exposures.opening import FilePath
 from staticmask_cli.exposures.products import best_first
+from staticmask_cli.exposures.urls import Url
 from staticmask_cli.masking.measure import unmeasured
 from staticmask_cli.masking.worker import Opened, Outcome, open_exposure, read_chips
 from staticmask_cli.masks.duplicates import Duplicates, problem
@@ -132,7 +134,7 @@ class _Task(Generic[Result]):
 class _UnderWay(Generic[Result]):
     """An exposure in progress: first it is opened, then its chips have tasks."""
 
-    path: Path
+    path: FilePath
     splits: bool
     opened: Future[Opened[Result]]
     is_postponed: bool = False
@@ -215,7 +217,7 @@ class ExposureLoop(Generic[Result]):
 
     def run(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[FilePath],
         unresolved: Mapping[str, str],
         progress: Progress | None = None,
     ) -> Iterator[ExposureResult[Result]]:
@@ -227,7 +229,7 @@ class ExposureLoop(Generic[Result]):
 
         Parameters
         ----------
-        paths : sequence of Path
+        paths : sequence of Path or Url
             The exposures.
         unresolved : mapping of str to str
             One line for each input that cannot be used, with the input as value.
@@ -250,7 +252,7 @@ class ExposureLoop(Generic[Result]):
         places = {str(path): number for number, path in enumerate(paths)}
         self._run_record.exposures.sort(key=lambda exposure: places.get(exposure.path, -1))
 
-    def _in_order(self, paths: Sequence[Path]) -> Iterator[_UnderWay[Result]]:
+    def _in_order(self, paths: Sequence[FilePath]) -> Iterator[_UnderWay[Result]]:
         """Keep the workers busy and yield exposures that are done, in order.
 
         A worker is given an exposure at a time; only the last ones, too few for all
@@ -259,7 +261,7 @@ class ExposureLoop(Generic[Result]):
         """
         n = n_workers(self._workers, self._settings)
         whole = len(paths) // n * n
-        waiting: deque[tuple[Path, bool] | _UnderWay[Result]] = deque(
+        waiting: deque[tuple[FilePath, bool] | _UnderWay[Result]] = deque(
             (path, number >= whole) for number, path in enumerate(paths)
         )
         ahead: deque[_UnderWay[Result]] = deque()
@@ -284,7 +286,7 @@ class ExposureLoop(Generic[Result]):
             for future in (future for one in ahead for future in one.pending()):
                 future.cancel()
 
-    def _begun(self, path: Path, splits: bool) -> _UnderWay[Result]:
+    def _begun(self, path: FilePath, splits: bool) -> _UnderWay[Result]:
         """Have a worker open an exposure."""
         skip_plain = splits or self._is_lost
         opened = self._workers.submit(self._open, path.absolute(), skip_plain=skip_plain)
@@ -385,7 +387,11 @@ class ExposureLoop(Generic[Result]):
         )
 
     def _failed(
-        self, path: Path, task: _Task[Result], one: ChipResult[Result] | None, lines: Sequence[str]
+        self,
+        path: FilePath,
+        task: _Task[Result],
+        one: ChipResult[Result] | None,
+        lines: Sequence[str],
     ) -> ChipResult[Result]:
         """Undo the registration of a chip whose exposure cannot be used."""
         chip = task.chip
@@ -400,7 +406,7 @@ class ExposureLoop(Generic[Result]):
         return ChipResult(chip=chip, state=ExposureState.FAILED, record=record, is_known=is_known)
 
     def _result_of(
-        self, path: Path, task: _Task[Result], outcome: Outcome[Result]
+        self, path: FilePath, task: _Task[Result], outcome: Outcome[Result]
     ) -> ChipResult[Result]:
         """Return the result of a chip: new, known to the mask, skipped or a duplicate.
 
@@ -422,7 +428,9 @@ class ExposureLoop(Generic[Result]):
             return ChipResult(chip=task.chip, state=state, record=task.known, is_known=True)
         return self._result_of_new(path, task.chip, outcome.result)
 
-    def _result_of_new(self, path: Path, chip: Chip, result: Result | None) -> ChipResult[Result]:
+    def _result_of_new(
+        self, path: FilePath, chip: Chip, result: Result | None
+    ) -> ChipResult[Result]:
         """Return the result of a chip whose name and headers are not in the existing mask."""
         identity = chip.identity
         former = self._existing.former(chip) if self._existing else ()
@@ -472,7 +480,7 @@ def _wait_for_any(ahead: deque[_UnderWay[Result]], n_busy: int) -> None:
     wait(futures, return_when=FIRST_COMPLETED)
 
 
-def _result(path: Path, future: Future[Any]) -> Any:
+def _result(path: FilePath, future: Future[Any]) -> Any:
     """Return the result of a worker."""
     try:
         return future.result()
@@ -483,7 +491,7 @@ def _result(path: Path, future: Future[Any]) -> Any:
         ) from None
 
 
-def _outcome(path: Path, task: _Task[Result]) -> Outcome[Result]:
+def _outcome(path: FilePath, task: _Task[Result]) -> Outcome[Result]:
     """Return the outcome of a chip; an empty one if it is not read."""
     if task.future is not None:
         outcome: Outcome[Result] = _result(path, task.future)[task.place]
@@ -544,11 +552,11 @@ def workers_of(settings: Settings, executor: Executor | None) -> Iterator[Execut
     if executor is not None:
         yield executor
         return
-    threads = Threads(jobs_of(settings), thread_name_prefix="staticmask")
+    threads = Threads(jobs_of(settings))
     try:
         yield threads
     finally:
-        threads.shutdown(wait=True, cancel_futures=True)
+        threads.stop()
 
 
 def jobs_of(settings: Settings) -> int:
@@ -566,8 +574,10 @@ def n_workers(executor: Executor | None, settings: Settings) -> int:
     return found if isinstance(found, int) else jobs_of(settings)
 
 
-def _as_named(path: Path, problem: str) -> str:
+def _as_named(path: FilePath, problem: str) -> str:
     """Replace the absolute path of an exposure's folder, which workers use, by the user's."""
+    if isinstance(path, Url):
+        return problem
     folder = str(path)[: len(str(path)) - len(path.name)]
     absolute = printable(f"{path.absolute().parent}/")
     rest = problem.removeprefix(absolute)

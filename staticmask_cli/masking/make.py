@@ -13,6 +13,7 @@ from staticmask_cli.errors import InputError, OutputError
 from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.exposures.opening import FilePath
 from staticmask_cli.exposures.shards import is_in_shard
 from staticmask_cli.files.atomic import folder_problems
 from staticmask_cli.masking.exposure_loop import (
@@ -155,8 +156,8 @@ def _make(
 
 
 def _part(
-    paths: Sequence[Path], unresolved: Mapping[str, str], shard: Shard, run_record: RunRecord
-) -> tuple[list[Path], dict[str, str]]:
+    paths: Sequence[FilePath], unresolved: Mapping[str, str], shard: Shard, run_record: RunRecord
+) -> tuple[list[FilePath], dict[str, str]]:
     """Return those of the exposures, also of the missing ones, that are in a part."""
     part = [path for path in paths if is_in_shard(path, shard)]
     missing = {line: n for line, n in unresolved.items() if is_in_shard(Path(n), shard)}
@@ -167,7 +168,7 @@ def _part(
 
 def _make_once(
     settings: Settings,
-    paths: Sequence[Path],
+    paths: Sequence[FilePath],
     unresolved: Mapping[str, str],
     executor: Executor | None,
     progress: Progress | None,

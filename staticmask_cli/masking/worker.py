@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip
+from staticmask_cli.exposures.opening import FilePath
 from staticmask_cli.exposures.unpacking import open_and_read
 from staticmask_cli.masking.measure import hash_of, wrong_sums
 from staticmask_cli.settings import Settings
@@ -65,7 +65,7 @@ class Opened(Generic[Result]):
 
 
 def open_exposure(
-    path: Path,
+    path: FilePath,
     settings: Settings,
     work: Callable[[Chip], Result] | None,
     *,
@@ -76,7 +76,7 @@ def open_exposure(
 
     Parameters
     ----------
-    path : Path
+    path : Path or Url
         The exposure: an absolute path.
     settings : Settings
         Extensions to use, and whether flags count.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.exposures.opening import FilePath
 from staticmask_cli.masks.records import ChipRecord, Records
 
 #: Kind and value of what chips of one exposure have in common.
@@ -98,7 +98,7 @@ class Duplicates:
         return self._registered.get((identity, mark))
 
 
-def problem(path: Path, chip: str, error: ValueError) -> str:
+def problem(path: FilePath, chip: str, error: ValueError) -> str:
     """Return the line that reports an error of a chip, or of its whole exposure."""
     place = "" if isinstance(error, CalibrationError) else f"{chip}: "
     return f"{path}: {place}{error}"

@@ -15,6 +15,7 @@ from typing import Any
 
 from staticmask_cli.errors import printable
 from staticmask_cli.exposures.instruments import flag_names
+from staticmask_cli.exposures.urls import without_secrets
 from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.reports import pictures
 from staticmask_cli.reports.exhibits import SKY_COLUMNS, MaskPictures
@@ -108,7 +109,7 @@ def page(report: Report, masks: Sequence[MaskPictures], versions: Mapping[str, s
         "rows": _rows,
     }
     notes = [*report.warnings, *(line for failed in report.failed for line in failed.reasons)]
-    settings = report.settings
+    settings = without_secrets(report.settings)
     names = [key.name for key in fields(settings) if key.name != "changed"]
     values = {name: _value(getattr(settings, name)) for name in names}
     states = {status(part.mask) for part in masks} | ({Status.FAILED} if notes else set())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from staticmask_cli._version import __version__
 from staticmask_cli.errors import ConfigError, printable
+from staticmask_cli.exposures.urls import without_secrets
 from staticmask_cli.files.side_files import SideFile
 from staticmask_cli.settings import MinExposures, Settings
 
@@ -146,8 +147,9 @@ class Summary:
         if self.settings is None:
             return None
         found = {}
+        settings = without_secrets(self.settings)
         for name, origin in self.origins.items():
-            value = getattr(self.settings, name)
+            value = getattr(settings, name)
             if isinstance(value, MinExposures):
                 value = value.plain
             found[name] = {"value": value, "origin": origin}

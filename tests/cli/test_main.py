@@ -292,7 +292,7 @@ def test_help_is_the_same_without_docstrings():
         ).stdout
         for flags in ([], ["-OO"])
     ]
-    assert b"INPUT may be exposures, quoted patterns" in helps[0]
+    assert b"INPUT may be exposures, their URLs" in helps[0]
     assert helps[0] == helps[1]
 
 
