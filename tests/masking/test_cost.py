@@ -6,14 +6,18 @@ import gzip
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from staticmask_cli import create_masks
+from staticmask_cli import StaticMask, create_masks
 from staticmask_cli.exposures import pixels
+from staticmask_cli.masks.fits_form import write_mask
+from staticmask_cli.masks.records import Records
+from staticmask_cli.masks.static_mask import Votes
 from tests.support.makers import exposure, sky
 
 SHAPE = (600, 700)
@@ -22,6 +26,7 @@ ARRAY = SHAPE[0] * SHAPE[1] * 4
 # Runs the command in this process and prints the counts of the kernel.
 COUNTED = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import staticmask_cli.masking.make
 from staticmask_cli.cli.main import main
@@ -181,3 +186,30 @@ def test_a_system_that_does_not_tell_of_its_cores_is_served_all_the_same(
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
     (mask, _) = create_masks(exposures / "j00_flt.fits", output_dir=tmp_path).masks
     assert mask.exposures == 1
+
+
+@needs_proc
+def test_a_mask_of_very_many_exposures_is_updated_without_an_object_for_each(
+    tmp_path: Path,
+) -> None:
+    for number in range(11):
+        pixels = sky(number, (32, 32), low=3, high=3)
+        exposure(tmp_path / f"j{number:02d}_flt.fits", [pixels], errors=False)
+    (made,) = create_masks(tmp_path / "j00_flt.fits", output_dir=tmp_path / "m", counts=True).masks
+    mask, path = StaticMask.read(made.path), Path(made.path)
+    n = 100_000
+    rows = np.repeat(mask.records.rows, n)
+    kinds = {
+        name: "S32" if "hash" in name else kind for name, (kind, _) in rows.dtype.fields.items()
+    }
+    rows = rows.astype([*(kinds | {"file": "S20", "calibration": "S20"}).items()])
+    for name, form in (("file", "i%07d_flt.fits"), ("calibration", "i%07d_flt")):
+        rows[name] = [form % number for number in range(n)]
+    for name in ("header_hash", "pixel_hash"):
+        rows[name] = [f"{number:032x}" for number in range(n)]
+    votes = Votes(bad=mask.votes.bad, not_finite=mask.votes.not_finite, n_chips=n)
+    with path.open("wb") as file:
+        write_mask(replace(mask, records=Records(rows), votes=votes), file)
+    _, memory = counted(tmp_path / "j*_flt.fits", "-o", tmp_path / "m", "--update")
+    assert StaticMask.read(path).records.n_exposures == n + 11
+    assert memory < 400 * 1024
