@@ -70,6 +70,7 @@ def create_masks(
     output_dir: str | os.PathLike[str] | None = None,
     prefix: str | None = None,
     jobs: int | None = None,
+    scheduler: str | None = None,
     shard: str | None = None,
     include_empty: bool | None = None,
     allow_duplicates: bool | None = None,
@@ -125,6 +126,8 @@ def create_masks(
         File-name prefix that replaces instrument and detector.
     jobs : int, optional
         Number of chips to measure at the same time; 0 for the number of cores.
+    scheduler : str, optional
+        Address or file of a dask scheduler whose workers measure, or ``"local"``.
     shard : str, optional
         ``"I/N"``: use only part I of N of the exposures, which their names determine; see
         `combine`. I may count from 0 or from 1.
@@ -162,7 +165,7 @@ def create_masks(
     dry_run : bool
         Find the masks that would be made; read no pixels and write nothing.
     executor : concurrent.futures.Executor, optional
-        Measures the chips, instead of threads.
+        Measures the chips, instead of threads; of any library. It is not shut down.
     progress : callable, optional
         Called after each exposure with the number done and the number in all.
 
@@ -194,7 +197,7 @@ def create_masks(
     ((256, 256), 38)
     """
     merged = _merged(locals())
-    _check_callables(executor, progress)
+    _check_callables(executor, progress, merged.settings.scheduler)
     return make_masks(
         merged.settings,
         dry_run=dry_run,
@@ -214,6 +217,7 @@ def sweep(
     final_bits: str | int | Iterable[int] | None = None,
     prefix: str | None = None,
     jobs: int | None = None,
+    scheduler: str | None = None,
     include_empty: bool | None = None,
     allow_duplicates: bool | None = None,
     keep_going: bool | None = None,
@@ -232,7 +236,7 @@ def sweep(
         As for `create_masks`.
     sigmas : iterable of float
         Values of ``static_sig``.
-    config, group, background, final_bits, prefix, jobs, include_empty
+    config, group, background, final_bits, prefix, jobs, scheduler, include_empty
     allow_duplicates, keep_going, any_product, min_exposures, executor, progress
         As for `create_masks`.
 
@@ -254,7 +258,7 @@ def sweep(
     4.0 38 5.4
     """
     settings = _settings(locals())
-    _check_callables(executor, progress)
+    _check_callables(executor, progress, settings.scheduler)
     values = native(sigmas)
     if not isinstance(values, Iterable) or isinstance(values, str):
         raise ConfigError(f"sigmas: {sigmas!r} is not a list of numbers")
@@ -273,6 +277,7 @@ def explain(
     final_bits: str | int | Iterable[int] | None = None,
     prefix: str | None = None,
     jobs: int | None = None,
+    scheduler: str | None = None,
     include_empty: bool | None = None,
     allow_duplicates: bool | None = None,
     keep_going: bool | None = None,
@@ -289,7 +294,7 @@ def explain(
         As for `create_masks`.
     x, y : int
         Column and row, counted from 1, as in DS9.
-    config, group, static_sig, background, final_bits, prefix, jobs, include_empty
+    config, group, static_sig, background, final_bits, prefix, jobs, scheduler, include_empty
     allow_duplicates, keep_going, any_product, min_exposures, executor, progress
         As for `create_masks`.
 
@@ -311,7 +316,7 @@ def explain(
     """
     pixel = checked_pixel(native(x), native(y))
     settings = _settings(locals())
-    _check_callables(executor, progress)
+    _check_callables(executor, progress, settings.scheduler)
     return _explain.explain(settings, [pixel], executor=executor, progress=progress)
 
 
@@ -327,6 +332,7 @@ def compare(
     output_dir: str | os.PathLike[str] | None = None,
     prefix: str | None = None,
     jobs: int | None = None,
+    scheduler: str | None = None,
     include_empty: bool | None = None,
     allow_duplicates: bool | None = None,
     keep_going: bool | None = None,
@@ -343,7 +349,7 @@ def compare(
         Exposures, whose masks are made but not written; or masks.
     old : str or path
         The older mask, or a folder of masks, also DrizzlePac's.
-    config, group, static_sig, background, final_bits, output_dir, prefix, jobs
+    config, group, static_sig, background, final_bits, output_dir, prefix, jobs, scheduler
     include_empty, allow_duplicates, keep_going, any_product, min_exposures, executor
     progress
         As for `create_masks`.
@@ -369,7 +375,7 @@ def compare(
     (False, 38, 66)
     """
     settings = _settings(locals())
-    _check_callables(executor, progress)
+    _check_callables(executor, progress, settings.scheduler)
     return _compare.compare(settings, _name(old, "old"), executor=executor, progress=progress)
 
 
@@ -805,9 +811,13 @@ def _flags(given: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
     return {name: (value, ARGUMENT) for name, value in given.items() if value is not None}
 
 
-def _check_callables(executor: Executor | None, progress: Progress | None) -> None:
+def _check_callables(
+    executor: Executor | None, progress: Progress | None, scheduler: str | None = None
+) -> None:
     if executor is not None and not isinstance(executor, Executor):
         raise ConfigError(f"executor: {executor!r} is not a concurrent.futures.Executor")
+    if executor is not None and scheduler is not None:
+        raise ConfigError("executor and scheduler are both given; give one of them")
     if progress is not None and not callable(progress):
         raise ConfigError(f"progress: {progress!r} is not callable")
 

@@ -197,6 +197,9 @@ class Settings:
         Prefix of the masks' file names that replaces instrument and detector.
     jobs : int
         Number of chips to measure at the same time; 0 for the number of cores.
+    scheduler : str or None
+        Address or file of a dask scheduler that runs the tasks, or ``"local"``; None for
+        threads.
     shard : Shard or None
         The part of the exposures to use; None for all.
     include_empty : bool
@@ -240,6 +243,7 @@ class Settings:
     output_dir: str
     prefix: str | None
     jobs: int
+    scheduler: str | None
     shard: Shard | None
     include_empty: bool
     allow_duplicates: bool

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # The keys that select exposures and define how to read them.
 _READING = (
     *("group", "include_empty", "allow_duplicates", "keep_going", "any_product"),
-    *("background", "final_bits", "min_exposures", "prefix", "jobs"),
+    *("background", "final_bits", "min_exposures", "prefix", "jobs", "scheduler"),
 )
 _CHECKS = (
     *("strict", "max_low_excess", "max_mode_offset", "max_rms_ratio", "max_clustered"),
@@ -103,12 +103,12 @@ differ most follow.
 Exit status: 0 no difference, 1 differences, 2 trouble.
 """
 _RECOUNT = """
-Rewrite masks for another number of exposures in which a pixel must be bad.
+Rewrite masks for another --min-exposures.
 
 MASK may be masks made with --counts, or folders of them. No exposure is read.
 """
 _APPLY = """
-Set the bad pixels of masks as a bit in the DQ arrays of exposures.
+Set the bad pixels of masks in the DQ arrays of exposures.
 
 MASK may be masks or folders of them. The smallest mask that covers a chip is used, so
 that masks of full frames serve subarrays. Copies of the exposures are written; nothing
@@ -126,25 +126,24 @@ reg: DS9 regions. bpixtab: a bad-pixel table for calacs, calwf3 or calstis; two 
 detector become one table. The columns are file, bad pixels and masks.
 """
 _IMPORT = """
-Make a mask from tables of pixels and DS9 regions; no exposure is read.
+Make a mask from tables of pixels or DS9 regions.
 
 TABLE may be text (.csv): x,y in a line, from 1, where ranges such as 10:20 and * are
 allowed, so that 17,* is a column. Or regions (.reg): boxes and points in image or
-physical coordinates. The mask is for the chip of --like and has its name. No exposures
-can be added to it; 'staticmask edit' joins it to other masks.
+physical coordinates. The mask is for the chip of --like and has its name. No exposure
+is read, and none can be added to it; 'staticmask edit' joins it to other masks.
 """
 _EDIT = """
-Change a mask of one chip into another one; no exposure is read.
+Change a mask of one chip into another one.
 
-The changes are made in the order in which the options are listed below. The edited mask
-has the name of MASK and records the changes. It can be compared, exported and edited, but
-no exposures can be added to it, and it cannot be recounted.
+No exposure is read. The changes are made in the order in which the options are listed
+below. The edited mask has the name of MASK and records the changes. It can be compared,
+exported and edited, but no exposures can be added to it, and it cannot be recounted.
 """
-
 _COMBINE = """
-Make the masks of all exposures of several masks; no exposure is read.
+Combine masks of parts of the exposures.
 
-MASK may be masks of parts of the exposures, made with the same settings, or folders of them.
+MASK may be masks made with the same settings, or folders of them. No exposure is read.
 The result equals, byte for byte, one run over all exposures, whatever the order. Masks made
 with --min-exposures other than 1 need --counts, which --shard implies.
 """

@@ -29,6 +29,7 @@ _METAVARS = {
     "optional_folder": "DIR",
     "positive": "X",
     "prefix": "TEXT",
+    "scheduler": "ADDRESS",
     "shard": "I/N",
     "votes": "N",
 }

@@ -34,6 +34,7 @@ ALLOWED = {
     "folder": "the name of a folder",
     "optional_file": "None, or the name of a file",
     "optional_folder": "None, or the name of a folder",
+    "scheduler": "None, local, or the address or file of a dask scheduler",
     "shard": "None, or I/N with I from 0 or 1 up to N, such as 3/64",
     "votes": "a number of exposures from 1 to 32767, a share such as 50% or 0.5, or all",
 }
@@ -222,6 +223,7 @@ def validator() -> Validator:
             "folder": _folder,
             "optional_file": _path,
             "optional_folder": _path,
+            "scheduler": _path,
             "shard": _shard,
             "votes": _votes,
         }

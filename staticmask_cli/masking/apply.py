@@ -35,7 +35,8 @@ from staticmask_cli.files.atomic import (
 )
 from staticmask_cli.files.locks import locked
 from staticmask_cli.files.signals import signals_deferred
-from staticmask_cli.masking.exposure_loop import Progress, jobs_of, log_skipped
+from staticmask_cli.masking.engines import jobs_of
+from staticmask_cli.masking.exposure_loop import Progress, log_skipped
 from staticmask_cli.masks.matching import MaskSet
 from staticmask_cli.masks.records import file_text
 from staticmask_cli.reports.report import ExposureReport, ExposureState, RunRecord

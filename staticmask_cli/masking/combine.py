@@ -9,7 +9,7 @@ from pathlib import Path
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.inputs import resolve_masks
 from staticmask_cli.exposures.instruments import ChipIdentity
-from staticmask_cli.masking.exposure_loop import jobs_of
+from staticmask_cli.masking.engines import jobs_of
 from staticmask_cli.masking.outputs import output_files
 from staticmask_cli.masking.write import name_masks, put_masks
 from staticmask_cli.masks.builder import MaskBuilder, joined

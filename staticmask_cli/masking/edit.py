@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from staticmask_cli.errors import ConfigError, InputError
 from staticmask_cli.exposures.inputs import resolve_masks
 from staticmask_cli.exposures.instruments import ChipIdentity
-from staticmask_cli.masking.exposure_loop import jobs_of
+from staticmask_cli.masking.engines import jobs_of
 from staticmask_cli.masking.outputs import mask_name, output_files
 from staticmask_cli.masking.write import put_masks
 from staticmask_cli.masks.editing import (

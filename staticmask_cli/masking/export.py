@@ -13,7 +13,7 @@ from staticmask_cli.exposures.inputs import resolve_masks
 from staticmask_cli.exposures.products import MASK_ENDING
 from staticmask_cli.files.atomic import Sink, put_in_place, staged
 from staticmask_cli.files.signals import signals_deferred
-from staticmask_cli.masking.exposure_loop import jobs_of
+from staticmask_cli.masking.engines import jobs_of
 from staticmask_cli.masking.outputs import mask_name, output_files
 from staticmask_cli.masks.bad_pixel_table import bad_pixel_table, why_no_table
 from staticmask_cli.masks.fits_form import bad_image

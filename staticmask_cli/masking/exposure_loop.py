@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from queue import SimpleQueue
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from staticmask_cli.errors import InputError, StaticMaskError, printable
 from staticmask_cli.exposures.chips import Chip
 from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.instruments import ChipIdentity
-from staticmask_cli.exposures.opening import FilePath
+from staticmask_cli.exposures.opening import FilePath, exists
 from staticmask_cli.exposures.products import best_first
 from staticmask_cli.exposures.urls import Url
+from staticmask_cli.masking.engines import Engine, engine_of
 from staticmask_cli.masking.measure import unmeasured
 from staticmask_cli.masking.worker import Opened, Outcome, open_exposure, read_chips
 from staticmask_cli.masks.duplicates import Duplicates, problem
@@ -28,17 +28,11 @@ from staticmask_cli.masks.existing import REDO, ExistingMasks
 from staticmask_cli.masks.records import ChipRecord, same_pixels
 from staticmask_cli.reports.report import ExposureReport, ExposureState, RunRecord
 from staticmask_cli.settings import Settings
-from staticmask_cli.threads import Threads
 
 log = logging.getLogger(__name__)
 
 #: Called with the number of exposures that are done and the number in all.
 Progress = Callable[[int, int], None]
-
-# Number of exposures to open beyond one per worker, so that no worker waits for headers.
-_AHEAD = 2
-# This many times more may be open while they wait for a slow one before them.
-_PATIENCE = 4
 
 
 class HasRecord(Protocol):
@@ -132,26 +126,22 @@ class _Task(Generic[Result]):
 
 @dataclass(slots=True)
 class _UnderWay(Generic[Result]):
-    """An exposure in progress: first it is opened, then its chips have tasks."""
+    """An exposure in progress: first it is opened, then its chips have tasks.
+
+    `n_awaited` is the number of tasks of workers for which it waits.
+    """
 
     path: FilePath
     splits: bool
-    opened: Future[Opened[Result]]
+    opening: Future[Opened[Result]] | None = None
     is_postponed: bool = False
     problems: tuple[str, ...] = ()
     tasks: tuple[_Task[Result], ...] | None = None
-
-    def pending(self) -> list[Future[Any]]:
-        """Return what it waits for; nothing if it is done, or must be continued."""
-        if self.tasks is None:
-            futures: set[Future[Any] | None] = {self.opened}
-        else:
-            futures = {task.future for task in self.tasks}
-        return [future for future in futures if future is not None and not future.done()]
+    n_awaited: int = 0
 
     @property
     def is_done(self) -> bool:
-        return self.tasks is not None and not self.pending()
+        return self.tasks is not None and not self.n_awaited
 
 
 class ExposureLoop(Generic[Result]):
@@ -164,7 +154,7 @@ class ExposureLoop(Generic[Result]):
     work : callable or None
         Reads a chip; called in a worker, which may be another process. None if no
         pixels are read.
-    workers : Executor
+    engine : Engine
         Opens exposures and runs `work`.
     run_record : RunRecord
         Receives a report of every exposure, and warnings.
@@ -183,7 +173,7 @@ class ExposureLoop(Generic[Result]):
         self,
         settings: Settings,
         work: Callable[[Chip], Result] | None,
-        workers: Executor,
+        engine: Engine,
         run_record: RunRecord,
         *,
         existing: ExistingMasks | None = None,
@@ -193,7 +183,10 @@ class ExposureLoop(Generic[Result]):
         self._reasons: list[str] = []  # why chips are not used
         self._settings = settings
         self._work = work
-        self._workers = workers
+        self._engine = engine
+        self._futures: set[Future[Any]] = set()
+        self._done: SimpleQueue[tuple[_UnderWay[Result], Future[Any]]] = SimpleQueue()
+        self._n_pending = 0  # exposures that wait for a worker
         self._run_record = run_record
         self._existing = existing
         self._open = partial(
@@ -259,42 +252,70 @@ class ExposureLoop(Generic[Result]):
         workers, are divided into chips. A slow exposure blocks no worker until many
         others wait behind it; this limits memory.
         """
-        n = n_workers(self._workers, self._settings)
-        whole = len(paths) // n * n
-        waiting: deque[tuple[FilePath, bool] | _UnderWay[Result]] = deque(
-            (path, number >= whole) for number, path in enumerate(paths)
+        whole = len(paths) // self._engine.n_workers * self._engine.n_workers
+        waiting: deque[_UnderWay[Result]] = deque(
+            _UnderWay(path, splits=number >= whole) for number, path in enumerate(paths)
         )
         ahead: deque[_UnderWay[Result]] = deque()
+        to_continue: deque[_UnderWay[Result]] = deque()
         try:
             while waiting or ahead:
                 # In order, because each record of a mask matches one exposure.
-                for opened in [one for one in ahead if one.tasks is None]:
-                    if opened.pending():
-                        break
+                while to_continue and not to_continue[0].n_awaited:
+                    opened = to_continue.popleft()
                     self._continue(opened)
                     if opened.tasks is None:
                         ahead.remove(opened)
                         waiting.append(opened)
                 if ahead and ahead[0].is_done:
                     yield ahead.popleft()
-                elif waiting and not _is_full(ahead, n + _AHEAD):
+                elif waiting and not self._is_full(len(ahead)):
                     one = waiting.popleft()
-                    ahead.append(one if isinstance(one, _UnderWay) else self._begun(*one))
+                    self._begin(one)
+                    ahead.append(one)
+                    to_continue.append(one)
                 elif ahead:
-                    _wait_for_any(ahead, n + _AHEAD)
+                    self._wait_for_any()
         finally:
-            for future in (future for one in ahead for future in one.pending()):
+            for future in self._futures:
                 future.cancel()
 
-    def _begun(self, path: FilePath, splits: bool) -> _UnderWay[Result]:
-        """Have a worker open an exposure."""
-        skip_plain = splits or self._is_lost
-        opened = self._workers.submit(self._open, path.absolute(), skip_plain=skip_plain)
-        return _UnderWay(path, splits, opened)
+    def _is_full(self, n_open: int) -> bool:
+        """Return whether no further exposure should be opened yet."""
+        n_pending = self._n_pending
+        return n_pending > 0 and (n_pending >= self._engine.n_busy or n_open >= self._engine.n_open)
+
+    def _wait_for_any(self) -> None:
+        """Wait until a task is done."""
+        one, future = self._engine.wait(self._done)
+        self._futures.discard(future)
+        one.n_awaited -= 1
+        self._n_pending -= not one.n_awaited
+
+    def _submit(self, one: _UnderWay[Result], task: Callable[..., Any], *a: Any, **k: Any) -> Any:
+        """Have a worker do a task of an exposure."""
+        future = self._engine.submit(one.path, task, *a, **k)
+        self._futures.add(future)
+        self._n_pending += not one.n_awaited
+        one.n_awaited += 1
+        future.add_done_callback(lambda future: self._done.put((one, future)))
+        return future
+
+    def _begin(self, one: _UnderWay[Result]) -> None:
+        """Have a worker open an exposure, unless that was done before it was postponed."""
+        if one.opening is None:
+            skip_plain = one.splits or self._is_lost
+            one.opening = self._submit(one, self._open, one.path.absolute(), skip_plain=skip_plain)
 
     def _continue(self, one: _UnderWay[Result]) -> None:
         """Give an opened exposure its tasks; none yet if it is to be postponed."""
-        opened: Opened[Result] = _result(one.path, one.opened)
+        opening = cast(Future[Opened[Result]], one.opening)
+        opened: Opened[Result] = self._engine.result(one.path, opening)
+        if opened.host and exists(one.path):
+            raise StaticMaskError(
+                f"{one.path.absolute()}: exists, but not for the worker on {opened.host}; "
+                "give all workers the same folders"
+            )
         existing = self._existing
         pairs = [(chip, existing.known(chip) if existing else None) for chip in opened.chips]
         is_new_version = any(
@@ -330,7 +351,7 @@ class ExposureLoop(Generic[Result]):
         futures: dict[Chip, tuple[Future[list[Outcome[Result]]], int]] = {}
         for start in range(0, len(unread), step):
             some = unread[start : start + step]
-            reading = self._workers.submit(read_chips, some, verify=verify)
+            reading = self._submit(one, read_chips, some, verify=verify)
             futures |= {chip: (reading, place) for place, (chip, _) in enumerate(some)}
         for chip, known in pairs:
             future, place = futures.get(chip, (None, 0))
@@ -367,7 +388,7 @@ class ExposureLoop(Generic[Result]):
         problems = dict.fromkeys(_as_named(path, line) for line in exposure.problems)
         results: list[ChipResult[Result] | None] = []
         for task in tasks:
-            outcome = _outcome(path, task)
+            outcome = _outcome(path, task, self._engine)
             problems |= dict.fromkeys(_as_named(path, line) for line in outcome.problems)
             one = None
             if not outcome.problems:
@@ -467,34 +488,10 @@ class ExposureLoop(Generic[Result]):
         self._identities.add(identity)
 
 
-def _is_full(ahead: deque[_UnderWay[Result]], n_busy: int) -> bool:
-    """Return whether no further exposure should be opened yet."""
-    n_pending = sum(bool(one.pending()) for one in ahead)
-    return n_pending > 0 and (n_pending >= n_busy or len(ahead) >= _PATIENCE * n_busy)
-
-
-def _wait_for_any(ahead: deque[_UnderWay[Result]], n_busy: int) -> None:
-    """Wait for any task; or for the first exposure, if too many others wait behind it."""
-    awaited = list(ahead) if len(ahead) < _PATIENCE * n_busy else [ahead[0]]
-    futures = [future for one in awaited for future in one.pending()]
-    wait(futures, return_when=FIRST_COMPLETED)
-
-
-def _result(path: FilePath, future: Future[Any]) -> Any:
-    """Return the result of a worker."""
-    try:
-        return future.result()
-    except BrokenExecutor:
-        raise StaticMaskError(
-            f"{path}: its worker process was killed, perhaps because memory ran out; "
-            "nothing was written; use fewer --jobs"
-        ) from None
-
-
-def _outcome(path: FilePath, task: _Task[Result]) -> Outcome[Result]:
+def _outcome(path: FilePath, task: _Task[Result], engine: Engine) -> Outcome[Result]:
     """Return the outcome of a chip; an empty one if it is not read."""
     if task.future is not None:
-        outcome: Outcome[Result] = _result(path, task.future)[task.place]
+        outcome: Outcome[Result] = engine.result(path, task.future)[task.place]
         return outcome
     return task.outcome or Outcome()
 
@@ -515,7 +512,7 @@ def read_exposures(
     settings, work, run_record, any_flags
         As for `ExposureLoop`.
     executor : Executor, optional
-        Runs `work` instead of our own threads.
+        As for `engine_of`.
     progress : callable, optional
         Called after each exposure.
 
@@ -527,8 +524,8 @@ def read_exposures(
     """
     paths, unresolved = resolve(settings.input, read_association)
     n_read = 0
-    with workers_of(settings, executor) as workers:
-        loop = ExposureLoop(settings, work, workers, run_record, any_flags=any_flags)
+    with engine_of(settings, executor) as engine:
+        loop = ExposureLoop(settings, work, engine, run_record, any_flags=any_flags)
         for exposure in loop.run(paths, unresolved, progress):
             for one in exposure.chips:
                 n_read += one.result is not None
@@ -544,34 +541,6 @@ def log_skipped(problems: Iterable[str]) -> None:
     """Log the problems of exposures that were skipped."""
     for line in problems:
         log.error("%s; skipped", line)
-
-
-@contextmanager
-def workers_of(settings: Settings, executor: Executor | None) -> Iterator[Executor]:
-    """Yield the executor, or else our own threads, whose pending work is cancelled at the end."""
-    if executor is not None:
-        yield executor
-        return
-    threads = Threads(jobs_of(settings))
-    try:
-        yield threads
-    finally:
-        threads.stop()
-
-
-def jobs_of(settings: Settings) -> int:
-    """Return the number of chips that a run measures at a time."""
-    if settings.jobs:
-        return settings.jobs
-    if hasattr(os, "sched_getaffinity"):  # the cores assigned by a batch system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def n_workers(executor: Executor | None, settings: Settings) -> int:
-    """Return the number of chips that an executor measures at a time, if it can be determined."""
-    found = getattr(executor, "_max_workers", None)  # in the standard library and others
-    return found if isinstance(found, int) else jobs_of(settings)
 
 
 def _as_named(path: FilePath, problem: str) -> str:

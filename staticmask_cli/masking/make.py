@@ -16,11 +16,11 @@ from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.exposures.opening import FilePath
 from staticmask_cli.exposures.shards import is_in_shard
 from staticmask_cli.files.atomic import folder_problems
+from staticmask_cli.masking.engines import engine_of
 from staticmask_cli.masking.exposure_loop import (
     ExposureLoop,
     Progress,
     log_skipped,
-    workers_of,
 )
 from staticmask_cli.masking.measure import Measured, measure
 from staticmask_cli.masking.write import (
@@ -182,13 +182,13 @@ def _make_once(
     existing = ExistingMasks(settings) if settings.update else None
     found: dict[ChipIdentity, Accumulated] = {}
     failures: list[ChipRecord] = []
-    with run_record.timed("measure"), workers_of(settings, executor) as workers:
+    with run_record.timed("measure"), engine_of(settings, executor) as engine:
         loop: ExposureLoop[Measured] = ExposureLoop(
             settings,
             None
             if dry_run or closed
             else partial(measure, static_sig=settings.static_sig, background=settings.background),
-            workers,
+            engine,
             run_record,
             existing=existing,
         )

@@ -16,7 +16,7 @@ from staticmask_cli.masks.records import ChipRecord
 from staticmask_cli.settings import Background
 from staticmask_cli.statistics.bad_pixels import BadPixels, Criteria, find_bad_pixels
 from staticmask_cli.statistics.clusters import n_clustered
-from staticmask_cli.statistics.votes import Bits, positions
+from staticmask_cli.statistics.votes import Bits, compact, expanded, positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,19 @@ class Measured:
     record: ChipRecord
     bad: Bits
     not_finite: Bits | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel from another process in few bytes: most chips have few bad pixels."""
+        not_finite = None if self.not_finite is None else compact(self.not_finite)
+        return _received, (self.record, compact(self.bad), not_finite)
+
+
+def _received(record: ChipRecord, bad: Any, not_finite: Any) -> Measured:
+    return Measured(
+        record=record,
+        bad=expanded(*bad),
+        not_finite=None if not_finite is None else expanded(*not_finite),
+    )
 
 
 def measure(chip: Chip, static_sig: float, background: Background) -> Measured:

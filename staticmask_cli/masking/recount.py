@@ -12,7 +12,7 @@ from staticmask_cli.errors import InputError, OutputError
 from staticmask_cli.exposures.inputs import resolve_masks
 from staticmask_cli.files.atomic import state_of
 from staticmask_cli.files.locks import locked
-from staticmask_cli.masking.exposure_loop import jobs_of
+from staticmask_cli.masking.engines import jobs_of
 from staticmask_cli.masking.write import put_masks
 from staticmask_cli.masks.builder import MaskBuilder, joined
 from staticmask_cli.masks.existing import read_counted

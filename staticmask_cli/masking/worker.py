@@ -6,14 +6,16 @@ pickled. The problems of an exposure are returned, not raised: it may have sever
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.chips import Chip
-from staticmask_cli.exposures.opening import FilePath
+from staticmask_cli.exposures.opening import FilePath, exists
 from staticmask_cli.exposures.unpacking import open_and_read
+from staticmask_cli.exposures.urls import Url
 from staticmask_cli.masking.measure import hash_of, wrong_sums
 from staticmask_cli.settings import Settings
 
@@ -56,12 +58,15 @@ class Opened(Generic[Result]):
         Why it cannot be used, one line each.
     outcomes : dict
         For chips that were read already.
+    host : str
+        The machine of the worker, if the file does not exist there.
     """
 
     chips: tuple[Chip, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     outcomes: dict[Chip, Outcome[Result]] = field(default_factory=dict)
+    host: str = ""
 
 
 def open_exposure(
@@ -98,7 +103,8 @@ def open_exposure(
             path, settings, None if work is None else read, any_flags=any_flags
         )
     except InputError as error:
-        return Opened(problems=error.problems)
+        host = "" if isinstance(path, Url) or exists(path) else socket.gethostname()
+        return Opened(problems=error.problems, host=host)
     outcomes = {chip: found[chip] if chip in found else read(chip) for chip in exposure.chips}
     return Opened(
         chips=exposure.chips,

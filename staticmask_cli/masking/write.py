@@ -13,7 +13,8 @@ from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.files.atomic import State, created_folder, put_in_place, staged, state_of
 from staticmask_cli.files.locks import locked
 from staticmask_cli.files.signals import signals_deferred
-from staticmask_cli.masking.exposure_loop import ChipResult, jobs_of
+from staticmask_cli.masking.engines import jobs_of
+from staticmask_cli.masking.exposure_loop import ChipResult
 from staticmask_cli.masking.measure import Measured
 from staticmask_cli.masks.builder import MaskBuilder, joined
 from staticmask_cli.masks.duplicates import are_of_one_exposure

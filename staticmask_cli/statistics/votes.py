@@ -53,6 +53,32 @@ def is_set(bits: Bits, places: NDArray[np.uint32]) -> NDArray[np.bool_]:
     return found
 
 
+def compact(bits: Bits) -> tuple[NDArray[np.uint32] | Bits, int]:
+    """Return bits in the smaller of two forms for other machines, and their number of bytes.
+
+    The forms are the bits themselves, and the indices of those that are set.
+
+    Examples
+    --------
+    >>> bits = pack(np.arange(1000) == 500)
+    >>> compact(bits)
+    (array([500], dtype=uint32), 125)
+    >>> bool((expanded(*compact(bits)) == bits).all())
+    True
+    """
+    n_set = int(np.bitwise_count(bits).sum())
+    return (positions(bits) if 4 * n_set < bits.size else bits), bits.size
+
+
+def expanded(form: NDArray[np.uint32] | Bits, size: int) -> Bits:
+    """Return the bits of which `compact` returned form and number of bytes."""
+    if form.dtype == np.uint8:
+        return form.astype(np.uint8, copy=False)
+    bad = np.zeros(8 * size, np.bool_)
+    bad[form] = True
+    return pack(bad)
+
+
 class BitCounter:
     """Counts how often each of many bits is set.
 

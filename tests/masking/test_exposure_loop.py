@@ -17,6 +17,7 @@ import pytest
 from staticmask_cli import InputError
 from staticmask_cli.config.merging import ARGUMENT, merge
 from staticmask_cli.exposures.chips import Chip
+from staticmask_cli.masking.engines import Engine
 from staticmask_cli.masking.explain import explain
 from staticmask_cli.masking.exposure_loop import ExposureLoop
 from staticmask_cli.masking.make import make_masks
@@ -58,7 +59,7 @@ def test_a_slow_exposure_does_not_stall_the_others_and_comes_first(tmp_path: Pat
         return Done(unmeasured(chip))
 
     with ThreadPoolExecutor(2) as workers:
-        loop = ExposureLoop(settings(tmp_path), work, workers, RunRecord())
+        loop = ExposureLoop(settings(tmp_path), work, Engine(workers), RunRecord())
         assert names(loop, paths) == [path.name for path in paths]
 
 
@@ -76,7 +77,7 @@ def test_the_chips_of_a_single_exposure_are_read_at_the_same_time(tmp_path: Path
 
     path = two_chips(tmp_path / "a_flt.fits", 1)
     with ThreadPoolExecutor(2) as workers:
-        loop = ExposureLoop(settings(tmp_path), work, workers, RunRecord())
+        loop = ExposureLoop(settings(tmp_path), work, Engine(workers), RunRecord())
         assert names(loop, [path]) == [path.name]
 
 
@@ -99,7 +100,7 @@ def test_a_worker_reads_all_chips_of_an_exposure_except_of_the_last_ones(tmp_pat
             return super().submit(noted)
 
     with Noting(2) as workers:
-        loop = ExposureLoop(settings(tmp_path), work, workers, RunRecord())
+        loop = ExposureLoop(settings(tmp_path), work, Engine(workers), RunRecord())
         assert names(loop, paths) == [path.name for path in paths]
     # One task opens the last exposure, too.
     expected = [["01", "02"], ["11", "12"], ["21", "22"], ["31", "32"], [], ["41"], ["42"]]
@@ -121,39 +122,46 @@ def test_workers_do_not_receive_the_list_of_all_exposures(tmp_path: Path) -> Non
         loop = ExposureLoop(
             given,
             partial(measure, static_sig=4.0, background=Background.CHIP),
-            workers,
+            Engine(workers),
             RunRecord(),
         )
         assert len(names(loop, paths)) == 3
     assert max(sizes) < 10000
 
 
-@pytest.mark.parametrize("n_workers", [1, 3])
-def test_not_all_exposures_wait_behind_a_slow_one(n_workers: int, tmp_path: Path) -> None:
-    paths = [small(tmp_path / f"{n:02d}_flt.fits", n) for n in range(40)]
+@pytest.mark.parametrize(
+    ("n_workers", "is_local", "n_open"), [(1, True, 12), (3, True, 20), (1, False, 48)]
+)
+def test_not_all_exposures_wait_behind_a_slow_one(
+    n_workers: int, is_local: bool, n_open: int, tmp_path: Path
+) -> None:
+    paths = [small(tmp_path / f"{n:02d}_flt.fits", n) for n in range(50)]
     tasks: list[tuple[Future, Callable[[], object]]] = []
 
     def work(chip: Chip) -> Done:
         return Done(unmeasured(chip))
 
     class Workers(Executor):
-        """Does the first when many wait for it; it does not reveal its number of workers."""
+        """Does the first when many wait for it."""
+
+        _max_workers = n_workers
 
         def submit(self, task: Callable, /, *args: object, **more: object) -> Future:
             future: Future = Future()
             tasks.append((future, partial(task, *args, **more)))
             if len(tasks) > 1:
                 future.set_result(tasks[-1][1]())
-            if len(tasks) == 4 * (n_workers + 2):
+            if len(tasks) == n_open:
                 first, its_task = tasks[0]
                 first.set_result(its_task())
             return future
 
-    loop = ExposureLoop(settings(tmp_path, jobs=n_workers), work, Workers(), RunRecord())
+    engine = Engine(Workers(), is_local=is_local)
+    loop = ExposureLoop(settings(tmp_path), work, engine, RunRecord())
     found = loop.run(paths, {})
     assert Path(next(found).name) == paths[0]
     # Only this many were opened before the first was done.
-    assert len(tasks) == 4 * (n_workers + 2)
+    assert len(tasks) == n_open
     assert [Path(result.name) for result in found] == paths[1:]
 
 
