@@ -25,7 +25,12 @@ def is_in_shard(path: FilePath, shard: Shard) -> bool:
     >>> [is_in_shard(Path("b/j8bt06nyq_flc.fits.gz"), Shard(n, 4)) for n in (0, 1, 2, 3, 4)]
     [False, False, True, False, False]
     """
-    found = calibration_of(path.name)
-    name = os.fsencode(found[0] if found else path.name)
+    name = os.fsencode(exposure_name(path))
     number = int.from_bytes(hashlib.sha256(name).digest()[:8])
     return (number - shard.number) % shard.of == 0
+
+
+def exposure_name(path: FilePath) -> str:
+    """Return what the names of an exposure's calibrations and copies have in common."""
+    found = calibration_of(path.name)
+    return found[0] if found else path.name

@@ -47,8 +47,8 @@ class Engine:
     """
 
     def __init__(self, executor: Executor, *, is_local: bool = False) -> None:
+        self.is_local = is_local
         self._executor = executor
-        self._is_local = is_local
         self._asked = -math.inf
         self._n_workers = 0
         # dask returns the earlier result of a task that looks the same.
@@ -69,12 +69,12 @@ class Engine:
         Threads have what they need at once, and each exposure takes memory of this process;
         on other machines one waits for each that is read.
         """
-        return (self.n_workers if self._is_local else 2 * self.n_workers) + 2
+        return (self.n_workers if self.is_local else 2 * self.n_workers) + 2
 
     @property
     def n_open(self) -> int:
         """Number of exposures that may be open, of which most wait for a slow one before them."""
-        return (4 if self._is_local else 16) * (self.n_workers + 2)
+        return (4 if self.is_local else 16) * (self.n_workers + 2)
 
     def submit(
         self, path: object, task: Callable[..., Any], *args: Any, **more: Any

@@ -25,7 +25,7 @@ from staticmask_cli.masking.measure import unmeasured
 from staticmask_cli.masking.worker import Opened, Outcome, open_exposure, read_chips
 from staticmask_cli.masks.duplicates import Duplicates, problem
 from staticmask_cli.masks.existing import REDO, ExistingMasks
-from staticmask_cli.masks.records import ChipRecord, same_pixels
+from staticmask_cli.masks.records import ChipRecord, Records, same_pixels
 from staticmask_cli.reports.report import ExposureReport, ExposureState, RunRecord
 from staticmask_cli.settings import Settings
 
@@ -86,11 +86,14 @@ class ExposureResult(Generic[Result]):
         Its problems, one line each.
     chips : tuple of ChipResult
         Its chips; empty if it could not be opened.
+    failure : ChipRecord or None
+        The record of an exposure that could not be opened, which all masks list.
     """
 
     name: str
     problems: tuple[str, ...] = ()
     chips: tuple[ChipResult[Result], ...] = ()
+    failure: ChipRecord | None = None
 
     @property
     def report(self) -> ExposureReport:
@@ -102,11 +105,6 @@ class ExposureResult(Generic[Result]):
             reasons=self.problems,
             chips=tuple((one.chip.identity, one.record) for one in self.chips),
         )
-
-    @property
-    def failure(self) -> ChipRecord:
-        """The record of an exposure that could not be opened, which all masks list."""
-        return _failure(self.name, Path(self.name).name, 0, self.problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +160,19 @@ class ExposureLoop(Generic[Result]):
         The existing masks, if exposures are added to them.
     any_flags : bool
         As for `open_exposure`.
+    folder : Path, optional
+        The user's working folder, to which paths are relative, if it is not this process's.
+    is_lost : bool
+        Whether the run will fail because of other exposures.
 
     Attributes
     ----------
     problems : tuple of str
         The problems of all exposures, one line each.
+    reasons : list of str
+        Why chips are not used, one line each.
+    absent : list of tuple
+        Exposures that do not exist for a worker, with its host; see `check_folders`.
     """
 
     def __init__(
@@ -178,9 +184,14 @@ class ExposureLoop(Generic[Result]):
         *,
         existing: ExistingMasks | None = None,
         any_flags: bool = False,
+        folder: Path | None = None,
+        is_lost: bool = False,
     ) -> None:
+        self.reasons: list[str] = []
+        self.absent: list[tuple[FilePath, str]] = []
         self._problems: dict[str, None] = {}  # each once, in the order in which it was found
-        self._reasons: list[str] = []  # why chips are not used
+        self._folder = folder
+        self._was_lost = is_lost
         self._settings = settings
         self._work = work
         self._engine = engine
@@ -206,7 +217,7 @@ class ExposureLoop(Generic[Result]):
     def no_usable_exposure(self) -> InputError:
         """Return the error that no exposure can be used, with the reasons."""
         hint = "" if self._problems else "; see --include-empty"
-        return InputError(*self._problems, *self._reasons, f"no exposure is left to use{hint}")
+        return InputError(*self._problems, *self.reasons, f"no exposure is left to use{hint}")
 
     def run(
         self,
@@ -235,15 +246,16 @@ class ExposureLoop(Generic[Result]):
             If a worker was killed.
         """
         for line, name in unresolved.items():
-            yield self._reported(ExposureResult(name=name, problems=(line,)))
+            path = Path(name)
+            failure = self._failure(path, path.name, 0, [line])
+            yield self._reported(ExposureResult(name=name, problems=(line,), failure=failure))
         # Results are released at once: those of large chips take a megabyte each.
-        for result in map(self._exposure_result, self._in_order(best_first(paths))):
+        results = map(self._exposure_result, self._in_order(best_first(paths)))
+        for number, result in enumerate(results, 1):
             yield self._reported(result)
             del result
             if progress:
-                progress(len(self._run_record.exposures) - len(unresolved), len(paths))
-        places = {str(path): number for number, path in enumerate(paths)}
-        self._run_record.exposures.sort(key=lambda exposure: places.get(exposure.path, -1))
+                progress(number, len(paths))
 
     def _in_order(self, paths: Sequence[FilePath]) -> Iterator[_UnderWay[Result]]:
         """Keep the workers busy and yield exposures that are done, in order.
@@ -304,18 +316,19 @@ class ExposureLoop(Generic[Result]):
     def _begin(self, one: _UnderWay[Result]) -> None:
         """Have a worker open an exposure, unless that was done before it was postponed."""
         if one.opening is None:
-            skip_plain = one.splits or self._is_lost
-            one.opening = self._submit(one, self._open, one.path.absolute(), skip_plain=skip_plain)
+            skip_plain = one.splits or self.is_lost
+            one.opening = self._submit(
+                one, self._open, self._absolute(one.path), skip_plain=skip_plain
+            )
 
     def _continue(self, one: _UnderWay[Result]) -> None:
         """Give an opened exposure its tasks; none yet if it is to be postponed."""
         opening = cast(Future[Opened[Result]], one.opening)
         opened: Opened[Result] = self._engine.result(one.path, opening)
-        if opened.host and exists(one.path):
-            raise StaticMaskError(
-                f"{one.path.absolute()}: exists, but not for the worker on {opened.host}; "
-                "give all workers the same folders"
-            )
+        if opened.host:
+            self.absent.append((self._absolute(one.path), opened.host))
+            if self._folder is None:
+                check_folders(self.absent)
         existing = self._existing
         pairs = [(chip, existing.known(chip) if existing else None) for chip in opened.chips]
         is_new_version = any(
@@ -357,16 +370,28 @@ class ExposureLoop(Generic[Result]):
             future, place = futures.get(chip, (None, 0))
             yield _Task(chip, known, opened.outcomes.get(chip), future, place)
 
+    def add_part(
+        self, exposures: Iterable[ExposureReport], problems: Iterable[str], reasons: Iterable[str]
+    ) -> None:
+        """Add the results of a loop over other exposures."""
+        self._problems |= dict.fromkeys(problems)
+        self.reasons += reasons
+        self._run_record.exposures += exposures
+
+    def register(self, identity: ChipIdentity, records: Records) -> None:
+        """Register chips of other exposures, of which further ones may be copies."""
+        self._duplicates.register_mask(identity, records)
+
     def _is_wanted(self, chip: Chip, known: ChipRecord | None) -> bool:
         """Return whether a chip is to be read."""
-        if self._work is None or chip.skipped or (self._is_lost and chip.is_plain):
+        if self._work is None or chip.skipped or (self.is_lost and chip.is_plain):
             return False
         return known is None or self._settings.verify
 
     @property
-    def _is_lost(self) -> bool:
+    def is_lost(self) -> bool:
         """Whether the run will fail, so that chips are only read if that may reveal a problem."""
-        if self._existing and self._existing.problems:
+        if self._was_lost or (self._existing and self._existing.problems):
             return True
         return bool(self._problems) and not self._settings.keep_going
 
@@ -377,19 +402,19 @@ class ExposureLoop(Generic[Result]):
         if not exposure.problems:
             for one in exposure.chips:
                 if one.record.reason:
-                    self._reasons.append(f"{exposure.name}: {one.chip.name}: {one.record.reason}")
-                    self._run_record.warn(self._reasons[-1], kind=one.record.reason)
+                    self.reasons.append(f"{exposure.name}: {one.chip.name}: {one.record.reason}")
+                    self._run_record.warn(self.reasons[-1], kind=one.record.reason)
         return exposure
 
     def _exposure_result(self, exposure: _UnderWay[Result]) -> ExposureResult[Result]:
         """Return the result of an exposure; if it has any problem, all its chips fail."""
         path = exposure.path
         tasks = exposure.tasks or ()
-        problems = dict.fromkeys(_as_named(path, line) for line in exposure.problems)
+        problems = dict.fromkeys(self._as_named(path, line) for line in exposure.problems)
         results: list[ChipResult[Result] | None] = []
         for task in tasks:
             outcome = _outcome(path, task, self._engine)
-            problems |= dict.fromkeys(_as_named(path, line) for line in outcome.problems)
+            problems |= dict.fromkeys(self._as_named(path, line) for line in outcome.problems)
             one = None
             if not outcome.problems:
                 try:
@@ -405,6 +430,7 @@ class ExposureLoop(Generic[Result]):
                 one if one is not None and not lines else self._failed(path, task, one, lines)
                 for task, one in zip(tasks, results, strict=True)
             ),
+            failure=None if tasks else self._failure(path, path.name, 0, lines),
         )
 
     def _failed(
@@ -416,7 +442,7 @@ class ExposureLoop(Generic[Result]):
     ) -> ChipResult[Result]:
         """Undo the registration of a chip whose exposure cannot be used."""
         chip = task.chip
-        record = _failure(str(path), chip.file, chip.extver, lines)
+        record = self._failure(path, chip.file, chip.extver, lines)
         if task.known is not None:
             record = task.known  # it stays in the mask
         elif one is not None:
@@ -481,11 +507,60 @@ class ExposureLoop(Generic[Result]):
         state = ExposureState.NOT_READ if result is None else ExposureState.READ
         return ChipResult(chip=chip, state=state, record=record, result=result)
 
+    def _absolute(self, path: FilePath) -> FilePath:
+        """Return the path that workers use."""
+        return (
+            path.absolute()
+            if isinstance(path, Url) or self._folder is None
+            else self._folder / path
+        )
+
+    def _as_named(self, path: FilePath, problem: str) -> str:
+        """Replace the absolute path of an exposure's folder, which workers use, by the user's."""
+        rest = problem.removeprefix(_folder(self._absolute(path)))
+        return problem if rest == problem else _folder(path) + rest
+
+    def _failure(
+        self, path: FilePath, file: str, extver: int, problems: Sequence[str]
+    ) -> ChipRecord:
+        """Return the record of a chip, or of a whole exposure, that cannot be used."""
+        reasons = "; ".join(printable(p).removeprefix(f"{printable(path)}: ") for p in problems)
+        # A mask records no folders: the exposures may move.
+        reasons = reasons.replace(_folder(self._absolute(path)), "")
+        return ChipRecord(file=file, extver=extver, reason=f"skipped: {reasons}")
+
     def _register_existing(self, identity: ChipIdentity) -> None:
         """Register the chips of an identity's existing mask, the first time it is needed."""
         if self._existing and identity not in self._identities:
             self._duplicates.register_mask(identity, self._existing.records(identity))
         self._identities.add(identity)
+
+
+def check_folders(absent: Iterable[tuple[FilePath, str]]) -> None:
+    """Check that exposures that do not exist for a worker do not exist here either.
+
+    Raises
+    ------
+    StaticMaskError
+        If one exists.
+    """
+    for path, host in absent:
+        if exists(path):
+            raise StaticMaskError(
+                f"{path}: exists, but not for the worker on {host}; "
+                "give all workers the same folders"
+            )
+
+
+def sort_reports(run_record: RunRecord, paths: Iterable[FilePath]) -> None:
+    """Sort the reports of exposures in the order of their paths, after those without."""
+    places = {str(path): number for number, path in enumerate(paths)}
+    run_record.exposures.sort(key=lambda exposure: places.get(exposure.path, -1))
+
+
+def _folder(path: FilePath) -> str:
+    """Return the folder of a file as it begins its name in messages."""
+    return printable(str(path).removesuffix(path.name))
 
 
 def _outcome(path: FilePath, task: _Task[Result], engine: Engine) -> Outcome[Result]:
@@ -530,6 +605,7 @@ def read_exposures(
             for one in exposure.chips:
                 n_read += one.result is not None
                 yield one
+    sort_reports(run_record, paths)
     if loop.problems and not settings.keep_going:
         raise InputError(*loop.problems)
     if not n_read:
@@ -541,20 +617,3 @@ def log_skipped(problems: Iterable[str]) -> None:
     """Log the problems of exposures that were skipped."""
     for line in problems:
         log.error("%s; skipped", line)
-
-
-def _as_named(path: FilePath, problem: str) -> str:
-    """Replace the absolute path of an exposure's folder, which workers use, by the user's."""
-    if isinstance(path, Url):
-        return problem
-    folder = str(path)[: len(str(path)) - len(path.name)]
-    absolute = printable(f"{path.absolute().parent}/")
-    rest = problem.removeprefix(absolute)
-    return problem if rest == problem else printable(folder) + rest
-
-
-def _failure(name: str, file: str, extver: int, problems: Sequence[str]) -> ChipRecord:
-    reasons = "; ".join(printable(p).removeprefix(f"{printable(name)}: ") for p in problems)
-    # A mask records no folders: the exposures may move.
-    reasons = reasons.replace(f"{printable(Path(name).absolute().parent)}/", "")
-    return ChipRecord(file=file, extver=extver, reason=f"skipped: {reasons}")

@@ -16,21 +16,22 @@ from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.exposures.opening import FilePath
 from staticmask_cli.exposures.shards import is_in_shard
 from staticmask_cli.files.atomic import folder_problems
+from staticmask_cli.masking.accumulated import Accumulation
 from staticmask_cli.masking.engines import engine_of
 from staticmask_cli.masking.exposure_loop import (
     ExposureLoop,
     Progress,
     log_skipped,
+    sort_reports,
 )
-from staticmask_cli.masking.measure import Measured, measure
+from staticmask_cli.masking.measure import measure
+from staticmask_cli.masking.parts import add_in_parts, are_worthwhile
 from staticmask_cli.masking.write import (
-    Accumulated,
     OvertakenError,
     check_edited,
     plan_masks,
     write_masks,
 )
-from staticmask_cli.masks.builder import MaskBuilder
 from staticmask_cli.masks.existing import ExistingMasks
 from staticmask_cli.masks.quality import QualityCheck, failed
 from staticmask_cli.masks.records import ChipRecord
@@ -180,27 +181,19 @@ def _make_once(
     writes = write and not dry_run
     closed = folder_problems(Path(settings.output_dir)) if writes else []
     existing = ExistingMasks(settings) if settings.update else None
-    found: dict[ChipIdentity, Accumulated] = {}
-    failures: list[ChipRecord] = []
+    accumulation = Accumulation(settings, existing)
+    work = None
+    if not dry_run and not closed:
+        work = partial(measure, static_sig=settings.static_sig, background=settings.background)
     with run_record.timed("measure"), engine_of(settings, executor) as engine:
-        loop: ExposureLoop[Measured] = ExposureLoop(
-            settings,
-            None
-            if dry_run or closed
-            else partial(measure, static_sig=settings.static_sig, background=settings.background),
-            engine,
-            run_record,
-            existing=existing,
-        )
-        for exposure in loop.run(paths, unresolved, progress):
-            failures += [] if exposure.chips else [exposure.failure]
-            for one in exposure.chips:
-                identity = one.chip.identity
-                if identity not in found:
-                    found[identity] = Accumulated(_builder(identity, existing, settings))
-                found[identity].add(one)
-                del one  # frees its bits before waiting for the next exposure
-            del exposure
+        loop = ExposureLoop(settings, work, engine, run_record, existing=existing)
+        accumulation.add(loop.run([], unresolved))
+        if work and not existing and are_worthwhile(len(paths), engine):
+            add_in_parts(accumulation, loop, engine, paths, settings, work, run_record, progress)
+        else:
+            accumulation.add(loop.run(paths, {}, progress))
+    sort_reports(run_record, paths)
+    found, failures = accumulation.found, accumulation.failures
     unusable = [*(existing.problems if existing else ()), *closed]
     if unusable or (loop.problems and not settings.keep_going):
         raise (InputError if loop.problems else OutputError)(*loop.problems, *unusable)
@@ -230,15 +223,6 @@ def _make_once(
                 check_edited(run_record.masks, settings)
     _report_as_in_masks(run_record)
     log_skipped(loop.problems)
-
-
-def _builder(
-    identity: ChipIdentity, existing: ExistingMasks | None, settings: Settings
-) -> MaskBuilder:
-    table = existing.table(identity) if existing else None
-    # A mask that has counts keeps them.
-    counts = settings.keeps_counts or (table is not None and table.has_counts)
-    return MaskBuilder(identity.shape, settings.min_exposures, counts=counts)
 
 
 def _report_as_in_masks(run_record: RunRecord) -> None:

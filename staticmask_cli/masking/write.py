@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +13,9 @@ from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.files.atomic import State, created_folder, put_in_place, staged, state_of
 from staticmask_cli.files.locks import locked
 from staticmask_cli.files.signals import signals_deferred
+from staticmask_cli.masking.accumulated import Accumulated
 from staticmask_cli.masking.engines import jobs_of
-from staticmask_cli.masking.exposure_loop import ChipResult
-from staticmask_cli.masking.measure import Measured
-from staticmask_cli.masks.builder import MaskBuilder, joined
+from staticmask_cli.masks.builder import joined
 from staticmask_cli.masks.duplicates import are_of_one_exposure
 from staticmask_cli.masks.existing import (
     ExistingMasks,
@@ -29,49 +28,9 @@ from staticmask_cli.masks.existing import (
 from staticmask_cli.masks.fits_form import MaskTable, write_mask
 from staticmask_cli.masks.naming import documented_name, mask_names, possible_names
 from staticmask_cli.masks.quality import check_quality
-from staticmask_cli.masks.records import ChipRecord, Records, merged
+from staticmask_cli.masks.records import Records, merged
 from staticmask_cli.reports.report import MaskReport, MaskState, RunRecord
 from staticmask_cli.settings import Settings
-
-
-@dataclass(slots=True)
-class Accumulated:
-    """The chips of one identity in a run.
-
-    Attributes
-    ----------
-    builder : MaskBuilder
-        Bad pixels of the chips that were read and are used.
-    records : list of ChipRecord
-        Records that are not in the existing mask.
-    known : list of ChipRecord
-        Records that are in the existing mask.
-    superseded : list of ChipRecord
-        Records of the existing mask that records of this run replace.
-    """
-
-    builder: MaskBuilder
-    records: list[ChipRecord] = field(default_factory=list)
-    known: list[ChipRecord] = field(default_factory=list)
-    superseded: list[ChipRecord] = field(default_factory=list)
-
-    def add(self, one: ChipResult[Measured]) -> None:
-        """Add a chip."""
-        (self.known if one.is_known else self.records).append(one.record)
-        if one.superseded is not None:
-            self.superseded.append(one.superseded)
-        if one.result is not None and one.record.used:
-            self.builder.add(one.result.bad, one.result.not_finite, one.record.pixel_hash)
-
-    @property
-    def contributes(self) -> bool:
-        """Whether any chip contributes to the mask."""
-        return bool(self.known) or any(r.used or r.pixel_hash for r in self.records)
-
-    @property
-    def has_good(self) -> bool:
-        """Whether any chip's exposure can be used, or is skipped only because it is empty."""
-        return any(not record.failed for record in self.records)
 
 
 class OvertakenError(Exception):
@@ -203,7 +162,7 @@ def plan_masks(
     planned = []
     for identity, of_one in accumulated.items():
         path, table = existing.get(identity, (None, None))
-        parts = [Records.of(of_one.records, identity.ccdchip)]
+        parts = [Records.of(of_one.records, identity.ccdchip), *of_one.parts]
         if table is not None:
             parts.append(table.records.replaced_by(given, of_one.superseded))
         records = merged(parts, allow_duplicates=settings.allow_duplicates)

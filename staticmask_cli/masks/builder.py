@@ -15,7 +15,7 @@ from staticmask_cli.exposures.instruments import ChipIdentity
 from staticmask_cli.masks.records import Records
 from staticmask_cli.masks.static_mask import StaticMask, Votes
 from staticmask_cli.settings import ONCE, MinExposures, Recipe
-from staticmask_cli.statistics.votes import BitCounter, Bits, is_set, pack, positions
+from staticmask_cli.statistics.votes import BitCounter, Bits, bits_of, is_set, pack, positions
 
 # Type of `ChipRecord.pixel_hash`, by which the owners of pixels are known.
 _HASH = "S32"
@@ -55,6 +55,8 @@ class MaskBuilder:
         # Pixels that were bad only in one chip of an addition: the hashes of its chips, the
         # number of pixels of each, and the pixels.
         self._only: list[tuple[NDArray[np.bytes_], NDArray[np.int64], NDArray[np.uint32]]] = []
+        self._n_only = 0
+        self._n_only_reduced = 0
         self._bad = BitCounter() if counts or min_exposures != ONCE else None
         self._not_finite = BitCounter()
         self._n_chips = 0
@@ -78,8 +80,8 @@ class MaskBuilder:
                 self._not_finite.add(not_finite)
         self._twice |= self._once & bad
         places = positions(bad & ~self._once)
-        self._only.append((np.array([pixel_hash], _HASH), np.array([places.size]), places))
         self._once |= bad
+        self._add_only(np.array([pixel_hash], _HASH), np.array([places.size]), places)
 
     def add_mask(self, mask: StaticMask) -> None:
         """Add a mask.
@@ -99,15 +101,29 @@ class MaskBuilder:
             if self._bad is not None:
                 self._bad.add_counter(mask.votes.bad)
                 self._not_finite.add_counter(mask.votes.not_finite)
-        unique = np.zeros(mask.total, dtype=np.bool_)
-        unique[records.unique] = True
         # Pixels that are unique to no chip of that mask are bad in several.
-        self._twice |= bad & ~pack(unique)
+        self._twice |= bad & ~bits_of(records.unique, bad.size)
         self._once |= bad
-        self._only.append((records.rows["pixel_hash"].astype(_HASH), records.sizes, records.unique))
+        self._add_only(records.rows["pixel_hash"].astype(_HASH), records.sizes, records.unique)
 
-    def _with_unique(self, records: Records) -> Records:
-        """Return the records of all additions with the pixels that are bad only in each."""
+    def _add_only(
+        self, hashes: NDArray[np.bytes_], sizes: NDArray[np.int64], places: NDArray[np.uint32]
+    ) -> None:
+        """Add pixels that are bad in one chip of an addition, and forget those of several.
+
+        So the memory that they take depends on the number of pixels, not of additions.
+        """
+        self._only.append((hashes, sizes, places))
+        self._n_only += places.size
+        if self._n_only >= 2 * max(self._n_only_reduced, 8 * self._once.size):
+            owners, owner, places = self._reduced()
+            order = np.argsort(owner, kind="stable")
+            sizes = np.bincount(owner, minlength=owners.size)
+            self._only = [(owners, sizes, places[order])]
+            self._n_only = self._n_only_reduced = places.size
+
+    def _reduced(self) -> tuple[NDArray[np.bytes_], NDArray[np.int64], NDArray[np.uint32]]:
+        """Return the pixels that are bad in one chip: hashes, numbers of their hashes, pixels."""
         nothing = (np.empty(0, _HASH), np.empty(0, np.int64), np.empty(0, np.uint32))
         hashes, sizes, places = map(np.concatenate, zip(nothing, *self._only, strict=True))
         owners, owner = np.unique(hashes[sizes > 0], return_inverse=True)
@@ -118,8 +134,14 @@ class MaskBuilder:
         # An owner may be in several additions; a pixel of several owners is unique to none.
         _, first, last = np.unique(places, return_index=True, return_counts=True)
         last += first - 1
-        first = first[owner[first] == owner[last]]
-        owner, places = owner[first], places[first]
+        is_unique = owner[first] == owner[last]
+        self._twice |= bits_of(places[first[~is_unique]], self._once.size)
+        first = first[is_unique]
+        return owners, owner[first], places[first]
+
+    def _with_unique(self, records: Records) -> Records:
+        """Return the records of all additions with the pixels that are bad only in each."""
+        owners, owner, places = self._reduced()
         used = np.flatnonzero(records.rows["used"])
         listed, first, number = np.unique(
             records.rows["pixel_hash"][used], return_index=True, return_counts=True

@@ -53,6 +53,19 @@ def is_set(bits: Bits, places: NDArray[np.uint32]) -> NDArray[np.bool_]:
     return found
 
 
+def bits_of(places: NDArray[np.uint32], size: int) -> Bits:
+    """Return `size` bytes of bits in which those at the given indices are set.
+
+    Examples
+    --------
+    >>> positions(bits_of(np.array([0, 9], dtype=np.uint32), 2)).tolist()
+    [0, 9]
+    """
+    bad = np.zeros(8 * size, np.bool_)
+    bad[places] = True
+    return pack(bad)
+
+
 def compact(bits: Bits) -> tuple[NDArray[np.uint32] | Bits, int]:
     """Return bits in the smaller of two forms for other machines, and their number of bytes.
 
@@ -74,9 +87,7 @@ def expanded(form: NDArray[np.uint32] | Bits, size: int) -> Bits:
     """Return the bits of which `compact` returned form and number of bytes."""
     if form.dtype == np.uint8:
         return form.astype(np.uint8, copy=False)
-    bad = np.zeros(8 * size, np.bool_)
-    bad[form] = True
-    return pack(bad)
+    return bits_of(form.astype(np.uint32, copy=False), size)
 
 
 class BitCounter:
