@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -244,7 +245,7 @@ def _scheduler(address: str, jobs: int) -> Iterator[Any]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         try:
-            given = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+            where: Any = _in_file(address) if Path(address).is_file() else address
             if address == LOCAL:
                 cluster = distributed.LocalCluster(
                     n_workers=jobs,
@@ -252,9 +253,20 @@ def _scheduler(address: str, jobs: int) -> Iterator[Any]:
                     dashboard_address=None,
                     silence_logs=logging.CRITICAL,
                 )
-                given = {"address": stack.enter_context(cluster)}
-            client = stack.enter_context(distributed.Client(**given, timeout=_PATIENCE))
+                where = stack.enter_context(cluster)
+            client = stack.enter_context(distributed.Client(where, timeout=_PATIENCE))
             client.wait_for_workers(1, timeout=_PATIENCE)
         except (OSError, ValueError) as error:
-            raise StaticMaskError(f"scheduler {address}: cannot be used: {error}") from None
+            raise StaticMaskError(
+                f"scheduler {address}: cannot be used: {error}; give tcp://HOST:PORT, "
+                f"a scheduler file, or {LOCAL}"
+            ) from None
         yield client
+
+
+def _in_file(path: str) -> str:
+    """Return the address in a file that a dask scheduler wrote."""
+    try:
+        return str(json.loads(Path(path).read_text("utf-8"))["address"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError("is not a scheduler file") from None
