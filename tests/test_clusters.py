@@ -1,10 +1,12 @@
-"""The scripts of the chapter on clusters, with plain processes in the place of schedulers."""
+"""The scripts of the chapters on clusters, with plain processes in the place of schedulers."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,9 @@ from tests.conftest import without_settings
 from tests.support.makers import instrument_exposure
 from tests.support.runs import small
 
-CHAPTER = (Path(__file__).parents[1] / "man" / "clusters.md").read_text(encoding="utf-8")
+MANUAL = Path(__file__).parents[1] / "man"
+CHAPTER = (MANUAL / "clusters.md").read_text(encoding="utf-8")
+ENGINES = (MANUAL / "engines.md").read_text(encoding="utf-8")
 TASKS = 3
 
 # Runs the tasks of a script one after the other, as many as there are in this test.
@@ -40,7 +44,7 @@ def exposures(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def run(script: str, folder: Path) -> None:
+def run(script: str, folder: Path, *, status: int = 0) -> None:
     """Run a script of a shell in which the commands that it needs are on the path."""
     commands = folder / "bin"
     commands.mkdir(exist_ok=True)
@@ -48,11 +52,20 @@ def run(script: str, folder: Path) -> None:
     for name, text in (
         ("staticmask", f'exec {python} -W error -m staticmask_cli "$@"'),
         ("sbatch", SBATCH),
+        ("dask", f'exec {python} -m dask "$@" 2> /dev/null'),
+        ("srun", 'exec "$@"'),
     ):
         (commands / name).write_text(f"#!/bin/sh\n{text}\n")
         (commands / name).chmod(0o755)
     environment = without_settings() | {"PATH": f"{commands}:{os.environ['PATH']}"}
-    subprocess.run(["sh", "-ec", script], cwd=folder, env=environment, check=True, timeout=300)
+    shell = subprocess.Popen(
+        ["sh", "-ec", script], cwd=folder, env=environment, start_new_session=True
+    )
+    try:
+        assert shell.wait(timeout=300) == status
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # of what it left in the background
+            os.killpg(shell.pid, signal.SIGTERM)
 
 
 def check(exposures: list[Path], folder: Path) -> None:
@@ -66,8 +79,8 @@ def check(exposures: list[Path], folder: Path) -> None:
     assert masks == one
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", CHAPTER, re.DOTALL | re.MULTILINE)
+def blocks(kind: str, chapter: str = CHAPTER) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", chapter, re.DOTALL | re.MULTILINE)
 
 
 def test_the_slurm_scripts_and_the_tree_make_the_masks_of_one_run(
@@ -96,4 +109,23 @@ def test_the_condor_submit_file_makes_the_masks_of_one_run(
         line = line.replace("$(Process)", str(process)).replace("$(N)", str(TASKS))
         run(f"/usr/bin/env {line} || [ $? -eq 3 ]", tmp_path)
     run("staticmask combine 'parts/*/*_staticMask.fits' -o masks", tmp_path)
+    check(exposures, tmp_path)
+
+
+def test_the_workers_of_slurm_and_the_example_in_python_make_the_masks_of_one_run(
+    exposures: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("distributed")
+    (script,) = blocks("slurm workers.sh", ENGINES)
+    (example,) = blocks("python", ENGINES)
+    (tmp_path / "example.py").write_text(example)
+    # While the scheduler runs; the example uses all exposures.
+    then = (
+        f"mv masks first\nrm {exposures[2].name}\n{shlex.quote(sys.executable)} -W error example.py"
+    )
+    run(f"{script.rstrip()} || [ $? -eq 3 ]\n{then}\n", tmp_path)
+    check([path for path in exposures if path.exists()], tmp_path)
+    (tmp_path / "masks").rename(tmp_path / "second")
+    (tmp_path / "first").rename(tmp_path / "masks")
+    exposures[2].write_text("no FITS")
     check(exposures, tmp_path)

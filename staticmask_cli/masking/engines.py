@@ -241,16 +241,15 @@ def _scheduler(address: str, jobs: int) -> Iterator[Any]:
         raise StaticMaskError(
             f"scheduler needs dask ({error}): pip install 'staticmask-cli[dask]'"
         ) from None
-    # Its messages about workers that come and go are not ours; errors are raised.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
+        stack.enter_context(_quiet("distributed"))
         try:
             where: Any = _in_file(address) if Path(address).is_file() else address
             if address == LOCAL:
                 cluster = distributed.LocalCluster(
                     n_workers=jobs,
                     threads_per_worker=1,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",  # a free port
                     silence_logs=logging.CRITICAL,
                 )
                 where = stack.enter_context(cluster)
@@ -262,6 +261,21 @@ def _scheduler(address: str, jobs: int) -> Iterator[Any]:
                 f"a scheduler file, or {LOCAL}"
             ) from None
         yield client
+
+
+@contextmanager
+def _quiet(library: str) -> Iterator[None]:
+    """Log nothing of a library, which has levels for many of its modules; its errors are raised."""
+    names = [n for n in logging.root.manager.loggerDict if n.partition(".")[0] == library]
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _in_file(path: str) -> str:

@@ -109,7 +109,7 @@ class MaskBuilder:
     def _add_only(
         self, hashes: NDArray[np.bytes_], sizes: NDArray[np.int64], places: NDArray[np.uint32]
     ) -> None:
-        """Add pixels that are bad in one chip of an addition, and forget those of several.
+        """Add pixels that are bad in one chip of an addition, and drop those of several.
 
         So the memory that they take depends on the number of pixels, not of additions.
         """

@@ -84,7 +84,13 @@ def compact(bits: Bits) -> tuple[NDArray[np.uint32] | Bits, int]:
 
 
 def expanded(form: NDArray[np.uint32] | Bits, size: int) -> Bits:
-    """Return the bits of which `compact` returned form and number of bytes."""
+    """Return the bits of which `compact` returned form and number of bytes.
+
+    Examples
+    --------
+    >>> expanded(np.array([0, 9], dtype=np.uint32), 2).tolist()
+    [128, 64]
+    """
     if form.dtype == np.uint8:
         return form.astype(np.uint8, copy=False)
     return bits_of(form.astype(np.uint32, copy=False), size)

@@ -114,3 +114,30 @@ def test_the_evidence_for_backgrounds_has_a_value_for_every_field_and_shape() ->
     # The targets hold on this blank field, in both units.
     blank = rows[names.index("blank")]
     assert all(float(cell.split(", ")[0]) == 1 for cell in blank[1:])
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_clusters_runs() -> None:
+    lines = output(
+        "clusters", "--exposures", "150", "--workers", "3", "--seconds", "0.01"
+    ).splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if " s, " in line]
+    assert [row[:2] for row in rows] == [
+        [how, f"0.01 s, {kind}"]
+        for how in ("one by one", "in parts")
+        for kind in ("even", "long tail")
+    ]
+    for row in rows:
+        assert all(float(cell) > 0 for cell in row[2:])
+    sizes = output("clusters", "--real", "--shape", "64", "80").splitlines()[2:]
+    assert [line.split(" | ")[0] for line in sizes] == [
+        *("| defaults", "| min_exposures 2", "| final_bits 0"),
+    ]
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_dask_compares_masks() -> None:
+    pytest.importorskip("distributed")
+    lines = output("clusters", "--dask", "--shape", "64", "80", "--runs", "1").splitlines()
+    assert lines[0].endswith("masks equal: True")
+    assert [line.partition(":")[0] for line in lines[1:]] == ["threads", "dask", "dask / threads"]
