@@ -115,9 +115,10 @@ def test_the_readme_shows_sweep_explain_and_compare() -> None:
 def test_documents_name_only_options_commands_and_files_that_exist(document: str) -> None:
     text = DOCUMENTS[document]
     flags = {flag for o in OPTIONS.values() for flag in [*o.opts, *o.secondary_opts]}
-    # Of the benchmarks, ruff and Slurm.
+    # Of the benchmarks, ruff, Slurm and dask.
     foreign = {"--real", "--peer", "--check", "--array", "--cpus-per-task", "--dependency", "--mem"}
-    foreign |= {"--parsable"}
+    foreign |= {"--parsable", "--ntasks", "--mem-per-cpu", "--dask"}
+    foreign |= {"--scheduler-file", "--no-dashboard", "--nthreads"}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= flags | foreign | {"--help"}
     assert set(re.findall(r"`(max_\w+)`", text)) <= set(keys())
     links = re.findall(r"\]\(([^)#:]+)\)", text)
