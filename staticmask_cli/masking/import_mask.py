@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError
 from staticmask_cli.exposures.instruments import ChipIdentity
+from staticmask_cli.exposures.urls import Url, is_url
 from staticmask_cli.masking.engines import jobs_of
 from staticmask_cli.masking.outputs import mask_name, output_files
 from staticmask_cli.masking.write import put_masks
@@ -52,6 +53,9 @@ def import_mask(
         If the mask exists, or cannot be written.
     """
     run_record = RunRecord() if run_record is None else run_record
+    remote = [Url(name) for name in (like, *settings.input) if is_url(name)]
+    if remote:
+        raise InputError(*(f"{url}: is at a URL; download it" for url in remote))
     model = Path(like)
     identity = StaticMask.read(model).identity
     if identity is None:
