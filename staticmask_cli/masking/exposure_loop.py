@@ -195,8 +195,8 @@ class ExposureLoop(Generic[Result]):
         self._settings = settings
         self._work = work
         self._engine = engine
-        self._futures: set[Future[Any]] = set()
-        self._done: SimpleQueue[tuple[_UnderWay[Result], Future[Any]]] = SimpleQueue()
+        self._futures: dict[Future[Any], _UnderWay[Result]] = {}
+        self._done: SimpleQueue[Future[Any]] = SimpleQueue()
         self._n_pending = 0  # exposures that wait for a worker
         self._run_record = run_record
         self._existing = existing
@@ -250,12 +250,13 @@ class ExposureLoop(Generic[Result]):
             failure = self._failure(path, path.name, 0, [line])
             yield self._reported(ExposureResult(name=name, problems=(line,), failure=failure))
         # Results are released at once: those of large chips take a megabyte each.
-        results = map(self._exposure_result, self._in_order(best_first(paths)))
-        for number, result in enumerate(results, 1):
+        n_done = 0  # enumerate() would keep the last result
+        for result in map(self._exposure_result, self._in_order(best_first(paths))):
             yield self._reported(result)
             del result
+            n_done += 1  # noqa: SIM113 - see above
             if progress:
-                progress(number, len(paths))
+                progress(n_done, len(paths))
 
     def _in_order(self, paths: Sequence[FilePath]) -> Iterator[_UnderWay[Result]]:
         """Keep the workers busy and yield exposures that are done, in order.
@@ -299,18 +300,17 @@ class ExposureLoop(Generic[Result]):
 
     def _wait_for_any(self) -> None:
         """Wait until a task is done."""
-        one, future = self._engine.wait(self._done)
-        self._futures.discard(future)
+        one = self._futures.pop(self._engine.wait(self._done))
         one.n_awaited -= 1
         self._n_pending -= not one.n_awaited
 
     def _submit(self, one: _UnderWay[Result], task: Callable[..., Any], *a: Any, **k: Any) -> Any:
         """Have a worker do a task of an exposure."""
         future = self._engine.submit(one.path, task, *a, **k)
-        self._futures.add(future)
+        self._futures[future] = one
         self._n_pending += not one.n_awaited
         one.n_awaited += 1
-        future.add_done_callback(lambda future: self._done.put((one, future)))
+        future.add_done_callback(self._done.put)  # without `one`: futures keep their callbacks
         return future
 
     def _begin(self, one: _UnderWay[Result]) -> None:
