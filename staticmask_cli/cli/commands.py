@@ -51,8 +51,8 @@ SYNOPSIS = {
     "compare": ["compare OLD [OPTIONS] [INPUT]..."],
     "recount": ["recount MASK... -m N [OPTIONS]"],
     "apply": [
-        "apply MASK... --to EXPOSURES -o DIR [OPTIONS]",
-        "apply --undo --to EXPOSURES -o DIR [OPTIONS]",
+        "apply MASK... --to EXPOSURES {-o DIR | --in-place} [OPTIONS]",
+        "apply --undo --to EXPOSURES {-o DIR | --in-place} [OPTIONS]",
     ],
     "export": ["export MASK... --format FORMAT -o DIR [OPTIONS]"],
     "import": ["import TABLE... --like MASK -o DIR [OPTIONS]"],
@@ -111,9 +111,10 @@ _APPLY = """
 Set the bad pixels of masks in the DQ arrays of exposures.
 
 MASK may be masks or folders of them. The smallest mask that covers a chip is used, so
-that masks of full frames serve subarrays. Copies of the exposures are written; nothing
-else in them changes but HISTORY. The columns are exposure, chip, mask, bad pixels,
-those that were flagged before by any bit, and those in which the bit is new.
+that masks of full frames serve subarrays. Copies of the exposures are written, with
+HISTORY and a table STATICMASK for --undo; all other arrays stay as they are. The columns
+are exposure, chip, mask, bad pixels, those that were flagged before by any bit, and
+those in which the bit is new.
 
 --undo takes back exactly the pixels that an earlier run set.
 """
@@ -434,6 +435,7 @@ def apply(run: Run) -> Outcome:
     run.record.answer = [chip.document() for chip in chips]
     rows = [chip.cells() for chip in chips]
     rows += [(f"# {line}",) for line in advice(chips)]
+    rows += [("# Dry run: nothing was written.",)] if options["dry_run"] else []
     return Outcome(rows, heading=UNDO_HEADING if undo else HEADING)
 
 

@@ -28,7 +28,7 @@ class _Program(click.Group):
         except click.UsageError as error:
             program = error.ctx.command_path if error.ctx else "staticmask"
             start_logging(0, quiet=False)
-            message = error.format_message().rstrip(".")
+            message = " ".join(error.format_message().split()).rstrip(".?")
             words = arguments[0] if arguments else more.get("args")
             misplaced = self._misplaced(words or sys.argv[1:])
             if misplaced and isinstance(error, click.NoSuchOption):

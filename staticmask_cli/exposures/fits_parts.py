@@ -6,6 +6,7 @@ replaced is copied byte for byte.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from staticmask_cli.errors import InputError
@@ -27,7 +29,7 @@ CARD = 80  # bytes
 _PIECE = 2**20
 _ONES = 2**32 - 1  # what the words of an HDU with a valid CHECKSUM add up to
 _TEXT_CARD = re.compile(rb"(.{8})= '[^']*' *(/.*)?", re.DOTALL)
-_INTEGER_CARD = re.compile(rb".{8}= {1,20}(\d+)(?= |/)", re.DOTALL)
+_FIXED_FORMAT = re.compile(rb".{8}= (?=.{70}\Z) *\d+.{50}\Z", re.DOTALL)
 _NOT_IN_SUMS = {*range(0x3A, 0x41), *range(0x5B, 0x61)}  # punctuation
 
 
@@ -103,19 +105,22 @@ class Part:
         return next((card for card in self.cards if card.startswith(start)), None)
 
     def integer(self, keyword: str) -> int | None:
-        """Return the whole number that a keyword has in fixed format; None if it has none."""
-        match = _INTEGER_CARD.match(self.card(keyword) or b"")
-        return int(match[1]) if match else None
+        """Return the whole number that a keyword has; None if it has none."""
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            value = float(_value(self.card(keyword)))
+            return int(value) if value.is_integer() else None
+        return None
 
     def text(self, keyword: str) -> str:
         """Return the text of a keyword; empty if it is missing."""
-        match = re.match(rb".{8}= '([^']*)'", self.card(keyword) or b"", re.DOTALL)
-        return match[1].decode("latin-1").strip() if match else ""
+        value = _value(self.card(keyword))
+        return value.strip() if isinstance(value, str) else ""
 
     @property
     def name(self) -> str:
         """EXTNAME,EXTVER."""
-        return f"{self.text('EXTNAME').upper()},{self.integer('EXTVER') or 1}"
+        number = self.integer("EXTVER")
+        return f"{self.text('EXTNAME').upper()},{1 if number is None else number}"
 
     def with_cards(self, cards: Iterable[bytes]) -> Part:
         """Return it with another header."""
@@ -128,9 +133,12 @@ class Part:
         return self.with_cards([*cards[:place], card, *cards[place + 1 :]])
 
     def with_integer(self, keyword: str, value: int) -> Part:
-        """Return it with another number for a keyword that has one in fixed format."""
+        """Return it with another number for a keyword that has one, with its comment."""
         card = self.card(keyword) or b""
-        return self.with_card(b"%-8b= %20d" % (keyword.encode(), value) + card[30:])
+        comment = card[30:]
+        if not _FIXED_FORMAT.match(card):
+            comment = b" /" + card.partition(b"/")[2]
+        return self.with_card((b"%-8b= %20d" % (keyword.encode(), value) + comment)[:CARD])
 
     def with_sums(self, file: BinaryIO) -> Part:
         """Return it with the CHECKSUM and DATASUM of its contents, where it has them."""
@@ -182,10 +190,17 @@ class FitsFile:
 
     def write(self, sink: Any) -> None:
         """Write its contents to a file that is open for writing."""
+        failure = None
         with self.opened() as file:
             pieces = self.pieces(file)
             while piece := _next(pieces):
-                sink.write(piece)
+                try:
+                    sink.write(piece)
+                except OSError as error:  # not of this file
+                    failure = error
+                    break
+        if failure is not None:
+            raise failure
 
     def is_same_as(self, other: FitsFile) -> bool:
         """Return whether the contents of another file are the same."""
@@ -275,6 +290,16 @@ def sum_of(pieces: Iterable[bytes | bytearray], start: int = 0) -> int:
     while total > _ONES:
         total = (total & _ONES) + (total >> 32)
     return total
+
+
+def _value(card: bytes | None) -> Any:
+    """Return the value of a card; None if it has none."""
+    if card is None:
+        return None
+    try:
+        return fits.Card.fromstring(card).value
+    except (fits.VerifyError, ValueError):
+        return None
 
 
 def _text_card(card: bytes, value: bytes) -> bytes:

@@ -130,6 +130,11 @@ _COLUMNS: tuple[tuple[str, str, str, Callable[[Any], Any]], ...] = (
 )
 
 
+def is_flagged(file: FitsFile) -> bool:
+    """Return whether a file has the table of what `flagged` did."""
+    return _table_of(file) is not None
+
+
 def differ_in_flags_only(file: FitsFile, other: FitsFile) -> bool:
     """Return whether two files are the same but for what `flagged` did to either of them."""
     try:
@@ -165,6 +170,8 @@ def flagged(file: FitsFile, chips: Sequence[ChipFlags]) -> tuple[FitsFile, list[
         for chip in chips:
             index = chip.array.index
             try:
+                if [part.name for part in parts].count(parts[index].name) > 1:
+                    raise ValueError("several extensions have its name")  # noqa: TRY301
                 parts[index], change, count = _flagged_part(parts[index], chip, source)
             except ValueError as error:
                 raise InputError(f"{file.path}: {chip.array.name}: {error}") from None
@@ -486,6 +493,13 @@ def _undone(part: Part, change: _Change, n_hdus: int, source: BinaryIO) -> tuple
     if is_unchanged and change.old.startswith(b"XTENSION"):
         return _original(change.old), change.pixels.size
     n_set = 0
+    if (
+        not -1
+        < change.pixels.min(initial=0)
+        <= change.pixels.max(initial=0)
+        < max(1, change.rows * change.columns)
+    ):
+        raise ValueError(f"the table {FLAG_TABLE} was changed")
     if change.pixels.size:
         shape = part.integer("NAXIS2"), part.integer("NAXIS1")
         if part.text("XTENSION") != "IMAGE" or shape != (change.rows, change.columns):

@@ -72,8 +72,7 @@ def staged(files: Mapping[Path, Callable[[Sink], None]], jobs: int) -> Iterator[
             wait(tasks)
         finally:
             # After an interrupt, no thread may create a part once parts are removed.
-            wait([task for task in tasks if not task.cancel()])
-            threads.shutdown()
+            threads.stop()
         errors = [error for task in tasks if (error := task.exception())]
         for error in errors:
             if not isinstance(error, OutputError):

@@ -6,7 +6,7 @@ import logging
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +20,13 @@ from staticmask_cli.exposures.chips import Chip, open_exposure
 from staticmask_cli.exposures.dq_bits import BADPIX, other_meaning, single_bit
 from staticmask_cli.exposures.fits_files import read_association
 from staticmask_cli.exposures.fits_parts import FitsFile, fits_file
-from staticmask_cli.exposures.flagging import ChipFlags, differ_in_flags_only, flagged, unflagged
+from staticmask_cli.exposures.flagging import (
+    ChipFlags,
+    differ_in_flags_only,
+    flagged,
+    is_flagged,
+    unflagged,
+)
 from staticmask_cli.exposures.inputs import resolve
 from staticmask_cli.exposures.products import flags_twin
 from staticmask_cli.exposures.urls import Url
@@ -51,6 +57,8 @@ UNDO_HEADING = ("exposure", "DQ array", "mask", "taken back")
 
 # Exposures written together, for each core: none waits for the disk alone.
 _BATCH = 2
+# Bytes of a file name, to which those of its temporary name are added.
+_LONGEST_NAME = 240
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +118,27 @@ class _Plan(NamedTuple):
     path: Path
     copies: tuple[_Copy, ...]
     chips: tuple[FlaggedChip, ...]
+
+
+class _Output(NamedTuple):
+    """Where files are written, and what they must not replace.
+
+    Attributes
+    ----------
+    folder : Path or None
+        The folder for copies; None to change the exposures.
+    overwrite : bool
+        As in `Settings`.
+    inputs : set of str
+        The exposures and their DQ files, without links.
+    run_record : RunRecord
+        Receives warnings.
+    """
+
+    folder: Path | None
+    overwrite: bool
+    inputs: set[str]
+    run_record: RunRecord
 
 
 class _UnmatchedError(InputError):
@@ -172,31 +201,40 @@ def apply_masks(
     remote = [f"{path}: is at a URL; download it" for path in found if isinstance(path, Url)]
     problems = [*unresolved, *remote]
     folder = None if in_place else Path(settings.output_dir)
-    closed = folder_problems(folder) if folder and not dry_run else []
+    closed = folder_problems(folder) if folder else []
     if closed:
         raise OutputError(*closed)
     if folder:
-        names = Counter(path.name for path in paths)
+        names = Counter(path.name.removesuffix(".gz") for path in paths)
         several = "several exposures have this name; write their copies to several folders"
-        if same := [f"{path}: {several}" for path in paths if names[path.name] > 1]:
+        same = [f"{p}: {several}" for p in paths if names[p.name.removesuffix(".gz")] > 1]
+        if same:
             raise InputError(*problems, *same)
+
+    output = _Output(folder, settings.overwrite, _real_paths(paths), run_record)
 
     def plan(path: Path) -> _Plan:
         if masks is None:
-            return _plan_undo(path, folder, settings, run_record)
-        return _plan(path, masks, bit, folder, settings, run_record)
+            return _plan_undo(path, output)
+        return _plan(path, masks, bit, output, settings)
 
     plans, unusable = _checked(paths, plan, run_record, progress)
     problems += unusable
     if problems and not (settings.keep_going and plans):
         raise InputError(*problems)
     if not dry_run:
-        _write(plans, folder, settings)
+        _write(plans, folder, settings, run_record)
     log_skipped(problems)
     return tuple(chip for one in plans for chip in one.chips)
 
 
 # Checking.
+
+
+def _real_paths(paths: Iterable[Path]) -> set[str]:
+    """Return the paths of exposures and of their DQ files, without links."""
+    twins = (twin for path in paths if (twin := flags_twin(path)) is not None)
+    return {os.path.realpath(path) for path in (*paths, *twins)}
 
 
 def _checked(
@@ -225,7 +263,7 @@ def _checked(
         if progress:
             progress(number, len(paths))
     for reason, (place, *others) in unmatched.items():
-        more = f" (and {len(others)} more exposures)" if others else ""
+        more = f" (and {len(others)} more)" if others else ""
         problems.append(f"{place}: {reason}{more}")
     return plans, problems
 
@@ -234,11 +272,11 @@ def _plan(
     path: Path,
     masks: MaskSet,
     bit: str,
-    folder: Path | None,
+    output: _Output,
     settings: Settings,
-    run_record: RunRecord,
 ) -> _Plan:
     """Check an exposure that is to be flagged."""
+    run_record = output.run_record
     source = _dq_path(path)
     state = _state(source)
     exposure = open_exposure(path, replace(settings, final_bits=None), any_flags=True)
@@ -258,14 +296,18 @@ def _plan(
             meaning = f"bit {flags.bit} means {name} for {chip.identity.instrument}"
             run_record.warn(f"{path}: {meaning}", kind=meaning)
     # A file that was flagged before gets the flags of these masks instead.
-    original, _ = unflagged(fits_file(source))
+    original, earlier = unflagged(fits_file(source))
+    names = [flags.array.name for _, flags in matched]
+    for name in (name for name, *_ in earlier if name not in names):
+        dropped = f"the flags that an earlier run set in {name} are taken back"
+        run_record.warn(f"{source}: {dropped}", kind=dropped)
     file, counts = flagged(original, [flags for _, flags in matched])
     for (_, flags), count in zip(matched, counts, strict=True):
         if count.expanded:
             name = f"{source}: {flags.array.name}"
             log.info("%s: is %s and becomes a plain image", name, count.expanded)
-    copies = _copies(path, source, state, file, folder, settings, run_record)
-    target = _named(source, copies, folder)
+    copies = _copies(path, source, state, file, output)
+    target = _named(source, copies, output.folder)
     chips = tuple(
         FlaggedChip(
             path=target,
@@ -294,16 +336,16 @@ def _flags_of(chip: Chip, masks: MaskSet, bit: str) -> ChipFlags:
     return ChipFlags(chip.flags, bad, number, name, file, mask.datasum)
 
 
-def _plan_undo(path: Path, folder: Path | None, settings: Settings, run_record: RunRecord) -> _Plan:
+def _plan_undo(path: Path, output: _Output) -> _Plan:
     """Check an exposure whose flags are to be taken back."""
     source = _dq_path(path)
     state = _state(source)
     file, counts = unflagged(fits_file(source))
     if not counts:
         nothing = "has no flags of 'staticmask apply'"
-        run_record.warn(f"{source}: {nothing}", kind=nothing)
-    copies = _copies(path, source, state, file, folder, settings, run_record)
-    target = _named(source, copies, folder)
+        output.run_record.warn(f"{source}: {nothing}", kind=nothing)
+    copies = _copies(path, source, state, file, output)
+    target = _named(source, copies, output.folder)
     chips = tuple(FlaggedChip(path=target, chip=c, mask=m, new=n) for c, m, n in counts)
     return _Plan(path, copies, chips)
 
@@ -333,17 +375,18 @@ def _copies(
     source: Path,
     state: State,
     file: FitsFile,
-    folder: Path | None,
-    settings: Settings,
-    run_record: RunRecord,
+    output: _Output,
 ) -> tuple[_Copy, ...]:
     """Return the files to be written for an exposure; the one with DQ arrays is last."""
+    folder = output.folder
     if folder is None:
         real = Path(os.path.realpath(source))
         if file.gzipped:
             raise InputError(f"{source}: is gzipped; unpack it, or write a copy of it")
         if not os.access(real, os.W_OK) or not real.stat().st_mode & stat.S_IWUSR:
             raise InputError(f"{source}: is read-only; write a copy of it")
+        if closed := folder_problems(real.parent):
+            raise InputError(*closed)
         return (_Copy(real, state, state, file, file.is_same_as(fits_file(source))),)
     files = [(source, state, file)]
     if source != path:
@@ -353,22 +396,29 @@ def _copies(
         name = original.name.removesuffix(".gz") if contents.gzipped else original.name
         if contents.gzipped:
             plain = "is gzipped; its copy is not"
-            run_record.warn(f"{original}: {plain}", kind=plain)
+            output.run_record.warn(f"{original}: {plain}", kind=plain)
         target = folder / name
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            raise InputError(f"{target}: the name is too long; give the exposure a shorter one")
         before = state_of(target)
-        found = None if before is None else _existing(target, original)
+        found = None if before is None else _existing(target, original, output.inputs)
         is_written = found is not None and contents.is_same_as(found)
-        is_kept = before is not None and not is_written and not settings.overwrite
-        if is_kept and (found is None or not differ_in_flags_only(found, fits_file(original))):
+        is_kept = before is not None and not is_written and not output.overwrite
+        if is_kept and not (found and _is_flagged_copy(found, original)):
             raise InputError(
-                f"{target}: exists and is not an unchanged copy of {original}; "
+                f"{target}: exists and is not an unchanged flagged copy of {original}; "
                 "choose another folder, or use --overwrite to replace it"
             )
         copies.append(_Copy(target, before, read, contents, is_written))
     return tuple(copies)
 
 
-def _existing(target: Path, original: Path) -> FitsFile | None:
+def _is_flagged_copy(file: FitsFile, original: Path) -> bool:
+    """Return whether a file is a copy with flags, which a backup has not."""
+    return is_flagged(file) and differ_in_flags_only(file, fits_file(original))
+
+
+def _existing(target: Path, original: Path, inputs: Container[str]) -> FitsFile | None:
     """Return the FITS file in the place of a copy; None if it is a file of another kind.
 
     Raises
@@ -376,8 +426,10 @@ def _existing(target: Path, original: Path) -> FitsFile | None:
     InputError
         If it cannot be replaced.
     """
-    if os.path.realpath(target) == os.path.realpath(original):
-        raise InputError(f"{original}: its copy would replace it; choose another folder")
+    real = os.path.realpath(target)
+    if real in inputs:
+        which = "it" if real == os.path.realpath(original) else f"the exposure {target}"
+        raise InputError(f"{original}: its copy would replace {which}; choose another folder")
     if target.is_symlink() or not target.is_file():
         raise InputError(f"{target}: exists and is not a file; choose another folder")
     try:
@@ -389,7 +441,9 @@ def _existing(target: Path, original: Path) -> FitsFile | None:
 # Writing.
 
 
-def _write(plans: Sequence[_Plan], folder: Path | None, settings: Settings) -> None:
+def _write(
+    plans: Sequence[_Plan], folder: Path | None, settings: Settings, run_record: RunRecord
+) -> None:
     """Write the files, a batch of exposures at a time; OutputError after those before it."""
     targets = [copy.target for plan in plans for copy in plan.copies]
     folders = sorted({target.parent for target in targets}) if folder is None else [folder]
@@ -400,11 +454,14 @@ def _write(plans: Sequence[_Plan], folder: Path | None, settings: Settings) -> N
         jobs = jobs_of(settings)
         size = _BATCH * jobs
         for start in range(0, len(plans), size):
+            done = [chip.document() for plan in plans[:start] for chip in plan.chips]
+            run_record.answer = done  # valid also if the run fails
             try:
                 _write_batch(plans[start : start + size], jobs, in_place=folder is None)
             except (InputError, OutputError) as error:
-                done = f"{start} of {len(plans)} exposures are done; run again for the others"
-                raise OutputError(*error.problems, *([done] if start else [])) from None
+                last = f"the last one is {plans[start - 1].path}"
+                some = f"{start} of {len(plans)} exposures are done, {last}; run again"
+                raise OutputError(*error.problems, *([some] if start else [])) from None
 
 
 def _write_batch(plans: Sequence[_Plan], jobs: int, *, in_place: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +12,7 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -360,7 +363,7 @@ def test_the_same_fault_of_many_exposures_is_one_line(folder: Path) -> None:
         hrc_exposure(folder / f"s{number}_flt.fits", primary={"DETECTOR": "SBC"})
     with pytest.raises(InputError) as caught:
         apply("m", "??_flt.fits", output_dir="out")
-    reason = "SCI,1: no mask of ACSSBC 12x16 chip 1 (and 2 more exposures)"
+    reason = "SCI,1: no mask of ACSSBC 12x16 chip 1 (and 2 more)"
     assert caught.value.problems == (f"s2_flt.fits: {reason}",)
 
 
@@ -458,7 +461,8 @@ def test_a_copy_never_replaces_an_exposure_or_another_file(folder: Path) -> None
         apply("m", ["j1_flt.fits", "b/j1_flt.fits"], output_dir="out")
     kept = tree(folder / "b")
     with pytest.raises(
-        InputError, match=r"b/j1_flt.fits: exists and is not an unchanged copy of j1_flt.fits"
+        InputError,
+        match=r"b/j1_flt.fits: exists and is not an unchanged flagged copy of j1_flt.fits",
     ):
         apply("m", "j1_flt.fits", output_dir="b")
     assert tree(folder / "b") == kept
@@ -477,13 +481,15 @@ def test_a_copy_that_was_changed_is_replaced_only_with_overwrite(folder: Path) -
         hdus["SCI"].header["CRVAL1"] = 1.5  # as tweakreg does
     kept = tree(folder)
     for more in ({}, {"dry_run": True}):
-        with pytest.raises(InputError, match=r"is not an unchanged copy of .* use --overwrite"):
+        with pytest.raises(
+            InputError, match=r"is not an unchanged flagged copy of .* use --overwrite"
+        ):
             apply("m", "j1_flt.fits", output_dir="out", **more)
     assert tree(folder) == kept
     apply("m", "j1_flt.fits", output_dir="out", overwrite=True)
     assert (folder / "out" / "j1_flt.fits").read_bytes() == flagged
     (folder / "out" / "j1_flt.fits").write_text("notes")
-    with pytest.raises(InputError, match=r"is not an unchanged copy of"):
+    with pytest.raises(InputError, match=r"is not an unchanged flagged copy of"):
         apply("m", "j1_flt.fits", output_dir="out")
     (folder / "out" / "j1_flt.fits").unlink()
     (folder / "out" / "j1_flt.fits").symlink_to(folder / "j1_flt.fits")
@@ -493,6 +499,114 @@ def test_a_copy_that_was_changed_is_replaced_only_with_overwrite(folder: Path) -
     (folder / "out" / "j2_flt.fits").symlink_to("nowhere")
     with pytest.raises(InputError, match=r"j2_flt.fits: exists and is not a file"):
         apply("m", "j2_flt.fits", output_dir="out", overwrite=True)
+
+
+def test_a_backup_is_flagged_only_with_overwrite(folder: Path) -> None:
+    (folder / "backup").mkdir()
+    shutil.copy(folder / "j1_flt.fits", folder / "backup")
+    before = tree(folder)
+    with pytest.raises(InputError, match="is not an unchanged flagged copy of"):
+        apply("m", "j1_flt.fits", output_dir="backup")
+    assert tree(folder) == before
+    apply("m", "j1_flt.fits", output_dir="backup", overwrite=True)
+    assert tree(folder) != before
+
+
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_no_exposure_is_replaced_by_the_copy_of_another(keep_going: bool, folder: Path) -> None:
+    (folder / "packed").mkdir()
+    contents = (folder / "j1_flt.fits").read_bytes()
+    (folder / "packed" / "x_flt.fits.gz").write_bytes(gzip.compress(contents))
+    (folder / "x_flt.fits").write_bytes(contents)
+    more = {"keep_going": keep_going, "overwrite": True}
+    for names in (["packed/x_flt.fits.gz", "./x_flt.fits"], ["j1_flt.fits", "j1_flt.fits.gz"]):
+        (folder / "j1_flt.fits.gz").write_bytes(gzip.compress(contents))
+        with pytest.raises(InputError, match=r"several exposures have this name"):
+            apply("m", names, output_dir=folder, **more)
+    (folder / "j1_flt.fits.gz").unlink()
+    (folder / "y_flt.fits").symlink_to("x_flt.fits")
+    (folder / "packed" / "x_flt.fits.gz").rename(folder / "packed" / "y_flt.fits.gz")
+    names = ["packed/y_flt.fits.gz", "x_flt.fits"]
+    with pytest.raises(InputError, match=r"its copy would replace the exposure .*y_flt.fits"):
+        apply("m", names, output_dir=folder, overwrite=True)
+    assert (folder / "x_flt.fits").read_bytes() == contents
+
+
+@pytest.mark.parametrize("versions", [(0.0, 1.0), (-1, -2), ("1", "2"), (2.0, 1.0)])
+def test_flags_of_extensions_with_odd_numbers_can_be_taken_back(
+    versions: tuple[object, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = instrument_exposure(tmp_path, "acs_wfc", 1, SHAPE, flags=[np.zeros(SHAPE, "i2")] * 2)
+    with fits.open(path, mode="update") as hdus:
+        for hdu in hdus[1:]:
+            hdu.header["EXTVER"] = versions[hdu.header["EXTVER"] - 1]
+    before = path.read_bytes()
+    create_masks(path, output_dir="m", static_sig=1)
+    flagged = apply("m", path, in_place=True)
+    assert all(chip.new > 0 for chip in flagged)
+    assert path.read_bytes() != before
+    apply("m", path, in_place=True)
+    taken_back = apply(None, path, in_place=True, undo=True)
+    assert [chip.new for chip in taken_back] == [chip.new for chip in flagged]
+    with fits.open(path) as hdus:
+        assert not any(hdu.data.any() for hdu in hdus if hdu.name == "DQ")
+
+
+def test_a_number_of_extensions_in_free_format_stays_readable(folder: Path) -> None:
+    path = folder / "j1_flt.fits"
+    whole = path.read_bytes()
+    begin = whole.index(b"NEXTEND =")
+    card = b"NEXTEND = 3 / Number of standard extensions".ljust(80)
+    before = whole[:begin] + card + whole[begin + 80 :]
+    path.write_bytes(before)
+    apply("m", path.name, output_dir="out")
+    header = fits.getheader(folder / "out" / path.name)
+    assert (header["NEXTEND"], header.comments["NEXTEND"]) == (4, "Number of standard extensions")
+    apply(None, f"out/{path.name}", undo=True, in_place=True)
+    assert (folder / "out" / path.name).read_bytes() == before
+
+
+def test_an_earlier_run_of_another_group_is_named(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = instrument_exposure(folder, "acs_wfc", 1, SHAPE, flags=[np.zeros(SHAPE, "i2")] * 2)
+    create_masks(path, output_dir="w", static_sig=1)
+    apply("w", path.name, output_dir="out", group="sci,1")
+    apply("w", f"out/{path.name}", in_place=True, group="sci,2")
+    said = [r.getMessage() for r in caplog.records if "earlier run" in r.getMessage()]
+    assert said == [f"out/{path.name}: the flags that an earlier run set in DQ,1 are taken back"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_table_with_impossible_pixels_is_an_error() -> None:
+    apply("m", "j1_flt.fits", output_dir="out")
+    with fits.open("out/j1_flt.fits") as hdus:
+        hdus["STATICMASK"].data["PIXELS"][1][0] = 10**6
+        hdus.writeto("changed_flt.fits", checksum=True)
+    with pytest.raises(InputError, match="cannot be undone"):
+        apply(None, "changed_flt.fits", undo=True, output_dir="back")
+
+
+def test_a_full_disk_is_not_a_fault_of_the_exposure(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def sink(file: object) -> SimpleNamespace:
+        return SimpleNamespace(write=full, name=file.name)
+
+    monkeypatch.setattr("staticmask_cli.files.atomic.Sink", sink)
+    with pytest.raises(OutputError, match=r"^out/j1_flt.fits: cannot be written: No space left"):
+        apply("m", "j1_flt.fits", output_dir="out")
+    assert not (folder / "out").exists()
+
+
+def test_a_dry_run_finds_folders_that_cannot_be_written_to(folder: Path) -> None:
+    (folder / "closed").write_text("a file")
+    with pytest.raises(OutputError, match="is a file, not a folder"):
+        apply("m", "j1_flt.fits", output_dir="closed", dry_run=True)
 
 
 def test_a_read_only_exposure_is_not_changed_in_place(folder: Path) -> None:
@@ -649,5 +763,5 @@ def test_the_command_reports_chips_and_ends_with_the_settings(
     run = staticmask("apply", "m", "--to", "j1_flt.fits")
     assert run.returncode == 2
     hrc_exposure(tmp_path / "j2_flt.fits", primary={"DETECTOR": "SBC"})
-    run = staticmask("apply", "m", "--to", "j?_flt.fits", "-o", "out", "-k")
+    run = staticmask("apply", "m", "--to", "j?_flt.fits", "-o", "out", "-k", "--overwrite")
     assert run.returncode == 3
