@@ -194,8 +194,8 @@ def local_sky(pixels: NDArray[Any], excluded: Bits | None = None) -> LocalSky:
     pixels : ndarray
         The chip's pixels, rows x columns, of any real type and in any unit.
     excluded : ndarray of uint8 or None
-        Pixels that are not used as neighbours, such as flagged ones, as bits. Pixels that
-        are not finite are not used either.
+        Pixels that are used neither as neighbours nor to measure noise, such as flagged
+        ones, as bits. Pixels that are not finite are not used either.
 
     Returns
     -------
@@ -227,6 +227,8 @@ def local_sky(pixels: NDArray[Any], excluded: Bits | None = None) -> LocalSky:
         values = flat.take(places).astype(np.float32)
         predictions = {step: _predictions(framed, places, step) for step in (NEAR, WIDE)}
         usable = np.isfinite(values)
+        if excluded is not None:
+            usable &= ~is_set(excluded, places.astype(np.uint32))
         for predicted in predictions.values():
             usable &= np.isfinite(predicted.level)
         if np.count_nonzero(usable) < _FEWEST:

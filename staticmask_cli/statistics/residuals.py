@@ -34,6 +34,9 @@ _MODE_OFFSET = 2.2
 _LARGEST_OFFSET = 0.1
 # The noise of places where it is not known: no pixel is low there.
 _UNKNOWN = np.float32(np.inf)
+# A pixel is bad, and its residual not used, if it is so many noises lower than predicted
+# and its surroundings are not rougher than most.
+_DEFECT = 5.0
 # Levels at which the threshold is tabulated.
 _TABULATED = 4096
 
@@ -189,9 +192,14 @@ def calibrate(values: Floats, predicted: Prediction, *, needs_scatter: bool = Tr
     known = noise > 0
     noise = noise[known]
     residuals = (residuals[known] - offset[known]) / noise
-    by_scatter, centre, factor = _fit(predicted.scatter[known] / noise, residuals, _BINS[1])
+    scatter, contrast = predicted.scatter[known] / noise, predicted.contrast[known] / noise
+    # On some chips so many pixels are bad that they would be the tails of the residuals.
+    rough = scatter / np.median(scatter) if scatter.size else scatter
+    good = residuals > -_DEFECT * np.maximum(1, rough)
+    residuals, scatter, contrast = residuals[good], scatter[good], contrast[good]
+    by_scatter, centre, factor = _fit(scatter, residuals, _BINS[1])
     residuals = (residuals - centre) / factor
-    by_contrast, *_ = _fit(predicted.contrast[known] / noise, residuals, _BINS[2])
+    by_contrast, *_ = _fit(contrast, residuals, _BINS[2])
     # The higher a prediction lies above its surroundings, the less it is trusted.
     falling = np.minimum.accumulate(by_contrast.centres)
     return Calibration(by_level, by_scatter, by_contrast._replace(centres=falling), needs_scatter)

@@ -552,7 +552,10 @@ def test_the_noise_of_long_tails_is_that_of_two_sigma() -> None:
     )
     # Half the distance from the median to the quantile two sigma below it, 2.275 %; the
     # quantile of 400,000 values is uncertain by 0.01.
-    assert noise[0] == pytest.approx(np.log(0.5 / 0.02275) / 2, abs=0.02)
+    # Residuals more than five one-sigma noises below the prediction count as defects.
+    cut = 0.5 * np.exp(-5 * np.log(0.5 / 0.15866))
+    expected = np.log(0.5 / (0.02275 * (1 - cut) + cut)) / 2
+    assert noise[0] == pytest.approx(expected, abs=0.02)
 
 
 # Fields of more than one kind
@@ -625,3 +628,36 @@ def test_a_turned_chip_that_is_all_sample_has_nearly_the_same_low_pixels(
     # The wide step takes every third pixel of the sample, which are others: its noise
     # differs a little, and so do pixels near the threshold.
     assert (one != other).sum() <= 0.02 * one.sum()
+
+
+@pytest.mark.parametrize(
+    ("share", "depth", "least"),
+    [(0.02, 8, 0.98), (0.036, 8, 0.75), (0.036, 40, 0.99), (0.08, 40, 0.99)],
+)
+def test_many_defects_are_not_taken_for_noise(share: float, depth: float, least: float) -> None:
+    rng = np.random.default_rng(3)
+    pixels = rng.normal(60, 7.7, (512, 512)).astype("f4")
+    defects = rng.random(pixels.shape) < share
+    pixels[defects] -= depth * np.float32(7.7)
+    sky = local_sky(pixels)
+    assert sky.local_noise == pytest.approx(
+        7.7, rel=0.1
+    )  # with fewer neighbours, predictions are worse
+    found = np.unpackbits(sky.low(pixels, 4.0)).view(bool).reshape(pixels.shape)
+    assert found[defects].mean() > least
+    assert (found & ~defects).sum() <= 8
+
+
+def test_flagged_pixels_do_not_widen_the_noise() -> None:
+    rng = np.random.default_rng(3)
+    pixels = rng.normal(60, 7.7, (512, 512)).astype("f4")
+    flagged = rng.random(pixels.shape) < 0.15
+    pixels[flagged] -= np.float32(8 * 7.7)
+    defects = ~flagged & (rng.random(pixels.shape) < 0.002)
+    pixels[defects] -= np.float32(8 * 7.7)
+    sky = local_sky(pixels, np.packbits(flagged))
+    assert sky.local_noise == pytest.approx(
+        7.7, rel=0.1
+    )  # with fewer neighbours, predictions are worse
+    found = np.unpackbits(sky.low(pixels, 4.0)).view(bool).reshape(pixels.shape)
+    assert found[defects].mean() > 0.95
