@@ -593,7 +593,7 @@ def test_an_interrupted_run_does_not_wait_for_a_server(server: Server, tmp_path:
     with subprocess.Popen(command, cwd=tmp_path, env=without_settings(), stderr=-1) as process:
         while not any(one.wait for one in server.answers) and process.poll() is None:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=20)  # less than the server takes
     assert process.returncode == 130
     assert errors == b"staticmask: error: interrupted\n"

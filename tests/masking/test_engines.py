@@ -340,8 +340,8 @@ def test_the_command_starts_workers_or_connects_to_a_scheduler(
     with cluster() as at:
         result = staticmask_process("*flt.fits", "-o", "p", "--scheduler", at.scheduler_address)
         assert (result.stdout, result.stderr) == (expected.replace("m/", "p/"), "")
-        with at.get_client() as client:
-            client.write_scheduler_file(str(tmp_path / "scheduler.json"))
+        scheduler = json.dumps({"address": at.scheduler_address})
+        (tmp_path / "scheduler.json").write_text(scheduler, "utf-8")
         rows = staticmask_process("sweep", "*flt.fits", "--scheduler", "scheduler.json")
         assert rows.stdout == staticmask_process("sweep", "*flt.fits").stdout
     assert contents(tmp_path / "m") == contents(tmp_path / "n") == contents(tmp_path / "p")
